@@ -1,0 +1,1 @@
+"""The program on client machines: probes, spool, uplink."""

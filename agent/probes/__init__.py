@@ -1,0 +1,1 @@
+"""What an agent looks at, one file each."""

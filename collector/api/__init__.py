@@ -1,0 +1,1 @@
+"""HTTP handlers, authentication and limits."""

@@ -1,0 +1,1 @@
+"""What was agreed: service models. Pure, no I/O."""

@@ -1,0 +1,1 @@
+"""Who does what: tickets and shadow tickets."""

@@ -1,0 +1,1 @@
+"""Customers, sites, tokens, devices, enrolment and presence."""

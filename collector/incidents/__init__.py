@@ -1,0 +1,1 @@
+"""What matters: what the contract makes of an alert, and the reasons."""

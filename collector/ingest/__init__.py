@@ -1,0 +1,1 @@
+"""Senders' samples, from each protocol to one normal form, durable before they are acknowledged."""

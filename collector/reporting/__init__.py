@@ -1,0 +1,1 @@
+"""Figures for others: the Prometheus exposition."""

@@ -1,0 +1,1 @@
+"""Label sets, the columnar head, and the durable log behind it."""

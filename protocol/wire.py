@@ -1,0 +1,181 @@
+"""Protocol version 1 between agent and collector: names, limits and shapes.
+
+Standard library only, because `quarkpulse-agent run` imports this and little else. `protocol.models` holds the same
+shapes as pydantic models; a test holds the two together. Times on the wire are Unix milliseconds.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NotRequired, TypedDict
+
+PROTOCOL_VERSION = 1
+
+ENROLL_PATH = "/v1/enroll"
+PUSH_PATH = "/v1/push"
+CONFIG_PATH = "/v1/config"
+
+# Limits. Both sides know them: the agent keeps within, the collector refuses what is beyond.
+MAX_BODY_BYTES = 1 << 20  # as sent, gzip included
+MAX_DECODED_BYTES = 8 << 20  # after gunzip; a longer one is a bomb (413)
+MAX_LAYOUTS_PER_PUSH = 300  # one for each printer that an agent reads, and its own
+MAX_FRAMES_PER_PUSH = 10_000
+MAX_EVENTS_PER_PUSH = 1_000
+MAX_SERIES_PER_LAYOUT = 2_000
+MAX_LABELS_PER_SERIES = 32
+MAX_NAME_CHARS = 200
+MAX_LABEL_VALUE_CHARS = 512
+MAX_INVENTORY_BYTES = 256 << 10
+MAX_AGE_SECONDS = 7 * 24 * 3600.0  # older frames are refused: a week is the agent's whole spool
+MAX_AHEAD_SECONDS = 60.0  # frames further ahead enter the head when their time comes
+
+# Labels that the collector sets from the credential; a sender's own is kept as `exported_<name>`.
+RESERVED_LABELS = ("customer", "site", "device_id", "kind")
+EXPORTED_PREFIX = "exported_"
+# Metric names that only the collector makes: series of a sender so named are refused.
+RESERVED_METRICS = ("ALERTS", "ALERTS_FOR_STATE")
+RESERVED_METRIC_PREFIX = "quarkpulse_"
+
+METRIC_NAME_PATTERN = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+LABEL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+
+DEFAULT_PUSH_INTERVAL_SECONDS = 60.0
+MAX_FRAME_INTERVAL_SECONDS = 120.0  # every device has a frame at least so often, or it falls out of the lookback
+STALE_AFTER_INTERVALS = 3  # a probe's reading older than so many of its intervals is sent as null
+
+
+class Kind(StrEnum):
+    """What a device is."""
+
+    DESKTOP = "desktop"
+    LAPTOP = "laptop"
+    SERVER = "server"
+    PRINTER = "printer"
+    OTHER = "other"
+
+
+class EventType(StrEnum):
+    """Events whose type the collector acts on; others are kept as they come."""
+
+    GOODBYE = "goodbye"  # {reason: "stop" | "shutdown" | "sleep"}
+    PROBE_UNAVAILABLE = "probe_unavailable"  # {probe, reason}: said once
+    PRINTER_FOUND = "printer_found"
+    CLOCK_STEP = "clock_step"  # {seconds}: the agent's clock was moved at once, not slewed
+
+
+class Series(TypedDict):
+    name: str
+    labels: dict[str, str]
+
+
+class Layout(TypedDict):
+    """Names a device's series once; frames then carry only values in this order."""
+
+    id: str  # `layout_id(series)`
+    series: list[Series]
+
+
+class Frame(TypedDict):
+    device: NotRequired[str]  # a printer that this agent reads; absent: the agent's own device
+    layout: str
+    t: int
+    v: list[float | None]  # null: not read
+
+
+class Event(TypedDict):
+    """More keys may stand beside these; they are kept."""
+
+    id: str  # UUID: the same event may arrive twice
+    t: int
+    type: str
+
+
+class Push(TypedDict):
+    sent: int
+    boot: str  # the system's boot id
+    spool: str  # random id made with the spool
+    seq: int  # grows with each push of this spool
+    layouts: list[Layout]
+    frames: list[Frame]
+    events: list[Event]
+    inventory: NotRequired[dict[str, object]]
+
+
+class Refusal(TypedDict):
+    frame: int  # index in the push's frames
+    reason: str
+
+
+class PushAnswer(TypedDict):
+    acked: int | None  # the push's seq, once its frames are on disk; null with need_layouts
+    now: int
+    need_layouts: list[str]
+    refused: list[Refusal]
+    config_etag: str
+
+
+class EnrollRequest(TypedDict):
+    token: str
+    hostname: str
+    kind: str
+    machine_id: str
+    instance: str  # hash of the state folder's path: several agents may live on one machine
+    serial: NotRequired[str | None]
+    os: str
+    arch: str
+    agent_version: str
+
+
+class PrinterConfig(TypedDict):
+    device_id: str
+    host: str
+
+
+class ReservedAgentConfig(TypedDict):
+    """Reserved: the collector never updates an agent by itself, it only tells which version the provider wants."""
+
+    version: str
+    url: str
+    sha256: str
+    signature: str
+
+
+class Config(TypedDict):
+    push_interval_seconds: float
+    probe_intervals_seconds: dict[str, float]  # by probe name; a probe not named keeps its own
+    custom_checks: list[dict[str, object]]
+    presence_policy: str
+    printers: list[PrinterConfig]
+    agent: ReservedAgentConfig | None
+
+
+class EnrollAnswer(TypedDict):
+    device_id: str
+    secret: str
+    now: int
+    config: Config
+
+
+class Problem(TypedDict):
+    """The body of every refusal (4xx, 5xx)."""
+
+    error: str  # a word for programs, such as `unauthorized`
+    message: str  # a sentence for people: what happened and what to do
+
+
+def canonical_series(series: Sequence[Series]) -> bytes:
+    """The bytes that a layout's id is made of: JSON without blanks, each series as [name, [[label, value], ...]]
+    with its labels sorted, the series in frame order, non-ASCII characters as they are, in UTF-8."""
+    listed = [[one["name"], sorted(one["labels"].items())] for one in series]
+    return json.dumps(listed, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def layout_id(series: Sequence[Series]) -> str:
+    """16 hex digits of the SHA-256 of the canonical list."""
+    return hashlib.sha256(canonical_series(series)).hexdigest()[:16]
+
+
+def is_reserved_metric(name: str) -> bool:
+    """Whether only the collector may make series of this name."""
+    return name in RESERVED_METRICS or name.startswith(RESERVED_METRIC_PREFIX)
