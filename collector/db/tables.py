@@ -281,4 +281,3 @@ audit = Table(
     Column("subject", String(400), nullable=False),
     Column("data", JSON, nullable=False),
 )
-

@@ -108,7 +108,9 @@ class LabelFrame:
     def texts(self, strings: "Strings | ScratchStrings", index: int) -> dict[str, str]:
         """One label set in words, empty labels left out."""
         return {
-            name: strings.text(int(column[index])) for name, column in self.columns.items() if column[index] != ABSENT_CODE
+            name: strings.text(int(column[index]))
+            for name, column in self.columns.items()
+            if column[index] != ABSENT_CODE
         }
 
     @classmethod

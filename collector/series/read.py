@@ -24,11 +24,11 @@ ABSENT = np.uint64(ABSENT_BITS).view(np.float64)
 
 
 def is_stale(values: Values) -> Mask:
-    return values.view(np.uint64) == np.uint64(STALE_BITS)
+    return np.equal(values.view(np.uint64), np.uint64(STALE_BITS))
 
 
 def is_absent(values: Values) -> Mask:
-    return values.view(np.uint64) == np.uint64(ABSENT_BITS)
+    return np.equal(values.view(np.uint64), np.uint64(ABSENT_BITS))
 
 
 class MatchOp(StrEnum):
@@ -74,8 +74,8 @@ class Selection:
 class Samples:
     """Samples of n series: `times` and `values` of shape (n, k), `counts` of shape (n,).
 
-    Row i holds counts[i] samples in its first columns, oldest first, times strictly rising; what is beyond is undefined.
-    STALE may stand among the values, ABSENT never does.
+    Row i holds counts[i] samples in its first columns, oldest first, times strictly rising; what is beyond is
+    undefined. STALE may stand among the values, ABSENT never does.
     """
 
     times: Times
@@ -85,7 +85,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The newest sample of n series at an instant, each of shape (n,). Where not `present`, the others are undefined."""
+    """The newest sample of n series at an instant, each of shape (n,); undefined where not `present`."""
 
     times: Times
     values: Values
