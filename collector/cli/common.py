@@ -1,0 +1,151 @@
+"""What the commands share: where the state is, who is asking, and how rows are printed."""
+
+import asyncio
+import functools
+import getpass
+import json
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from collector.config import DEFAULT_DATA, ENVIRONMENT_PREFIX, Settings, load_settings
+
+if TYPE_CHECKING:  # SQLAlchemy takes a while to load, and `--help` should not wait for it
+    from collector.db.database import Database
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Row = Mapping[str, object]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects and nothing else.")
+
+
+def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """Adds `--data` and `--config`; the command gets the settings they lead to as its first argument."""
+
+    @click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar=f"{ENVIRONMENT_PREFIX}DATA",
+        help=f"Folder of the collector's state.  [default: {DEFAULT_DATA}]",
+    )
+    @click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar=f"{ENVIRONMENT_PREFIX}CONFIG",
+        help="Settings in TOML, instead of config.toml in the data folder.",
+    )
+    @functools.wraps(command)
+    def with_options(*args: P.args, **kwargs: P.kwargs) -> R:
+        data, config = kwargs.pop("data"), kwargs.pop("config")
+        assert data is None or isinstance(data, Path)  # noqa: S101 - as click made them
+        assert config is None or isinstance(config, Path)  # noqa: S101
+        return command(load_settings(data, config), *args, **kwargs)
+
+    return with_options
+
+
+def with_database(command: Callable[Concatenate["Database", Settings, P], Awaitable[R]]) -> Callable[P, R]:
+    """Like `with_settings`, for a coroutine that gets the open state database first, then the settings."""
+
+    @with_settings
+    @functools.wraps(command)
+    def in_a_loop(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        async def opened() -> R:
+            from collector.db.database import Database  # noqa: PLC0415 - see the note above
+
+            async with await Database.open(settings.database) as database:
+                return await command(database, settings, *args, **kwargs)
+
+        return asyncio.run(opened())
+
+    return in_a_loop
+
+
+def actor() -> str:
+    """Who runs this command, for the audit: `anna@desk-3`. Under sudo it is who called sudo."""
+    return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
+
+
+def iso(at: datetime | None) -> str | None:
+    """ISO 8601 in UTC with a Z, to the millisecond."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def print_rows(rows: Sequence[Row], *, as_json: bool, columns: Sequence[str] | None = None) -> None:
+    """Prints rows as a JSON array, as a table on a terminal, or else as plain aligned text.
+
+    `columns` picks what people see, by default every key of the first row; JSON always holds every key.
+    """
+    if as_json:
+        click.echo(json.dumps(rows, default=_to_json, ensure_ascii=False, indent=2))
+        return
+    if not rows:
+        click.echo("none", err=True)
+        return
+    shown = list(columns or rows[0])
+    cells = [[_to_text(row[column]) for column in shown] for row in rows]
+    if sys.stdout.isatty():
+        _print_rich_table(shown, cells)
+    else:
+        click.echo(_aligned([[column.upper() for column in shown], *cells]))
+
+
+def print_fields(row: Row, *, as_json: bool) -> None:
+    """Prints one thing, a field a line, or as a JSON array of one object."""
+    if as_json:
+        print_rows([row], as_json=True)
+    else:
+        click.echo(_aligned([[key, _to_text(value)] for key, value in row.items()]))
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: host names come from strangers, and a terminal obeys escape sequences."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _to_text(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")  # people read their own zone
+        case dict() | list():
+            return printable(json.dumps(value, default=_to_json, ensure_ascii=False))
+        case _:
+            return printable(str(value))
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _print_rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich import box  # noqa: PLC0415 - only a terminal needs it
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+    for line in cells:
+        table.add_row(*map(Text, line))
+    Console().print(table)

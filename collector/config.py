@@ -1,0 +1,163 @@
+"""The collector's settings: DIR/config.toml or `--config FILE`, each key also an environment variable `QUARKPULSE_…`.
+
+What is given on the command line wins over the environment, the environment over the file, the file over the defaults.
+Unknown keys are refused: a typo must not quietly leave a default in place.
+"""
+
+import difflib
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from protocol import wire
+from protocol.errors import PermanentError
+
+DEFAULT_DATA = Path("/var/lib/quarkpulse")
+CONFIG_NAME = "config.toml"
+DATABASE_NAME = "quarkpulse.db"
+ENVIRONMENT_PREFIX = "QUARKPULSE_"
+
+
+class ConfigError(PermanentError):
+    """The settings cannot be used; the message names each wrong key and where it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    host: str
+    port: int  # 0: the system chooses
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """`HOST:PORT`, an IPv6 address in brackets. Raises ValueError."""
+        host, separator, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise ValueError(f"write an IPv6 address in brackets, such as [::1]:8420, not {text!r}")
+        if not separator or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+            raise ValueError(f"write it as HOST:PORT, such as 127.0.0.1:8420, not {text!r}")
+        return cls(host, int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it. A name other than `localhost` is taken to be reachable."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class Settings(BaseModel):
+    """Everything that an operator decides. Made by `load_settings`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    data: Path = DEFAULT_DATA
+    listen: str = "127.0.0.1:8420"
+    tls_certificate: Path | None = None  # PEM, with its chain
+    tls_key: Path | None = None
+    allow_plain_http: bool = False  # listen beyond loopback without TLS, such as behind a proxy of one's own
+    trusted_proxy: bool = False  # requests from loopback may be anybody's: the query API then needs a token
+
+    rules_dir: Path | None = None  # None: the packs shipped in the wheel
+    database_url: SecretStr | None = None  # None: SQLite in the data folder; may hold a password
+
+    evaluation_interval_seconds: float = Field(default=15.0, ge=1, le=3600)  # of rule groups that name none
+    lookback_seconds: float = Field(default=300.0, ge=1, le=3600)
+    push_interval_seconds: float = Field(
+        default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=1, le=wire.MAX_FRAME_INTERVAL_SECONDS
+    )
+    retention_days: float = Field(default=35.0, gt=0, le=36_500)
+    retention_bytes: int = Field(default=50 * 10**9, ge=10**8)
+    max_devices: int = Field(default=100_000, ge=1)
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_is_an_address(cls, listen: str) -> str:
+        ListenAddress.parse(listen)
+        return listen
+
+    @model_validator(mode="after")
+    def _tls_is_whole_and_there_when_needed(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together: set both or neither")
+        if not (self.listen_address.is_loopback or self.uses_tls or self.allow_plain_http):
+            raise ValueError(
+                f"listening on {self.listen} without TLS would send secrets in the clear: set tls_certificate and "
+                "tls_key, or allow_plain_http = true if a proxy of yours adds TLS"
+            )
+        return self
+
+    @property
+    def listen_address(self) -> ListenAddress:
+        return ListenAddress.parse(self.listen)
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.tls_certificate is not None
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the state database. It may hold a password: never log it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.data.absolute() / DATABASE_NAME}"
+
+
+def load_settings(data: Path | None = None, config: Path | None = None, **given: object) -> Settings:
+    """The settings for the data folder `data`, from `config` or, without one, from `data`/config.toml if that exists.
+
+    `given` are values from the command line; those that are None count as not given.
+    Raises ConfigError, which names every wrong key and its place.
+    """
+    if config is None:
+        data = data or Path(os.environ.get(_variable("data")) or DEFAULT_DATA)
+        config = data / CONFIG_NAME
+        written = _read_toml(config) if config.exists() else {}
+    else:
+        written = _read_toml(config)
+    environment = {key: os.environ[_variable(key)] for key in Settings.model_fields if os.environ.get(_variable(key))}
+    command_line = {key: value for key, value in {"data": data, **given}.items() if value is not None}
+    try:
+        return Settings.model_validate({**written, **environment, **command_line})
+    except ValidationError as exc:
+        places = dict.fromkeys(written, str(config)) | dict.fromkeys(environment, "environment")
+        places |= dict.fromkeys(command_line, "command line")
+        problems = [_explain(error, places, config) for error in exc.errors(include_url=False)]
+        raise ConfigError("\n".join(problems)) from exc
+
+
+def _variable(key: str) -> str:
+    return ENVIRONMENT_PREFIX + key.upper()
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: is not valid TOML: {exc}") from exc
+
+
+def _explain(error: ErrorDetails, places: Mapping[str, str], config: Path) -> str:
+    """One problem as `FILE: key: what is wrong`, or `environment: QUARKPULSE_KEY: …`."""
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:  # about several keys at once; the message names them
+        return f"{config}: {message}"
+    key = str(error["loc"][0])
+    place = places.get(key, str(config))
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+        message = "is no setting" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{place}: {_variable(key) if place == 'environment' else key}: {message}"
