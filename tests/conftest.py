@@ -1,0 +1,79 @@
+"""What all tests share: real tools, free ports, and the rule that no test leaves a process behind."""
+
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+IS_CI = os.environ.get("CI") == "true"
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip the running test, saying why; with CI=true fail it, since there nothing may be missing."""
+    if IS_CI:
+        pytest.fail(f"{reason} (with CI=true nothing is skipped)")
+    pytest.skip(reason)
+
+
+def require(tool: str) -> str:
+    """The path of a real program that a test runs; without it the test is skipped, or fails with CI=true."""
+    # Debian keeps PostgreSQL's server programs out of PATH.
+    postgres = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+    found = shutil.which(tool) or shutil.which(tool, path=os.pathsep.join(postgres))
+    return found or skip_or_fail(f"needs {tool}: see deploy/debian/packages-test.txt")
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(name="free_port")
+def free_port_fixture() -> Callable[[], int]:
+    return free_port
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("needs_root") and os.geteuid() != 0:
+        skip_or_fail("needs root rights")
+
+
+def children() -> set[int]:
+    """Ids of this process's running children, as Linux lists them per thread; empty where it does not."""
+    found: set[int] = set()
+    for listing in Path("/proc/self/task").glob("*/children"):
+        try:
+            pids = listing.read_text().split()
+        except OSError:  # the thread ended meanwhile
+            continue
+        found.update(pid for pid in map(int, pids) if is_running(pid))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and more than a zombie that waits to be reaped."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.fixture(autouse=True)
+def no_process_left_behind() -> Iterator[None]:
+    """Fails a test that leaves a child running, and ends the child."""
+    before = children()
+    yield
+    left = children() - before
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    if left:
+        pytest.fail(f"left running: process {', '.join(map(str, sorted(left)))}")
