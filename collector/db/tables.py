@@ -11,6 +11,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -204,10 +205,12 @@ evaluations = Table(
     Column("evaluated_until", Instant, nullable=False),
 )
 
+FIRST_TICKET_NUMBER = 1001  # SQLite is told by the migration
+
 tickets = Table(
     "tickets",
     metadata,
-    Column("number", Serial, primary_key=True),
+    Column("number", Serial, Identity(start=FIRST_TICKET_NUMBER), primary_key=True),
     Column("key", String(400), nullable=False),  # customer, scope entity, incident
     Column("customer", ForeignKey("customers.id"), nullable=False),
     Column("site", String(64)),
@@ -222,7 +225,9 @@ tickets = Table(
     Column("resolved_at", Instant),
     Column("closed_at", Instant),
     Column("touched", Boolean, nullable=False, server_default=text("false")),  # by a human
+    Column("follows", ForeignKey("tickets.number")),  # an earlier ticket of this key, too old to reopen
     Index("ix_tickets_customer_opened_at", "customer", "opened_at"),
+    Index("ix_tickets_key", "key"),
     # One open ticket per key, whoever writes.
     Index(
         "uq_tickets_open",
@@ -261,6 +266,7 @@ shadow_tickets = Table(
     Column("would_have_opened_at", Instant, nullable=False),
     Column("began_at", Instant, nullable=False),
     Column("resolved_at", Instant),
+    Index("ix_shadow_tickets_key", "key"),
     Index(
         "uq_shadow_tickets_open",
         "key",

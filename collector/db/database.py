@@ -1,0 +1,149 @@
+"""The state database: SQLite in the data folder, or PostgreSQL when it is shared."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from collector.db import migrate
+from collector.db.errors import DatabaseError, DatabaseUnavailableError
+
+BUSY_TIMEOUT_SECONDS = 15.0  # how long a writer waits for another process's transaction
+CONNECT_TIMEOUT_SECONDS = 15.0
+POOL_SIZE = 8
+
+# How a transaction of SQLite begins. A writer takes its lock at once: one that read first and wanted to write later
+# would fail as soon as somebody else wrote in between.
+_BEGIN = "sqlite_begin"
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"}
+
+
+class Database:
+    """Hands out connections. One object per event loop: open it with `await Database.open(url)`, close it at the end,
+    or use it as `async with await Database.open(url) as database`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writers = engine.execution_options(**{_BEGIN: "IMMEDIATE"})
+        # Writers of one process queue here, in order; SQLite's own way of waiting is to try again and again.
+        self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connects, and brings the schema up to date: the first to arrive migrates, others wait for it.
+
+        `url` is SQLAlchemy's, such as `sqlite:////var/lib/quarkpulse/quarkpulse.db` or
+        `postgresql://quarkpulse@db/quarkpulse`. Raises DatabaseError if it cannot be used as it is, such as after a
+        newer Quarkpulse has used it, and DatabaseUnavailableError if it does not answer.
+        """
+        parsed = _with_driver(url)
+        file = Path(parsed.database) if parsed.drivername == _DRIVERS["sqlite"] and parsed.database else None
+        if file is not None:
+            _make_file(file)
+        async with migrate.only_one(file.parent) if file else nullcontext():
+            database = cls(_make_engine(parsed))
+            try:
+                await migrate.upgrade(database)
+            except BaseException:
+                await database.close()
+                raise
+        return database
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write: committed at the end, rolled back on an exception. Wait for nothing else in it.
+
+        Raises DatabaseUnavailableError if another process keeps the database for longer than the busy timeout.
+        """
+        async with self._turn or nullcontext():
+            with _explained():
+                async with self._writers.begin() as connection:
+                    yield connection
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; on SQLite all that it reads is of one moment."""
+        with _explained():
+            async with self._engine.connect() as connection:
+                yield connection
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _with_driver(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as exc:
+        raise DatabaseError("database_url is no URL; write it like postgresql://user:password@host/database") from exc
+    scheme = parsed.drivername.partition("+")[0]
+    if scheme not in _DRIVERS:
+        raise DatabaseError(f"database_url: {scheme} is not supported; use sqlite or postgresql")
+    if scheme == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise DatabaseError("database_url: a database in memory would be lost at the end; name a file")
+    return parsed.set(drivername=_DRIVERS[scheme])
+
+
+def _make_file(path: Path) -> None:
+    """Makes the folder and an empty file that only their owner can read; SQLite's side files take its rights over."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as exc:
+        raise DatabaseError(f"{path}: cannot be made or written: {exc.strerror}; choose another --data") from exc
+
+
+def _make_engine(url: URL) -> AsyncEngine:
+    if url.drivername == _DRIVERS["sqlite"]:
+        # Without a level of its own, Python's sqlite3 would begin transactions behind SQLAlchemy's back.
+        engine = create_async_engine(
+            url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None}, pool_size=POOL_SIZE
+        )
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        return engine
+    return create_async_engine(
+        url, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS}, pool_size=POOL_SIZE, pool_pre_ping=True
+    )
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(_BEGIN, 'DEFERRED')}")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as exc:
+        raise DatabaseUnavailableError(f"the state database did not answer as it should: {exc.orig}") from exc

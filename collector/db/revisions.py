@@ -1,0 +1,31 @@
+"""How `serve` learns that another process changed what it keeps in memory: a number per topic, raised by writers."""
+
+from enum import StrEnum
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.db.inserts import insert_if_absent
+from collector.db.tables import revisions as revisions_table
+
+
+class Topic(StrEnum):
+    FLEET = "fleet"  # customers, contracts, sites, tokens, devices
+    THRESHOLDS = "thresholds"
+
+
+async def bump(connection: AsyncConnection, topic: Topic) -> None:
+    """Call it in the transaction of the change, so that nobody sees the one without the other."""
+    raised = await connection.execute(
+        update(revisions_table).where(revisions_table.c.topic == topic).values(revision=revisions_table.c.revision + 1)
+    )
+    if raised.rowcount == 0 and not await insert_if_absent(
+        connection, revisions_table, {"topic": topic, "revision": 1}
+    ):
+        await bump(connection, topic)  # another process made the row in between
+
+
+async def revisions(connection: AsyncConnection) -> dict[str, int]:
+    """The number of each topic that was ever raised."""
+    rows = await connection.execute(select(revisions_table.c.topic, revisions_table.c.revision))
+    return {row.topic: row.revision for row in rows}
