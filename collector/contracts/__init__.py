@@ -1,1 +1,26 @@
-"""What was agreed: service models. Pure, no I/O."""
+"""What was agreed with a customer: service models and priorities."""
+
+from collector.contracts.priority import Priority, Severity, highest, priority_of
+from collector.contracts.service_models import (
+    AlertOutcome,
+    ServiceModel,
+    ServiceModelError,
+    ServiceModels,
+    UnknownPlanError,
+    load_service_models,
+    model_named,
+)
+
+__all__ = [
+    "AlertOutcome",
+    "Priority",
+    "ServiceModel",
+    "ServiceModelError",
+    "ServiceModels",
+    "Severity",
+    "UnknownPlanError",
+    "highest",
+    "load_service_models",
+    "model_named",
+    "priority_of",
+]

@@ -1,0 +1,52 @@
+"""How urgent a ticket is when it opens."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from collector.contracts.service_models import ServiceModel
+from protocol.wire import Kind
+
+
+class Severity(StrEnum):
+    CRITICAL = "critical"
+    MAJOR = "major"
+    MINOR = "minor"
+    INFO = "info"
+
+
+class Priority(StrEnum):
+    """Sorts as text: the highest, P1, comes first."""
+
+    P1 = "P1"
+    P2 = "P2"
+    P3 = "P3"
+    P4 = "P4"
+
+
+# Many people wait for a server, one for a workstation; a printer has a neighbour to print on.
+_MANY_WAIT: Mapping[str, int] = {Severity.CRITICAL: 1, Severity.MAJOR: 2, Severity.MINOR: 3, Severity.INFO: 4}
+_ONE_WAITS: Mapping[str, int] = {Severity.CRITICAL: 2, Severity.MAJOR: 3, Severity.MINOR: 4, Severity.INFO: 4}
+_NOBODY_WAITS: Mapping[str, int] = {Severity.CRITICAL: 3, Severity.MAJOR: 3, Severity.MINOR: 4, Severity.INFO: 4}
+
+_STEPS: Mapping[str, Mapping[str, int]] = {
+    Kind.SERVER: _MANY_WAIT,
+    Kind.DESKTOP: _ONE_WAITS,
+    Kind.LAPTOP: _ONE_WAITS,
+    Kind.PRINTER: _NOBODY_WAITS,
+    Kind.OTHER: _ONE_WAITS,
+}
+
+
+def priority_of(severity: str, kind: str, model: ServiceModel) -> Priority:
+    """The priority of a ticket for an alert of `severity` on a device of `kind`, under the customer's service model.
+
+    An alert without a device (`kind` empty or unknown) is about a site or a customer, so many people wait. A severity
+    that is not ours counts as minor, as it does in rule files.
+    """
+    steps = _STEPS.get(kind, _MANY_WAIT)
+    step = steps.get(severity, steps[Severity.MINOR])
+    return Priority(f"P{min(step + model.priority_shift, 4)}")
+
+
+def highest(first: Priority, second: Priority) -> Priority:
+    return min(first, second)
