@@ -1,0 +1,179 @@
+"""The evaluation loop: each rule group at the multiples of its interval, each evaluation one transaction."""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.alerting import records
+from collector.alerting.evaluation import ALERTNAME, Pass, Transition, evaluate
+from collector.alerting.records import AlertRecord, AlertState
+from collector.alerting.rulefile import Group, RuleSet
+from collector.alerting.state import Alert, Phase
+from collector.clock import EPOCH, Clock
+from collector.promql import Engine
+from protocol.errors import TransientError
+
+logger = logging.getLogger(__name__)
+
+# After a longer absence a pending alert starts again: nobody knows whether its condition held in between.
+PENDING_SURVIVES = timedelta(minutes=10)
+
+
+class IncidentSink(Protocol):
+    """What becomes of alerts, in the transaction of the evaluation that changed them."""
+
+    async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
+
+    async def sweep(self, connection: AsyncConnection, unknown: Sequence[AlertRecord], now: datetime) -> None: ...
+
+    async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None: ...
+
+
+class Transactions(Protocol):
+    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+
+@dataclass(slots=True)
+class GroupStats:
+    duration_seconds: float = 0.0
+    last_at: datetime | None = None
+    evaluations: int = 0
+    missed: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class EvaluationStats:
+    """Counted since the process began; kept over a reload of the rules."""
+
+    groups: dict[str, GroupStats] = field(default_factory=dict)
+    conflicts: Counter[str] = field(default_factory=Counter)  # by customer
+
+    def group(self, key: str) -> GroupStats:
+        return self.groups.setdefault(key, GroupStats())
+
+
+class Evaluator:
+    """Runs one set of rules. Its memory is what the database holds: `restore` reads it, each pass writes it first."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        engine: Engine,
+        database: Transactions,
+        incidents: IncidentSink,
+        *,
+        clock: Clock,
+        default_interval: timedelta,
+        stats: EvaluationStats,
+    ) -> None:
+        self._rules = rules
+        self._engine = engine
+        self._database = database
+        self._incidents = incidents
+        self._clock = clock
+        self._default_interval = default_interval
+        self._stats = stats
+        self._active: dict[str, dict[str, Alert]] = {}
+
+    async def restore(self) -> None:
+        """Takes up pending and firing alerts where the last process left them. Alerts of rules that are no longer
+        loaded end here."""
+        now = self._clock()
+        loaded = {rule.key: group.key for group in self._rules.groups for rule in group.alert_rules}
+        async with self._database.begin() as connection:
+            until = await records.evaluated_until(connection)
+            open_records = await records.open_alerts(connection)
+            gone = [record for record in open_records if record.rule_key not in loaded]
+            await self._incidents.retire(connection, gone, now)
+            for record in open_records:
+                group = loaded.get(record.rule_key)
+                if group is None or record.state is AlertState.UNKNOWN:
+                    continue
+                absent = now - until.get(group, now)
+                if record.state is AlertState.PENDING and absent > PENDING_SURVIVES and record.fired_at is None:
+                    await records.delete_alert(connection, record.id)
+                    continue
+                self._active.setdefault(record.rule_key, {})[record.fingerprint] = _alert_of(record)
+
+    async def run(self) -> None:
+        """Evaluates all groups until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for group in self._rules.groups:
+                tasks.create_task(self._run_group(group), name=f"rules {group.key}")
+
+    def interval(self, group: Group) -> timedelta:
+        return group.interval or self._default_interval
+
+    async def _run_group(self, group: Group) -> None:
+        interval = self.interval(group)
+        stats = self._stats.group(group.key)
+        at = instant_before(self._clock(), interval)
+        while True:
+            upcoming = at + interval
+            await asyncio.sleep(max(0.0, (upcoming - self._clock()).total_seconds()))
+            # A late tick is skipped and counted, not caught up in a burst.
+            at = max(upcoming, instant_before(self._clock(), interval))
+            stats.missed += (at - upcoming) // interval
+            try:
+                await self.evaluate_group(group, at)
+            except TransientError:
+                stats.failures += 1
+                logger.exception("evaluation not stored, repeated at the next instant: group=%s", group.key)
+
+    async def evaluate_group(self, group: Group, at: datetime) -> Pass:
+        """One evaluation at `at`, stored in one transaction before the memory moves on."""
+        started = time.monotonic()
+        active = {rule.key: self._active.get(rule.key, {}) for rule in group.alert_rules}
+        done = await asyncio.to_thread(evaluate, group, active, self._engine, at)
+        async with self._database.begin() as connection:
+            await self._incidents.apply(connection, done.transitions, at)
+            unknown = await records.open_alerts(
+                connection, [rule.key for rule in group.alert_rules], state=AlertState.UNKNOWN
+            )
+            await self._incidents.sweep(connection, unknown, at)
+            await records.save_evaluated_until(connection, group.key, at)
+        self._active.update(done.active)
+        self._count(group, done, time.monotonic() - started)
+        return done
+
+    def _count(self, group: Group, done: Pass, seconds: float) -> None:
+        stats = self._stats.group(group.key)
+        stats.duration_seconds = seconds
+        stats.last_at = done.at
+        stats.evaluations += 1
+        stats.failures += len(done.failed_rules)
+        for conflict in done.conflicts:
+            self._stats.conflicts[conflict.labels.get("customer", "")] += 1
+        for transition in done.transitions:
+            logger.info(
+                "alert changed: rule=%s device=%s changes=%s",
+                transition.rule.alert,
+                transition.alert.labels.get("device_id", "-"),
+                ",".join(transition.changes),
+            )
+
+
+def instant_before(now: datetime, interval: timedelta) -> datetime:
+    """The last multiple of `interval` since the epoch that is not after `now`."""
+    return EPOCH + (now - EPOCH) // interval * interval
+
+
+def _alert_of(record: AlertRecord) -> Alert:
+    phase = Phase.PENDING if record.state is AlertState.PENDING else Phase.FIRING
+    return Alert(
+        labels={**record.labels, ALERTNAME: record.rule},
+        phase=phase,
+        active_since=record.active_since,
+        value=record.value if record.value is not None else float("nan"),
+        annotations=record.annotations,
+        fired_at=record.fired_at if phase is Phase.FIRING else None,
+    )

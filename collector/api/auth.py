@@ -1,0 +1,66 @@
+"""Who asks: devices by their secret, people and programs by an access token, and who may read without one."""
+
+import hashlib
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from collector.api.problems import Handler, problem
+
+
+def secret_hash(secret: str) -> str:
+    """How secrets of machines are stored: SHA-256, in hex. They are 256 random bits, so no salt is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def bearer(request: web.Request) -> str | None:
+    """The secret of the Authorization header, None if there is none."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" and secret.strip() else None
+
+
+def is_forwarding(header: str) -> bool:
+    """Whether a header of this name tells that the request came through a proxy."""
+    return header.lower() in ("forwarded", "via") or header.lower().startswith("x-forwarded-")
+
+
+def is_loopback(address: str | None) -> bool:
+    try:
+        return address is not None and ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAccess:
+    """Who may read `/metrics` and the query API.
+
+    Without a token only a peer on this machine may, over a socket that listens on loopback, and only if no header
+    says that the request came through a proxy: behind one, every stranger looks local.
+    """
+
+    may_read: Callable[[str], bool]  # whether an access token's hash belongs to a role that reads all
+    only_loopback: bool  # the collector listens on loopback and no proxy stands before it
+
+    def guard(self, handler: Handler) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if self.is_local(request):
+                return await handler(request)
+            secret = bearer(request)
+            if secret is None or not self.may_read(secret_hash(secret)):
+                return problem(
+                    401,
+                    "unauthorized",
+                    "reading needs a viewer's token: quarkpulse-collector tokens create --role viewer",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            return await handler(request)
+
+        return guarded
+
+    def is_local(self, request: web.Request) -> bool:
+        if not self.only_loopback or any(is_forwarding(name) for name in request.headers):
+            return False
+        return is_loopback(request.remote)

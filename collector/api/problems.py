@@ -1,0 +1,45 @@
+"""Refusals as JSON: every error of the API has the shape of `protocol.wire.Problem`."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+import orjson
+from aiohttp import web
+
+from protocol.errors import QuarkpulseError, TransientError
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+RETRY_AFTER_SECONDS = 5
+
+_WORDS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def problem(
+    status: int, error: str, message: str, *, headers: Mapping[str, str] | None = None, **more: object
+) -> web.Response:
+    """A refusal: `error` is a word for programs, `message` a sentence for people."""
+    body = orjson.dumps({"error": error, "message": message, **more})
+    return web.Response(status=status, body=body, content_type="application/json", headers=headers)
+
+
+@web.middleware
+async def problems_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns what handlers raise into problems; what nobody foresaw is logged and says no more than 500."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        word = _WORDS.get(error.status, "refused")
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return problem(error.status, word, f"{error.reason}: {request.method} {request.path}", headers=allow)
+    except TransientError as error:
+        return problem(503, "busy", str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    except QuarkpulseError as error:
+        return problem(400, "refused", str(error))
+    except Exception:
+        logger.exception("request failed: method=%s path=%s", request.method, request.path)
+        return problem(500, "internal", "the collector failed to answer; its log says why")

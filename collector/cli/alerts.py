@@ -1,0 +1,34 @@
+"""`alerts`: what holds and held, and what became of it."""
+
+from datetime import timedelta
+
+import click
+
+from collector.alerting import records
+from collector.cli.common import json_option, print_rows, with_database
+from collector.clock import system_clock
+from collector.config import Settings
+from collector.db.database import Database
+
+RECENT = timedelta(hours=24)
+
+
+@click.group()
+def alerts() -> None:
+    """Alerts: pending, firing, unknown and resolved, e.g. `alerts list`."""
+
+
+@alerts.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those resolved more than 24 hours ago.")
+@json_option
+@with_database
+async def list_command(database: Database, settings: Settings, everything: bool, as_json: bool) -> None:
+    """List the open alerts and those of the last 24 hours, newest first, e.g. `alerts list --json`."""
+    since = None if everything else system_clock() - RECENT
+    async with database.connect() as connection:
+        rows = await records.list_alerts(connection, resolved_since=since)
+    print_rows(
+        rows,
+        as_json=as_json,
+        columns=["id", "rule", "customer", "device", "state", "active_since", "outcome", "ticket", "reason"],
+    )

@@ -1,0 +1,1 @@
+"""`quarkpulse-collector demo`: a collector, two real agents and one real incident on this machine."""

@@ -1,0 +1,258 @@
+"""The demo's story: the same fault at two customers, one on the monthly plan and one on break/fix.
+
+Everything is real: the processes are those that a provider runs, the readings are this machine's, the fault is a
+burner on every core. Only the commands and files that an operator has are used.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collector.demo.timeline import Timeline
+from protocol.errors import QuarkpulseError
+
+AGENT_INTERVAL_SECONDS = 5
+POLL_SECONDS = 0.5
+STOP_SECONDS = 10.0
+# Each step of the story takes seconds; a slow machine gets more, but the demo never hangs.
+STEP_SECONDS = 60.0
+
+BURN = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
+
+Row = Mapping[str, object]
+
+
+class DemoError(QuarkpulseError):
+    """The story did not go as it should; the message says which step and where to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A customer with one device in the demo."""
+
+    customer: str
+    name: str
+    plan: str
+    consent: str | None = None
+
+
+MONTHLY = Client("acme", "Acme BV", "monthly")
+BREAK_FIX = Client("bakkerij", "Bakkerij Jansen", "break_fix", consent="J. Jansen, 2026-01-05")
+CLIENTS = (MONTHLY, BREAK_FIX)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the two customers were left with."""
+
+    tickets: list[Row] = field(default_factory=list)
+    shadows: list[Row] = field(default_factory=list)
+
+
+class Demo:
+    """Runs the story in `folder`, which it fills; the caller removes it."""
+
+    def __init__(self, folder: Path, rules: Path, timeline: Timeline) -> None:
+        self.data = folder / "collector"
+        self.address = f"127.0.0.1:{free_port()}"
+        self._folder = folder
+        self._rules = rules
+        self._timeline = timeline
+        self._programs = Path(sys.executable).parent
+        self._told: dict[tuple[object, ...], object] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """A collector and both agents, enrolled and pushing; on leaving they say goodbye."""
+        async with AsyncExitStack() as processes:
+            for client in CLIENTS:
+                await self._add_customer(client)
+            await processes.enter_async_context(self._process("collector", *self._serve_command()))
+            with self._timeline.waiting_for("waiting for the collector"):
+                await self._until(self._is_listening, "the collector to listen")
+            self._timeline.say(f"collector listens on http://{self.address}")
+            for client in CLIENTS:
+                await self._enrol(client)
+                state = str(self._folder / client.customer)
+                command = ("quarkpulse-agent", "run", "--state", state, "--interval", f"{AGENT_INTERVAL_SECONDS}s")
+                await processes.enter_async_context(self._process(f"agent-{client.customer}", *command))
+            with self._timeline.waiting_for("waiting for both agents' first readings"):
+                await self._until(self._both_report, "both agents to report")
+            yield
+
+    async def play(self) -> Outcome:
+        """Cause the incident, watch it through to its end. Raises DemoError where the outcome is not the promised."""
+        timeline = self._timeline
+        cores = os.cpu_count() or 1
+        timeline.say(f"the incident: a burner on each of {cores} cores", style="red")
+        async with self._burning(cores):
+            with timeline.waiting_for("the rule goes pending, holds for its 'for', and fires"):
+                await self._until(self._has_decided, "a ticket and a shadow ticket", step_seconds=2 * STEP_SECONDS)
+        timeline.say("the burner stops", style="green")
+        with timeline.waiting_for("the alerts resolve, and with them what nobody touched"):
+            await self._until(self._has_healed, "the ticket to resolve itself", step_seconds=2 * STEP_SECONDS)
+        outcome = Outcome(await self._rows("tickets", "list", "--all"), await self._rows("tickets", "list", "--shadow"))
+        check_outcome(outcome)
+        return outcome
+
+    def _serve_command(self) -> Sequence[str]:
+        return (
+            "quarkpulse-collector", "serve",
+            "--data", str(self.data), "--listen", self.address, "--rules", str(self._rules),
+        )  # fmt: skip
+
+    async def _add_customer(self, client: Client) -> None:
+        consent = ("--monitoring-consent", client.consent) if client.consent else ()
+        await self._collector(
+            "customers", "add", client.customer, "--name", client.name, "--plan", client.plan, *consent
+        )
+        self._timeline.say(f"customer added, plan {client.plan}", who=client.name)
+
+    async def _enrol(self, client: Client) -> None:
+        token = await self._collector(
+            "tokens", "create", "--customer", client.customer, "--site", "hq", "--kind", "server", "--uses", "1"
+        )
+        state = str(self._folder / client.customer)
+        url = f"http://{self.address}"
+        await self._run("quarkpulse-agent", "enroll", "--collector", url, "--token", token.strip(), "--state", state)
+        self._timeline.say("agent enrolled", who=client.name)
+
+    async def _is_listening(self) -> bool:
+        host, port = self.address.rsplit(":", 1)
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    async def _both_report(self) -> bool:
+        devices = await self._rows("devices", "list")
+        for device in devices:
+            if device["presence"] == "online":
+                self._tell(device["customer"], ("device", device["id"]), f"device {device['id']} reports")
+        return sum(device["presence"] == "online" for device in devices) == len(CLIENTS)
+
+    async def _has_decided(self) -> bool:
+        await self._tell_alerts()
+        tickets, shadows = await self._tell_tickets()
+        return bool(tickets) and bool(shadows)
+
+    async def _has_healed(self) -> bool:
+        alerts = await self._tell_alerts()
+        tickets, shadows = await self._tell_tickets()
+        closed = all(row["resolved_at"] for row in [*tickets, *shadows])
+        return closed and all(alert["resolved_at"] for alert in alerts if alert["outcome"] in ("ticket", "shadow"))
+
+    async def _tell_alerts(self) -> list[Row]:
+        alerts = await self._rows("alerts", "list")
+        for alert in reversed(alerts):
+            labels = alert["labels"]
+            customer = labels.get("customer") if isinstance(labels, dict) else None
+            self._tell(customer, ("alert", alert["id"]), f"alert {alert['rule']} is {alert['state']}")
+        return alerts
+
+    async def _tell_tickets(self) -> tuple[list[Row], list[Row]]:
+        tickets = await self._rows("tickets", "list", "--all")
+        for ticket in tickets:
+            text = f"ticket {ticket['number']} is {ticket['status']}, {ticket['priority']}: {ticket['title']}"
+            self._tell(ticket["customer"], ("ticket", ticket["number"]), text, style="bold yellow")
+        shadows = await self._rows("tickets", "list", "--shadow")
+        for shadow in shadows:
+            ended = "over" if shadow["resolved_at"] else "no ticket, only recorded"
+            text = f"shadow ticket ({ended}): {shadow['title']}"
+            self._tell(shadow["customer"], ("shadow", shadow["id"]), text, style="magenta")
+        return tickets, shadows
+
+    def _tell(self, customer: object, subject: tuple[object, ...], text: str, *, style: str = "") -> None:
+        """Say it once, and again when it has changed."""
+        if self._told.get(subject) != text:
+            self._told[subject] = text
+            name = next((client.name for client in CLIENTS if client.customer == customer), "")
+            self._timeline.say(text, who=name, style=style)
+
+    async def _rows(self, *command: str) -> list[Row]:
+        rows: list[Row] = json.loads(await self._collector(*command, "--json"))
+        return rows
+
+    async def _collector(self, *arguments: str) -> str:
+        return await self._run("quarkpulse-collector", *arguments, "--data", str(self.data))
+
+    async def _run(self, program: str, *arguments: str) -> str:
+        """Run one command to its end; what it printed. Raises DemoError with what it said if it failed."""
+        process = await asyncio.create_subprocess_exec(
+            self._programs / program, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+        )
+        printed, complaint = await process.communicate()
+        if process.returncode:
+            raise DemoError(f"{program} {' '.join(arguments[:2])} failed: {complaint.decode().strip()}")
+        return printed.decode()
+
+    @asynccontextmanager
+    async def _process(self, name: str, program: str, *arguments: str) -> AsyncIterator[Process]:
+        """A process with its log in the demo's folder; ended on leaving, by force if it does not listen."""
+        with (self._folder / f"{name}.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                self._programs / program, *arguments, stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            yield process
+        finally:
+            await end(process)
+
+    @asynccontextmanager
+    async def _burning(self, cores: int) -> AsyncIterator[None]:
+        code = BURN.format(seconds=4 * STEP_SECONDS)
+        async with AsyncExitStack() as burners:
+            for _ in range(cores):
+                process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, start_new_session=True)
+                burners.push_async_callback(end, process)
+            yield
+
+    async def _until(
+        self, holds: Callable[[], Awaitable[bool]], what: str, *, step_seconds: float = STEP_SECONDS
+    ) -> None:
+        try:
+            async with asyncio.timeout(step_seconds):
+                while not await holds():
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError:
+            raise DemoError(f"waited {step_seconds:.0f} s in vain for {what}; the logs are in {self._folder}") from None
+
+
+def check_outcome(outcome: Outcome) -> None:
+    """One ticket for the monthly customer, none for the other, whose alert left one shadow ticket instead."""
+    owners = [ticket["customer"] for ticket in outcome.tickets]
+    if owners != [MONTHLY.customer]:
+        raise DemoError(f"expected one ticket, for {MONTHLY.name}; there are tickets for: {owners or 'nobody'}")
+    shadows = [shadow["customer"] for shadow in outcome.shadows]
+    if shadows != [BREAK_FIX.customer]:
+        raise DemoError(f"expected one shadow ticket, for {BREAK_FIX.name}; there are some for: {shadows or 'nobody'}")
+
+
+async def end(process: Process) -> None:
+    """Ask a process to stop, and make it if it does not."""
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

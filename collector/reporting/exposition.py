@@ -1,0 +1,182 @@
+"""`/metrics`: the collector's own health and the fleet's totals, in Prometheus's text format."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from collector.reporting.totals import Counts, Totals
+
+
+@dataclass(frozen=True, slots=True)
+class GroupHealth:
+    duration_seconds: float
+    last_at: datetime | None
+    missed: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram's state; `buckets` holds (upper bound in seconds, observations up to it), cumulative, no +Inf."""
+
+    buckets: tuple[tuple[float, int], ...]
+    count: int
+    sum_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the process counts about itself."""
+
+    version: str
+    devices: Counts  # (customer, kind, presence)
+    pushes: Mapping[str, int]  # by result
+    frames_refused: Mapping[str, int]  # by reason
+    samples: int
+    frames_ahead: int
+    push_seconds: Distribution
+    log_bytes: int
+    log_segments: int
+    fsync_seconds: Distribution
+    head_series: int
+    head_devices: int
+    groups: Mapping[str, GroupHealth]
+    rule_conflicts: Mapping[str, int]  # by customer
+
+
+class Exposition:
+    """Renders one page from the process's own health, read at once, and the totals counted in the database."""
+
+    def __init__(self, health: Callable[[], Health]) -> None:
+        self._health = health
+        self._process = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self._process)
+        PlatformCollector(registry=self._process)
+        GCCollector(registry=self._process)
+
+    def render(self, totals: Totals) -> bytes:
+        """The page, UTF-8."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Families([*health_families(self._health()), *totals_families(totals)]))
+        return generate_latest(registry) + generate_latest(self._process)
+
+
+class _Families(Collector):
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+
+
+def health_families(health: Health) -> Iterator[Metric]:
+    yield _gauge("quarkpulse_build_info", "Always 1; the version is a label.", ["version"], {(health.version,): 1})
+    yield _gauge(
+        "quarkpulse_devices",
+        "Devices by customer, kind and presence.",
+        ["customer", "kind", "presence"],
+        health.devices,
+    )
+    yield _counter("quarkpulse_ingest_pushes", "Pushes by how they were answered.", ["result"], _by_one(health.pushes))
+    yield _counter("quarkpulse_ingest_samples", "Samples stored durably.", [], {(): health.samples})
+    yield _counter(
+        "quarkpulse_ingest_frames_refused", "Frames refused one by one.", ["reason"], _by_one(health.frames_refused)
+    )
+    yield _counter(
+        "quarkpulse_ingest_frames_ahead",
+        "Frames whose time lay more than a minute ahead; they count when it comes.",
+        [],
+        {(): health.frames_ahead},
+    )
+    yield _histogram(
+        "quarkpulse_ingest_push_duration_seconds", "From a push's arrival until its answer.", health.push_seconds
+    )
+    yield _gauge("quarkpulse_log_bytes", "Size of the sample log on disk.", [], {(): health.log_bytes})
+    yield _gauge("quarkpulse_log_segments", "Files of the sample log.", [], {(): health.log_segments})
+    yield _histogram(
+        "quarkpulse_log_fsync_duration_seconds", "Time to bring a batch of frames to disk.", health.fsync_seconds
+    )
+    yield _gauge("quarkpulse_head_series", "Series in memory.", [], {(): health.head_series})
+    yield _gauge("quarkpulse_head_devices", "Devices with series in memory.", [], {(): health.head_devices})
+    groups = health.groups.items()
+    yield _gauge(
+        "quarkpulse_rule_group_last_duration_seconds",
+        "How long the last evaluation of the group took.",
+        ["group"],
+        {(key,): group.duration_seconds for key, group in groups},
+    )
+    yield _gauge(
+        "quarkpulse_rule_group_last_evaluation_timestamp_seconds",
+        "The instant that the group was last evaluated for.",
+        ["group"],
+        {(key,): group.last_at.timestamp() for key, group in groups if group.last_at is not None},
+    )
+    yield _counter(
+        "quarkpulse_rule_group_iterations_missed",
+        "Evaluations skipped because the one before took too long.",
+        ["group"],
+        {(key,): group.missed for key, group in groups},
+    )
+    yield _counter(
+        "quarkpulse_rule_evaluation_failures",
+        "Rules that could not be evaluated.",
+        ["group"],
+        {(key,): group.failures for key, group in groups},
+    )
+    yield _counter(
+        "quarkpulse_rule_conflicts",
+        "Match groups dropped because a customer's series were duplicate.",
+        ["customer"],
+        _by_one(health.rule_conflicts),
+    )
+
+
+def totals_families(totals: Totals) -> Iterator[Metric]:
+    yield _gauge(
+        "quarkpulse_alerts",
+        "Alerts that are not resolved: pending, firing, or unknown because the device is not seen.",
+        ["customer", "severity", "state"],
+        totals.alerts,
+    )
+    yield _gauge(
+        "quarkpulse_tickets", "Tickets that are not closed.", ["customer", "status", "priority"], totals.tickets
+    )
+    yield _counter("quarkpulse_tickets_opened", "Tickets ever opened.", ["customer"], totals.tickets_opened)
+    yield _gauge(
+        "quarkpulse_shadow_tickets",
+        "Open shadow tickets: what would be a ticket under a plan that opens tickets.",
+        ["customer"],
+        totals.shadow_tickets,
+    )
+    yield _counter(
+        "quarkpulse_shadow_tickets_opened", "Shadow tickets ever recorded.", ["customer"], totals.shadow_tickets_opened
+    )
+
+
+def _by_one(counts: Mapping[str, int]) -> Counts:
+    return {(key,): count for key, count in counts.items()}
+
+
+def _gauge(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _histogram(name: str, text: str, distribution: Distribution) -> Metric:
+    buckets = [(str(bound), float(count)) for bound, count in distribution.buckets]
+    family = HistogramMetricFamily(name, text)
+    family.add_metric([], [*buckets, ("+Inf", float(distribution.count))], distribution.sum_seconds)
+    return family

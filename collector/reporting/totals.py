@@ -1,0 +1,38 @@
+"""Totals over the fleet, counted in the database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.db.tables import alerts, customers, shadow_tickets, tickets
+
+Counts = dict[tuple[str, ...], int]  # label values → how many
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    alerts: Counts  # (customer, severity, state), not resolved
+    tickets: Counts  # (customer, status, priority), not closed
+    tickets_opened: Counts  # (customer,), ever; every customer is there
+    shadow_tickets: Counts  # (customer,), open; every customer is there
+    shadow_tickets_opened: Counts  # (customer,), ever; every customer is there
+
+
+async def count_totals(connection: AsyncConnection) -> Totals:
+    everyone = {(row.id,): 0 for row in await connection.execute(select(customers.c.id))}
+    severity = alerts.c.labels["severity"].as_string()
+    number = func.count()
+
+    async def count(columns: Sequence[object], *conditions: object) -> Counts:
+        query = select(*columns, number).where(*conditions).group_by(*columns)  # type: ignore[call-overload]
+        return {tuple(value or "" for value in row[:-1]): row[-1] for row in await connection.execute(query)}
+
+    return Totals(
+        alerts=await count([alerts.c.customer, severity, alerts.c.state], alerts.c.resolved_at.is_(None)),
+        tickets=await count([tickets.c.customer, tickets.c.status, tickets.c.priority], tickets.c.closed_at.is_(None)),
+        tickets_opened=everyone | await count([tickets.c.customer]),
+        shadow_tickets=everyone | await count([shadow_tickets.c.customer], shadow_tickets.c.resolved_at.is_(None)),
+        shadow_tickets_opened=everyone | await count([shadow_tickets.c.customer]),
+    )
