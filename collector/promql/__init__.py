@@ -1,1 +1,29 @@
-"""PromQL: parse, plan, evaluate over whole fleets at once. Knows only the read interface of series."""
+"""PromQL, with the semantics of Prometheus 3, evaluated for a whole fleet at once.
+
+`compile_expr(text)` gives a `Plan` (or raises `ParseError`); an `Engine` on a `SeriesReader` evaluates it, at one instant
+or over a range. Keep plans: what depends on labels alone is remembered with them. Everything of PromQL is there save
+native histograms and what is experimental upstream; either is refused by `compile_expr`, with its column.
+"""
+
+from collector.promql.context import Limits
+from collector.promql.engine import Engine
+from collector.promql.errors import EvaluationError, LimitError, ParseError, PromqlError
+from collector.promql.plan import Plan, compile_expr
+from collector.promql.result import Conflict, Matrix, Result, Scalar, String, Vector
+
+__all__ = [
+    "Conflict",
+    "Engine",
+    "EvaluationError",
+    "LimitError",
+    "Limits",
+    "Matrix",
+    "ParseError",
+    "Plan",
+    "PromqlError",
+    "Result",
+    "Scalar",
+    "String",
+    "Vector",
+    "compile_expr",
+]

@@ -1,0 +1,201 @@
+"""Functions of instant vectors and scalars."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from collector.promql.context import Context, Grid
+from collector.promql.errors import EvaluationError
+from collector.promql.functions import CALENDAR, ELEMENTWISE
+from collector.promql.groups import group_frame
+from collector.promql.histograms import histogram_quantile
+from collector.promql.nodes import Call, RangeSelector, Selector
+from collector.promql.regex import RegexError, compile_regex, expand
+from collector.series.labels import ABSENT_CODE, NAME, Codes, LabelFrame
+from collector.series.read import MatchOp, Times, Values
+
+Argument = Grid | Values | str
+
+
+def call(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid | Values:
+    """The functions that take no range vector."""
+    name = node.name
+    if name in ELEMENTWISE:
+        return _map(context, node, args[0], ELEMENTWISE[name])
+    if name in CALENDAR:
+        grid = args[0] if args else vector(times / 1000)
+        return _map(context, node, grid, CALENDAR[name])
+    return _CALLS[name](context, node, args, times)
+
+
+def vector(values: Values) -> Grid:
+    """A scalar, shape (steps,), as a series without labels."""
+    return Grid(LabelFrame(1), values[None, :], np.ones((1, len(values)), dtype=np.bool_))
+
+
+def absent(context: Context, node: Call, grid: Grid) -> Grid:
+    """1 at the steps at which no series is present, labelled by what the argument's matchers say for sure."""
+    labels = context.remember(node, "absent", (), lambda: _labels_when_absent(context, node))
+    missing = ~grid.present.any(axis=0)
+    return Grid(labels, np.ones((1, len(missing))), missing[None, :])
+
+
+def _labels_when_absent(context: Context, node: Call) -> LabelFrame:
+    selector = node.args[0]
+    known: dict[str, str] = {}
+    seen: set[str] = set()
+    if isinstance(selector, Selector | RangeSelector):
+        for matcher in selector.matchers:
+            if matcher.label == NAME:
+                continue
+            if matcher.op is MatchOp.EQUAL and matcher.label not in seen:
+                known[matcher.label] = matcher.value
+                seen.add(matcher.label)
+            else:
+                known.pop(matcher.label, None)
+    context.memory.renewals += 1
+    return LabelFrame.of([known], context.strings)
+
+
+def _map(context: Context, node: Call, argument: Argument, function: Callable[..., Values]) -> Grid:
+    assert isinstance(argument, Grid)  # noqa: S101 - the parser has checked the types
+    grid = context.drop_name(node, argument)
+    return Grid(grid.labels, np.asarray(function(grid.values), dtype=np.float64), grid.present)
+
+
+def _absent(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    return absent(context, node, _grid(args[0]))
+
+
+def _clamp(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    everything = np.full(len(times), np.inf)
+    low = _scalar(args[1]) if node.name != "clamp_max" else -everything
+    high = _scalar(args[-1]) if node.name != "clamp_min" else everything
+    grid = context.drop_name(node, _grid(args[0]))
+    return Grid(grid.labels, np.maximum(low, np.minimum(high, grid.values)), grid.present & ~(high < low))
+
+
+def _round(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    inverse = 1.0 / (_scalar(args[1]) if len(args) > 1 else np.ones(len(times)))
+    return _map(context, node, args[0], lambda values: np.floor(values * inverse + 0.5) / inverse)
+
+
+def _scalar_of(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Values:
+    grid = _grid(args[0])
+    sums = np.where(grid.present, grid.values, 0.0).sum(axis=0)
+    return np.where(grid.present.sum(axis=0) == 1, sums, np.nan)
+
+
+def _time(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Values:
+    return times / 1000
+
+
+def _pi(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Values:
+    return np.full(len(times), math.pi)
+
+
+def _vector(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    return vector(_scalar(args[0]))
+
+
+def _timestamp(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    """Of anything but a selector, whose samples have times of their own: the instant that is evaluated."""
+    grid = context.drop_name(node, _grid(args[0]))
+    return Grid(grid.labels, np.broadcast_to(times / 1000, grid.values.shape), grid.present)
+
+
+def _same(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    return _grid(args[0])  # `sort`: the order is that of the final result, where it shows
+
+
+def _label_replace(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    grid = _grid(args[0])
+    target, replacement, source, pattern = (_text(arg) for arg in args[1:])
+    labels = context.remember(
+        node, "replaced", (grid.labels,), lambda: _replace(context, grid.labels, target, replacement, source, pattern)
+    )
+    return context.merge_equal(node, Grid(labels, grid.values, grid.present))
+
+
+def _replace(
+    context: Context, labels: LabelFrame, target: str, replacement: str, source: str, pattern: str
+) -> LabelFrame:
+    try:
+        compiled = compile_regex(pattern)
+    except RegexError as exc:
+        raise EvaluationError(f"label_replace: {pattern!r} is no regular expression: {exc}") from exc
+
+    def replaced(text: str) -> int | None:
+        match = compiled.fullmatch(text)
+        return None if match is None else context.strings.code(expand(replacement, compiled, match))
+
+    context.memory.renewals += 1
+    distinct, which = np.unique(labels.column(source), return_inverse=True)
+    codes = [replaced(context.strings.text(int(code))) for code in distinct]
+    matched = np.array([code is not None for code in codes], dtype=np.bool_)
+    new = np.array([code or ABSENT_CODE for code in codes], dtype=np.int32)
+    if labels.length == 0:
+        return labels
+    return labels.with_column(target, np.where(matched[which], new[which], labels.column(target)))
+
+
+def _label_join(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    grid = _grid(args[0])
+    target, separator, *sources = (_text(arg) for arg in args[1:])
+    labels = context.remember(
+        node, "joined", (grid.labels,), lambda: _join(context, grid.labels, target, separator, sources)
+    )
+    return context.merge_equal(node, Grid(labels, grid.values, grid.present))
+
+
+def _join(context: Context, labels: LabelFrame, target: str, separator: str, sources: Sequence[str]) -> LabelFrame:
+    context.memory.renewals += 1
+    groups = group_frame(labels, sources)
+    columns = [labels.column(name) for name in sources]
+    codes: Codes = np.array(
+        [
+            context.strings.code(separator.join(context.strings.text(int(column[row])) for column in columns))
+            for row in groups.first
+        ],
+        dtype=np.int32,
+    )
+    return labels.with_column(target, codes[groups.of] if labels.length else codes)
+
+
+def _histogram_quantile(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+    return histogram_quantile(context, node, _scalar(args[0]), _grid(args[1]))
+
+
+def _grid(argument: Argument) -> Grid:
+    assert isinstance(argument, Grid)  # noqa: S101 - the parser has checked the types
+    return argument
+
+
+def _scalar(argument: Argument) -> Values:
+    assert isinstance(argument, np.ndarray)  # noqa: S101
+    return argument
+
+
+def _text(argument: Argument) -> str:
+    assert isinstance(argument, str)  # noqa: S101
+    return argument
+
+
+_CALLS: dict[str, Callable[[Context, Call, Sequence[Argument], Times], Grid | Values]] = {
+    "absent": _absent,
+    "clamp": _clamp,
+    "clamp_min": _clamp,
+    "clamp_max": _clamp,
+    "round": _round,
+    "scalar": _scalar_of,
+    "time": _time,
+    "pi": _pi,
+    "vector": _vector,
+    "timestamp": _timestamp,
+    "sort": _same,
+    "sort_desc": _same,
+    "label_replace": _label_replace,
+    "label_join": _label_join,
+    "histogram_quantile": _histogram_quantile,
+}

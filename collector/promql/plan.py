@@ -1,0 +1,261 @@
+"""From the text of a query to what can be evaluated."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import promql_parser as parser
+
+from collector.promql.errors import ParseError
+from collector.promql.functions import FUNCTIONS, refusal_of
+from collector.promql.nodes import (
+    Aggregate,
+    Binary,
+    Call,
+    Cardinality,
+    Edge,
+    Matching,
+    Negate,
+    Node,
+    Number,
+    RangeSelector,
+    Selector,
+    Shift,
+    Subquery,
+    Text,
+)
+from collector.promql.operators import AGGREGATIONS, COMPARISONS, compute
+from collector.promql.regex import RegexError, compile_regex
+from collector.promql.scan import Token, column_of, column_of_complaint, scan
+from collector.series.labels import NAME
+from collector.series.read import Matcher, MatchOp, Milliseconds
+
+MAX_DEPTH = 120  # of the tree, left-deep chains of operators included
+MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000
+DEFAULT_LOOKBACK_SECONDS = 300.0
+
+# By their names: the parser's enumerations cannot be hashed.
+_MATCH_OPS = {
+    "MatchOp.Equal": MatchOp.EQUAL,
+    "MatchOp.NotEqual": MatchOp.NOT_EQUAL,
+    "MatchOp.Re": MatchOp.REGEX,
+    "MatchOp.NotRe": MatchOp.NOT_REGEX,
+}
+_CARDINALITIES = {
+    "VectorMatchCardinality.OneToOne": Cardinality.ONE_TO_ONE,
+    "VectorMatchCardinality.ManyToOne": Cardinality.MANY_TO_ONE,
+    "VectorMatchCardinality.OneToMany": Cardinality.ONE_TO_MANY,
+    "VectorMatchCardinality.ManyToMany": Cardinality.ONE_TO_ONE,  # set operators: they ask for presence only
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Plan:
+    """A compiled query. Keep it: what is computed from labels alone is remembered with it."""
+
+    text: str
+    root: Node
+    windows: Mapping[str | None, float]  # seconds of history read, by metric name; None: whatever its name
+    selectors: tuple[tuple[Matcher, ...], ...]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def compile_expr(text: str) -> Plan:
+    """The plan of a query. Raises ParseError, with the column where it can be told.
+
+    `Plan.windows` says how far back samples are read: 0.0 for the last value alone, infinity for a fixed `@` time. An
+    instant selector that looks into the past counts Prometheus's default lookback in.
+    """
+    tokens = scan(text)
+    try:
+        parsed = parser.parse(text)
+    except (ValueError, RecursionError, OverflowError) as exc:
+        raise ParseError(str(exc), _place_of(str(exc), text, tokens)) from exc
+    root = _Converter(tokens).convert(parsed, 0)
+    windows: dict[str | None, float] = {}
+    selectors = []
+    for matchers, seconds in _reads(root, 0):
+        selectors.append(matchers)
+        name = next((m.value for m in matchers if m.label == NAME and m.op is MatchOp.EQUAL), None)
+        windows[name] = max(windows.get(name, 0.0), seconds)
+    return Plan(text, root, windows, tuple(dict.fromkeys(selectors)))
+
+
+def is_scalar(node: Node) -> bool:
+    """Whether the node gives one number per instant rather than series."""
+    match node:
+        case Number():
+            return True
+        case Negate(body):
+            return is_scalar(body)
+        case Binary(_, left, right):
+            return is_scalar(left) and is_scalar(right)
+        case Call(name):
+            return FUNCTIONS[name].returns_scalar
+    return False
+
+
+def _place_of(message: str, text: str, tokens: tuple[Token, ...]) -> int | None:
+    named = column_of_complaint(message, tokens)
+    if named is not None or not tokens:
+        return named
+    # The parser names no place: the query reads well up to some word, and the trouble begins with the next.
+    for before, after in reversed(list(pairwise(tokens[:200]))):
+        try:
+            parser.parse(text[: after.column - 1])
+        except (ValueError, RecursionError, OverflowError):
+            continue
+        return after.column if before.column < after.column else None
+    return tokens[0].column
+
+
+class _Converter:
+    """Turns the parser's tree into nodes and refuses what the evaluator does not know."""
+
+    def __init__(self, tokens: tuple[Token, ...]) -> None:
+        self._tokens = tokens
+
+    def convert(self, expr: Any, depth: int) -> Node:  # noqa: ANN401 - the parser's classes share no useful base
+        if depth > MAX_DEPTH:
+            raise ParseError(f"nested deeper than {MAX_DEPTH} operators; split it into rules")
+        match expr:
+            case parser.ParenExpr():
+                return self.convert(expr.expr, depth + 1)
+            case parser.NumberLiteral():
+                return Number(expr.val)
+            case parser.StringLiteral():
+                return Text(expr.val)
+            case parser.VectorSelector():
+                return Selector(self._matchers(expr), self._shift(expr))
+            case parser.MatrixSelector():
+                inner = expr.vector_selector
+                return RangeSelector(self._matchers(inner), self._milliseconds(expr.range), self._shift(inner))
+            case parser.SubqueryExpr():
+                step = None if expr.step is None else self._milliseconds(expr.step)
+                body = self.convert(expr.expr, depth + 1)
+                return Subquery(body, self._milliseconds(expr.range), step, self._shift(expr))
+            case parser.UnaryExpr():
+                body = self.convert(expr.expr, depth + 1)
+                return Number(-body.value) if isinstance(body, Number) else Negate(body)
+            case parser.BinaryExpr():
+                return self._binary(expr, depth)
+            case parser.AggregateExpr():
+                return self._aggregate(expr, depth)
+            case parser.Call():
+                return self._call(expr, depth)
+        raise ParseError(f"{type(expr).__name__} is not supported")
+
+    def _binary(self, expr: Any, depth: int) -> Node:  # noqa: ANN401
+        op = str(expr.op)
+        left, right = self.convert(expr.lhs, depth + 1), self.convert(expr.rhs, depth + 1)
+        if isinstance(left, Number) and isinstance(right, Number):
+            return Number(compute(op, left.value, right.value))
+        modifier = expr.modifier
+        if modifier is None:
+            return Binary(op, left, right)
+        if modifier.fill_values.lhs is not None or modifier.fill_values.rhs is not None:
+            raise ParseError("fill modifiers are experimental in Prometheus and not supported", self._column("fill"))
+        matching = Matching(
+            on=modifier.matching is not None and modifier.matching.type == parser.LabelModifierType.Include,
+            labels=tuple(sorted(set(modifier.matching.labels))) if modifier.matching is not None else (),
+            cardinality=_CARDINALITIES[str(modifier.card)],
+            include=tuple(modifier.group_labels or ()),
+        )
+        return Binary(op, left, right, matching, returns_bool=modifier.return_bool and op in COMPARISONS)
+
+    def _aggregate(self, expr: Any, depth: int) -> Node:  # noqa: ANN401
+        op = str(expr.op)
+        if op not in AGGREGATIONS:
+            raise ParseError(f"{op} is experimental in Prometheus and not supported", self._column(op))
+        modifier = expr.modifier
+        return Aggregate(
+            op,
+            self.convert(expr.expr, depth + 1),
+            None if expr.param is None else self.convert(expr.param, depth + 1),
+            tuple(sorted(set(modifier.labels))) if modifier is not None else (),
+            without=modifier is not None and modifier.type == parser.AggModifierType.Without,
+        )
+
+    def _call(self, expr: Any, depth: int) -> Node:  # noqa: ANN401
+        name = expr.func.name
+        if name not in FUNCTIONS:
+            raise ParseError(refusal_of(name), self._column(name))
+        call = Call(name, tuple(self.convert(arg, depth + 1) for arg in expr.args))
+        problem = FUNCTIONS[name].check(call)
+        if problem is not None:
+            raise ParseError(problem, self._column(name))
+        return call
+
+    def _matchers(self, expr: Any) -> tuple[Matcher, ...]:  # noqa: ANN401
+        if expr.matchers.or_matchers:
+            raise ParseError("'or' between label matchers is not PromQL; use =~", self._column("or"))
+        found = [Matcher(m.name, _MATCH_OPS[str(m.op)], m.value) for m in expr.matchers.matchers]
+        if expr.name is not None:
+            found.insert(0, Matcher(NAME, MatchOp.EQUAL, expr.name))
+        for matcher in found:
+            if matcher.op in {MatchOp.REGEX, MatchOp.NOT_REGEX}:
+                try:
+                    compile_regex(matcher.value)
+                except RegexError as exc:
+                    column = self._column(matcher.label)
+                    raise ParseError(f"{matcher.value!r} is no regular expression: {exc}", column) from exc
+        return tuple(found)
+
+    def _shift(self, expr: Any) -> Shift:  # noqa: ANN401
+        return Shift(0 if expr.offset is None else self._milliseconds(expr.offset), self._at(expr.at))
+
+    def _at(self, modifier: Any) -> Milliseconds | Edge | None:  # noqa: ANN401
+        if modifier is None:
+            return None
+        if modifier.type == parser.AtModifierType.Start:
+            return Edge.START
+        if modifier.type == parser.AtModifierType.End:
+            return Edge.END
+        try:
+            return round(modifier.at.timestamp() * 1000)
+        except (OverflowError, ValueError) as exc:
+            raise ParseError("'@' takes Unix seconds before the year 10000", self._column("@")) from exc
+
+    def _milliseconds(self, duration: timedelta) -> Milliseconds:
+        milliseconds = duration // timedelta(milliseconds=1)
+        if abs(milliseconds) > MAX_DURATION_MS:
+            raise ParseError("a duration may not exceed 100 years")
+        return milliseconds
+
+    def _column(self, name: str) -> int | None:
+        return column_of(name, self._tokens)
+
+
+def _reads(node: Node, before: float) -> Iterator[tuple[tuple[Matcher, ...], float]]:
+    """Each selector's matchers and how many seconds back it reads, when its node is evaluated `before` ms back."""
+    match node:
+        case Selector(matchers, shift):
+            back = _back(shift, before)
+            yield matchers, back / 1000 + DEFAULT_LOOKBACK_SECONDS if back > 0 else 0.0
+        case RangeSelector(matchers, window, shift):
+            yield matchers, max(0.0, _back(shift, before) + window) / 1000
+        case Subquery(body, window, _, shift):
+            yield from _reads(body, _back(shift, before) + window)
+        case Negate(body):
+            yield from _reads(body, before)
+        case Binary(_, left, right):
+            yield from _reads(left, before)
+            yield from _reads(right, before)
+        case Aggregate(_, body, param):
+            yield from _reads(body, before)
+            if param is not None:
+                yield from _reads(param, before)
+        case Call(_, args):
+            for arg in args:
+                yield from _reads(arg, before)
+
+
+def _back(shift: Shift, before: float) -> float:
+    if isinstance(shift.at, int):
+        return math.inf
+    return shift.offset + (0 if shift.at is not None else before)

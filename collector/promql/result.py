@@ -1,0 +1,65 @@
+"""What a query gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from collector.series.labels import LabelFrame, ScratchStrings
+from collector.series.read import Mask, Times, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A match group that held duplicates and was left out of the result."""
+
+    labels: Mapping[str, str]  # of the group, with the `customer` of the series concerned
+    series: int  # how many series stood where one may
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """Series with one value each: values of shape (n,), in the order in which `sort` and `topk` put them."""
+
+    labels: LabelFrame
+    values: Values
+    strings: ScratchStrings  # gives the codes in `labels` their text
+    conflicts: tuple[Conflict, ...] = ()
+
+    def __len__(self) -> int:
+        return self.labels.length
+
+    def label_sets(self) -> list[dict[str, str]]:
+        return [self.labels.texts(self.strings, row) for row in range(self.labels.length)]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Series over time: times of shape (steps,), values and present of shape (n, steps); undefined where not present."""
+
+    labels: LabelFrame
+    times: Times
+    values: Values
+    present: Mask
+    strings: ScratchStrings
+    conflicts: tuple[Conflict, ...] = ()
+
+    def __len__(self) -> int:
+        return self.labels.length
+
+    def label_sets(self) -> list[dict[str, str]]:
+        return [self.labels.texts(self.strings, row) for row in range(self.labels.length)]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    value: float
+    conflicts: tuple[Conflict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class String:
+    text: str
+    conflicts: tuple[Conflict, ...] = ()
+
+
+Result = Vector | Matrix | Scalar | String

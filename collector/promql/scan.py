@@ -1,0 +1,81 @@
+"""A first look at the text of a query, before the parser sees it.
+
+The parser gives no places and can be brought down by depth, so this finds the column that a message speaks of, and
+refuses early what is too long or nested too deep.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collector.promql.errors import ParseError
+
+MAX_CHARACTERS = 32_768
+MAX_TOKENS = 5_000
+MAX_NESTING = 100
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>\s+|\#[^\n]*)
+  | (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`)
+  | (?P<number>(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?:[a-z0-9]*[a-z])?)
+  | (?P<word>[a-zA-Z_:][a-zA-Z0-9_:]*)
+  | (?P<other>=~|!~|==|!=|>=|<=|.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPED_BYTE = re.compile(r"\\(?:x(?P<hex>[0-9a-fA-F]{2})|(?P<octal>[0-7]{3})|.)", re.DOTALL)
+_QUOTED = re.compile(r"'([^']+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    kind: str
+    text: str
+    column: int  # from 1
+
+
+def scan(text: str) -> tuple[Token, ...]:
+    """The words of a query. Raises ParseError for one that is too long, too deep, or holds what the parser gets wrong."""
+    if len(text) > MAX_CHARACTERS:
+        raise ParseError(f"a query may have {MAX_CHARACTERS} characters, this one has {len(text)}; split it into rules")
+    tokens: list[Token] = []
+    depth = 0
+    for found in _TOKEN.finditer(text):
+        kind = found.lastgroup or "other"
+        if kind == "space":
+            continue
+        token = Token(kind, found[0], found.start() + 1)
+        depth += (token.text in "([{") - (token.text in ")]}") if kind == "other" else 0
+        if depth > MAX_NESTING:
+            raise ParseError(f"nested deeper than {MAX_NESTING} brackets", token.column)
+        if kind == "string" and token.text[0] != "`":
+            _refuse_broken_bytes(token)
+        if token.text in {"-", "+"} and len(tokens) > 0 and tokens[-1].text == "@" and token.text == "-":
+            raise ParseError("'@' takes a time after 1970", token.column)
+        tokens.append(token)
+        if len(tokens) > MAX_TOKENS:
+            raise ParseError(f"a query may have {MAX_TOKENS} words and signs", token.column)
+    return tuple(tokens)
+
+
+def column_of(name: str, tokens: Sequence[Token]) -> int | None:
+    """Where `name` first stands as a word of its own."""
+    return next((token.column for token in tokens if token.text == name), None)
+
+
+def column_of_complaint(message: str, tokens: Sequence[Token]) -> int | None:
+    """The place of what the parser's message names in quotes, None if it names nothing that stands in the query."""
+    for name in _QUOTED.findall(message):
+        column = column_of(name, tokens)
+        if column is not None:
+            return column
+    return None
+
+
+def _refuse_broken_bytes(token: Token) -> None:
+    """In Go's strings `\\xff` is a byte, which the parser takes for a character."""
+    for escape in _ESCAPED_BYTE.finditer(token.text):
+        number = int(escape["hex"], 16) if escape["hex"] else int(escape["octal"], 8) if escape["octal"] else 0
+        if number > 0x7F:
+            raise ParseError(f"{escape[0]} is no UTF-8 text; write the character itself", token.column)
