@@ -1,0 +1,375 @@
+"""Thresholds as series: `quarkpulse_threshold{name, device_id}` holds the value in force, so a customer's exception
+needs no copy of a rule. Made at query time from thresholds.yaml and what people set; never stored."""
+
+import math
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from collector.alerting.rulefile import shipped_folder
+from collector.alerting.tenancy import THRESHOLD_METRIC
+from collector.alerting.yamlfile import Entry, YamlFile, raise_problems
+from collector.clock import to_milliseconds
+from collector.fleet.thresholds import Layer, Threshold
+from collector.series.labels import NAME, Indexes, LabelFrame, Strings
+from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection, Times, Values
+from protocol.wire import Kind
+
+FILE_NAME = "thresholds.yaml"
+FILE_KEYS = frozenset({"thresholds"})
+DEFINITION_KEYS = frozenset({"description", "unit", "default", "per", "by_kind"})
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+STEP_MILLISECONDS = 60_000  # of samples over a range, on whole minutes: as often as an agent's
+MAX_CACHED_SELECTIONS = 1_000
+MAX_CACHED_SPANS = 16  # a pass reads one instant; a graph or a backtest walks through few changes
+
+LAYERS = tuple(Layer)  # the later wins
+
+
+class Per(StrEnum):
+    """What has a value of its own."""
+
+    DEVICE = "device"
+    SITE = "site"
+    CUSTOMER = "customer"
+
+
+# How wide a layer may be to have a say: a site's threshold cannot differ between its devices.
+LAYERS_OF = {
+    Per.DEVICE: LAYERS,
+    Per.SITE: (Layer.PLAN, Layer.CUSTOMER, Layer.SITE),
+    Per.CUSTOMER: (Layer.PLAN, Layer.CUSTOMER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A threshold as thresholds.yaml defines it."""
+
+    name: str
+    description: str
+    unit: str
+    default: float
+    per: Per = Per.DEVICE
+    by_kind: Mapping[str, float] = field(default_factory=dict)  # the default of some kinds of device
+
+    def default_for(self, kind: str) -> float:
+        return self.by_kind.get(kind, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdDevice:
+    """What decides which thresholds a device has. `plan` is empty if its customer has none now."""
+
+    device_id: str
+    customer: str
+    site: str
+    kind: str
+    plan: str
+
+    def subject(self, layer: Layer) -> str:
+        """Its subject in a layer, as `thresholds set` stores it."""
+        match layer:
+            case Layer.PLAN:
+                return self.plan
+            case Layer.CUSTOMER:
+                return self.customer
+            case Layer.SITE:
+                return f"{self.customer}/{self.site}"
+            case Layer.DEVICE:
+                return self.device_id
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """The value in force and who set it: `layer` None and `subject` empty for the default."""
+
+    value: float
+    layer: Layer | None
+    subject: str
+
+
+def thresholds_file(rules: Path | None = None) -> Path:
+    """The thresholds.yaml that goes with the rules in a folder: the one beside them, else the shipped one."""
+    if rules is not None:
+        beside = (rules if rules.is_dir() else rules.parent) / FILE_NAME
+        if beside.is_file():
+            return beside
+    return shipped_folder() / FILE_NAME
+
+
+def load_thresholds(path: Path) -> Mapping[str, Definition]:
+    """The definitions by name. Raises RuleFileError with every problem of the file."""
+    file = YamlFile(path)
+    definitions: dict[str, Definition] = {}
+    if file.root is not None:
+        top = file.mapping(file.root, "a thresholds file", FILE_KEYS)
+        if "thresholds" in top:
+            for name, entry in file.mapping(top["thresholds"].value, "'thresholds'").items():
+                definition = _definition(file, name, entry)
+                if definition is not None:
+                    definitions[name] = definition
+        elif not file.problems:
+            file.refuse(file.root, "not a thresholds file: it has no 'thresholds'")
+    raise_problems([file])
+    return definitions
+
+
+def _definition(file: YamlFile, name: str, entry: Entry) -> Definition | None:
+    if not NAME_PATTERN.fullmatch(name):
+        file.refuse(entry.key, f"a threshold is named like filesystem_full, not {name[:80]!r}")
+    keys = file.mapping(entry.value, f"the threshold {name!r}", DEFINITION_KEYS)
+    texts: dict[str, str] = {}
+    for key in ("description", "unit", "default"):
+        text = file.text(keys[key].value, f"{key!r}") if key in keys else ""
+        if not text:
+            file.refuse(keys[key].value if key in keys else entry.key, f"the threshold {name!r} needs a {key!r}")
+        texts[key] = text or ""
+    default = _number(file, keys["default"].value, "'default'") if texts["default"] else None
+    per = file.text(keys["per"].value, "'per'") if "per" in keys else Per.DEVICE
+    if per is None:
+        return None
+    if per not in [*Per]:
+        file.refuse(keys["per"].value, f"'per' must be {', '.join(Per)}, got {per!r}")
+        return None
+    by_kind: dict[str, float] = {}
+    if "by_kind" in keys:
+        if per != Per.DEVICE:
+            file.refuse(keys["by_kind"].key, f"'by_kind' needs 'per: device': a {per} has no kind")
+        for kind, one in file.mapping(keys["by_kind"].value, "'by_kind'", frozenset(Kind)).items():
+            number = _number(file, one.value, f"{kind!r}")
+            if number is not None:
+                by_kind[kind] = number
+    if default is None:
+        return None
+    return Definition(name, texts["description"], texts["unit"], default, Per(per), by_kind)
+
+
+def _number(file: YamlFile, node: yaml.Node, what: str) -> float | None:
+    text = file.text(node, what)
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if text is not None and not math.isfinite(number):
+        file.refuse(node, f"{what} must be a finite number, got {text[:40]!r}")
+        return None
+    return number
+
+
+class ThresholdReader:
+    """Reads `quarkpulse_threshold`; of every other metric it has no series.
+
+    `update` belongs to the thread that owns `strings`; the rest may be called from any thread and sees either the
+    inputs before an update or those after it, never a mixture.
+    """
+
+    def __init__(self, strings: Strings) -> None:
+        self._strings = strings
+        self._valuation = _Valuation(_Population.of([], [], strings), ())
+
+    @property
+    def strings(self) -> Strings:
+        return self._strings
+
+    def update(
+        self,
+        definitions: Mapping[str, Definition],
+        names: Collection[str] | None,
+        devices: Iterable[ThresholdDevice],
+        overrides: Iterable[Threshold],
+    ) -> None:
+        """Takes new inputs. `names` are the thresholds that a loaded rule reads (`RuleSet.threshold_names`)."""
+        wanted = tuple(one for name, one in sorted(definitions.items()) if names is None or name in names)
+        population = self._valuation.population
+        listed = tuple(devices)
+        if (population.definitions, population.devices) != (wanted, listed):
+            population = _Population.of(wanted, listed, self._strings)
+        self._valuation = _Valuation(population, tuple(overrides))
+
+    def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
+        return self._valuation.population.select(matchers, self._strings)
+
+    def latest(self, selection: Selection, at: Milliseconds, lookback: Milliseconds) -> Latest:
+        """The values in force at `at`, as if each had been sampled just then."""
+        picked, valuation = self._resolved(selection)
+        count = len(selection)
+        values = valuation.values_at(at)[picked.indexes]
+        return Latest(np.full(count, at, dtype=np.int64), values, np.ones(count, dtype=np.bool_))
+
+    def samples(self, selection: Selection, start: Milliseconds, end: Milliseconds) -> Samples:
+        """The values in force on each whole minute."""
+        picked, valuation = self._resolved(selection)
+        first = start // STEP_MILLISECONDS + 1
+        times: Times = np.arange(first, end // STEP_MILLISECONDS + 1, dtype=np.int64) * STEP_MILLISECONDS
+        shape = (len(selection), len(times))
+        values: Values = np.empty(shape)
+        for column, at in enumerate(times.tolist()):
+            values[:, column] = valuation.values_at(at)[picked.indexes]
+        counts = np.full(len(selection), len(times), dtype=np.int64)
+        return Samples(np.broadcast_to(times, shape), values, counts)
+
+    def explain(self, name: str, device_id: str, at: datetime) -> Effective | None:
+        """What a device is measured by; None if no loaded rule reads the threshold or the device is unknown."""
+        valuation = self._valuation
+        definition = next((one for one in valuation.population.definitions if one.name == name), None)
+        device = next((one for one in valuation.population.devices if one.device_id == device_id), None)
+        if definition is None or device is None:
+            return None
+        effective = Effective(definition.default_for(device.kind), None, "")
+        for row in valuation.in_force(name, LAYERS_OF[definition.per], to_milliseconds(at)):
+            if row.subject == device.subject(row.layer):
+                effective = Effective(row.value, row.layer, row.subject)
+        return effective
+
+    def _resolved(self, selection: Selection) -> tuple["_Picked", "_Valuation"]:
+        picked = selection.handle
+        if not isinstance(picked, _Picked):
+            raise TypeError("this selection is another reader's")
+        valuation = self._valuation
+        if valuation.population is not picked.population:  # updated between the caller's two questions
+            valuation = _Valuation(picked.population, valuation.overrides)
+        return picked, valuation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """The series of one threshold: `owners` has a device of each site or customer, or each device."""
+
+    definition: Definition
+    owners: tuple[ThresholdDevice, ...]
+    members: Mapping[Layer, Mapping[str, Indexes]]  # which owners a subject covers
+    defaults: Values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Population:
+    """Which series there are; it changes with the fleet and the rules, not with what people set."""
+
+    definitions: tuple[Definition, ...]
+    devices: tuple[ThresholdDevice, ...]
+    blocks: tuple[_Block, ...]
+    labels: LabelFrame
+    selections: dict[tuple[Matcher, ...], Selection] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, definitions: Sequence[Definition], devices: Sequence[ThresholdDevice], strings: Strings
+    ) -> "_Population":
+        owners = {per: _owners(per, devices) for per in Per}
+        members = {per: {layer: _members(layer, owners[per]) for layer in layers} for per, layers in LAYERS_OF.items()}
+        blocks = [
+            _Block(
+                one,
+                owners[one.per],
+                members[one.per],
+                np.array([one.default_for(owner.kind) for owner in owners[one.per]], dtype=np.float64),
+            )
+            for one in definitions
+        ]
+        label_sets = [
+            {NAME: THRESHOLD_METRIC, "name": block.definition.name, **_identity(block.definition.per, owner)}
+            for block in blocks
+            for owner in block.owners
+        ]
+        return cls(tuple(definitions), tuple(devices), tuple(blocks), LabelFrame.of(label_sets, strings))
+
+    def select(self, matchers: tuple[Matcher, ...], strings: Strings) -> Selection:
+        known = self.selections.get(matchers)
+        if known is None:
+            indexes = self._matching(matchers, strings)
+            known = Selection(self.labels.take(indexes), _Picked(self, indexes))
+            # Whoever loses a race puts the same series; only the object differs, once.
+            known = self.selections.setdefault(matchers, known)
+            if len(self.selections) > MAX_CACHED_SELECTIONS:
+                self.selections.clear()
+        return known
+
+    def _matching(self, matchers: tuple[Matcher, ...], strings: Strings) -> Indexes:
+        holds = np.ones(self.labels.length, dtype=np.bool_)
+        for matcher in matchers:
+            codes, places = np.unique(self.labels.column(matcher.label), return_inverse=True)
+            wanted = np.array([matcher.matches(strings.text(int(code))) for code in codes], dtype=np.bool_)
+            if len(codes):
+                holds &= wanted[places]
+        return np.flatnonzero(holds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Picked:
+    population: _Population
+    indexes: Indexes
+
+
+class _Valuation:
+    """The value of each series of a population at any time, remembered for the spans between changes."""
+
+    def __init__(self, population: _Population, overrides: tuple[Threshold, ...]) -> None:
+        self.population = population
+        self.overrides = overrides
+        bounds = {bound for row in overrides for bound in (row.valid_from, row.valid_to) if bound is not None}
+        self._bounds: NDArray[np.int64] = np.array(sorted(map(to_milliseconds, bounds)), dtype=np.int64)
+        self._spans: dict[int, Values] = {}
+
+    def values_at(self, at: Milliseconds) -> Values:
+        span = int(np.searchsorted(self._bounds, at, side="right"))
+        values = self._spans.get(span)
+        if values is None:
+            blocks = [self._block_at(block, at) for block in self.population.blocks]
+            values = np.concatenate(blocks) if blocks else np.empty(0)
+            if len(self._spans) >= MAX_CACHED_SPANS:
+                self._spans.clear()
+            self._spans[span] = values
+        return values
+
+    def in_force(self, name: str, layers: Sequence[Layer], at: Milliseconds) -> list[Threshold]:
+        """What is set for a threshold at `at`, the one that wins last."""
+        rows = [
+            row
+            for row in self.overrides
+            if row.name == name
+            and row.layer in layers
+            and to_milliseconds(row.valid_from) <= at
+            and (row.valid_to is None or at < to_milliseconds(row.valid_to))
+        ]
+        return sorted(rows, key=lambda row: (LAYERS.index(row.layer), row.valid_from))
+
+    def _block_at(self, block: _Block, at: Milliseconds) -> Values:
+        values = block.defaults.copy()
+        for row in self.in_force(block.definition.name, LAYERS_OF[block.definition.per], at):
+            covered = block.members[row.layer].get(row.subject)
+            if covered is not None:
+                values[covered] = row.value
+        return values
+
+
+def _owners(per: Per, devices: Sequence[ThresholdDevice]) -> tuple[ThresholdDevice, ...]:
+    first: dict[tuple[str, ...], ThresholdDevice] = {}
+    for device in devices:
+        first.setdefault(tuple(_identity(per, device).values()), device)
+    return tuple(first.values())
+
+
+def _identity(per: Per, device: ThresholdDevice) -> dict[str, str]:
+    match per:
+        case Per.DEVICE:
+            return {"device_id": device.device_id}
+        case Per.SITE:
+            return {"customer": device.customer, "site": device.site}
+        case Per.CUSTOMER:
+            return {"customer": device.customer}
+
+
+def _members(layer: Layer, owners: Sequence[ThresholdDevice]) -> Mapping[str, Indexes]:
+    members: dict[str, list[int]] = {}
+    for index, owner in enumerate(owners):
+        members.setdefault(owner.subject(layer), []).append(index)
+    return {subject: np.array(indexes, dtype=np.intp) for subject, indexes in members.items()}
