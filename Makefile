@@ -50,7 +50,7 @@ schema: install ## write the protocol's JSON Schema into docs/reference/protocol
 	$(BIN)/python -m protocol.schema
 
 clean: ## remove .venv, caches and the demo's data
-	rm -rf $(VENV) .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.python:
@@ -59,10 +59,10 @@ $(VENV)/.python:
 
 $(VENV)/.collector: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing agent and collector into $(VENV), about a minute …"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[collector]'
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[collector]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing agent, collector and test tools into $(VENV), about a minute …"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[collector,dev]'
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[collector,dev]'
 	@touch $(VENV)/.collector $@
