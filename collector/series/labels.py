@@ -3,6 +3,7 @@
 A label that is absent and a label that is empty are the same in Prometheus; both are code 0 here.
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -18,9 +19,13 @@ ABSENT_CODE = 0
 
 
 class Strings:
-    """Strings to small integer codes and back. Code 0 is the empty string; codes are never reused."""
+    """Strings to small integer codes and back. Code 0 is the empty string; codes are never reused.
+
+    Safe to use from several threads.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._codes: dict[str, int] = {"": ABSENT_CODE}
         self._texts: list[str] = [""]
 
@@ -31,9 +36,12 @@ class Strings:
         """The code of `text`, a new one if it was never seen."""
         code = self._codes.get(text)
         if code is None:
-            code = len(self._texts)
-            self._codes[text] = code
-            self._texts.append(text)
+            with self._lock:
+                code = self._codes.get(text)
+                if code is None:
+                    code = len(self._texts)
+                    self._texts.append(text)  # before the code: whoever finds a code finds its text
+                    self._codes[text] = code
         return code
 
     def find(self, text: str) -> int | None:

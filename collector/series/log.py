@@ -1,0 +1,420 @@
+"""The durable log of samples: append-only segments, each readable alone.
+
+A segment is a header (magic, version, time of creation) and records; a record is a marker, a type, the payload's length
+and the CRC-32 of type and payload. Integers are little-endian.
+
+- DEFINITIONS: JSON; what the numbers in later records mean. Written before the first record of the same segment that
+  uses them, so that no segment needs another one to be read.
+- FRAMES: n; then n layout numbers (u32), n counts of values (u32), n receive times and n times (i64, Unix
+  milliseconds), then all values (float64; null is ABSENT).
+- ENDS: JSON; a list of [layout number, t]: all series of that layout's device and stream end at t.
+"""
+
+import itertools
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+import orjson
+
+from collector.series.catalog import VALUE_BYTES, Catalog, DeviceFrame, Layout, TemplateList
+from collector.series.labels import Target
+from protocol.errors import PermanentError, TransientError
+
+logger = logging.getLogger(__name__)
+
+MAGIC = b"QPSEG"
+VERSION = 1
+HEADER = struct.Struct("<5sB2xq")  # magic, version, created (Unix milliseconds)
+RECORD = struct.Struct("<4sBII")  # marker, type, length of the payload, CRC-32 of type and payload
+MARKER = b"\xf1QPr"
+MAX_PAYLOAD_BYTES = 64 << 20
+MAX_FRAMES_PER_RECORD = 256  # a damaged record loses no more than these
+SUFFIX = ".seg"
+
+
+class LogWriteError(TransientError):
+    """The disk did not take a write; nothing of it counts as stored."""
+
+
+class LogFormatError(PermanentError):
+    """A file is not a segment of this log, or is of a version that this program does not know."""
+
+
+class RecordType(IntEnum):
+    DEFINITIONS = 1
+    FRAMES = 2
+    ENDS = 3
+
+
+class End(NamedTuple):
+    """All series of the layout's device and stream end at `t` (Unix milliseconds)."""
+
+    layout: Layout
+    t: int
+
+
+class Position(NamedTuple):
+    """A place in the log; what stands before it has been dealt with."""
+
+    segment: int
+    offset: int
+
+
+LOG_START = Position(0, 0)
+
+
+@dataclass(slots=True)
+class ReadDamage:
+    """What could not be read: stretches of bytes that were skipped, frames whose layout was lost with them."""
+
+    torn_bytes: int = 0  # at the end of the newest segment: a write that never finished
+    damaged_bytes: int = 0
+    lost_frames: int = 0
+    unreadable_segments: int = 0
+
+
+class Batch(NamedTuple):
+    """Frames, or ends, as they follow each other in the log, and the place after them."""
+
+    frames: list[DeviceFrame]
+    ends: list[End]
+    position: Position
+
+
+def segment_path(directory: Path, number: int) -> Path:
+    return directory / f"{number:010d}{SUFFIX}"
+
+
+def segment_numbers(directory: Path) -> list[int]:
+    """The numbers of the segments in `directory`, rising."""
+    return sorted(int(path.stem) for path in directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in a directory durable: a new file's fsync does not cover its name."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def encode_record(kind: RecordType, payload: bytes) -> bytes:
+    checksum = zlib.crc32(payload, zlib.crc32(bytes((kind,))))
+    return RECORD.pack(MARKER, kind, len(payload), checksum) + payload
+
+
+def encode_frames(frames: Sequence[DeviceFrame]) -> bytes:
+    layouts = np.array([frame.layout.number for frame in frames], dtype="<u4")
+    counts = np.array([len(frame.values) // VALUE_BYTES for frame in frames], dtype="<u4")
+    received = np.array([frame.received for frame in frames], dtype="<i8")
+    times = np.array([frame.t for frame in frames], dtype="<i8")
+    head = (struct.pack("<I", len(frames)), layouts.tobytes(), counts.tobytes(), received.tobytes(), times.tobytes())
+    return encode_record(RecordType.FRAMES, b"".join((*head, *[frame.values for frame in frames])))
+
+
+@dataclass(slots=True)
+class SegmentWriter:
+    """One segment while it is written."""
+
+    number: int
+    created: int  # Unix milliseconds
+    descriptor: int
+    size: int
+    _defined: set[int] = field(default_factory=set)
+
+    @classmethod
+    def create(cls, directory: Path, number: int, now: int) -> Self:
+        path = segment_path(directory, number)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        except OSError as exc:
+            raise LogWriteError(f"cannot create {path}: {exc.strerror}; free the disk or fix its rights") from exc
+        segment = cls(number, now, descriptor, 0)
+        try:
+            segment._write(HEADER.pack(MAGIC, VERSION, now))
+            os.fsync(descriptor)
+            sync_directory(directory)
+        except OSError as exc:
+            segment.close()
+            raise LogWriteError(f"cannot write {path}: {exc.strerror}; free the disk") from exc
+        return segment
+
+    def append(self, frames: Sequence[DeviceFrame], ends: Sequence[End]) -> None:
+        """Write and fsync. Raises OSError; the segment must not be used any more then."""
+        records: list[bytes] = []
+        layouts = {frame.layout for frame in frames} | {end.layout for end in ends}
+        new = [layout for layout in layouts if layout.number not in self._defined]
+        if new:
+            records.append(self._define(sorted(new, key=lambda layout: layout.number)))
+        for start in range(0, len(frames), MAX_FRAMES_PER_RECORD):
+            records.append(encode_frames(frames[start : start + MAX_FRAMES_PER_RECORD]))
+        if ends:
+            listed = orjson.dumps([[end.layout.number, end.t] for end in ends])
+            records.append(encode_record(RecordType.ENDS, listed))
+        self._write(b"".join(records))
+        os.fdatasync(self.descriptor)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def _define(self, layouts: list[Layout]) -> bytes:
+        templates: list[object] = []
+        lists: list[object] = []
+        described: list[object] = []
+        for layout in layouts:
+            series = layout.series
+            if series.number not in self._defined:
+                for template in series.templates:
+                    if template.number not in self._defined:
+                        templates.append([template.number, template.name, dict(template.labels)])
+                        self._defined.add(template.number)
+                lists.append([series.number, series.numbers.tolist()])
+                self._defined.add(series.number)
+            target = layout.target
+            described.append(
+                [
+                    layout.number,
+                    series.number,
+                    target.device_id,
+                    target.customer,
+                    target.site,
+                    target.kind,
+                    layout.stream,
+                ]
+            )
+            self._defined.add(layout.number)
+        payload = orjson.dumps({"templates": templates, "lists": lists, "layouts": described})
+        return encode_record(RecordType.DEFINITIONS, payload)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.write(self.descriptor, view)
+            view = view[written:]
+            self.size += written
+
+
+@dataclass(slots=True)
+class LogWriter:
+    """Appends to the log; one thread at a time. A segment whose write or fsync failed is left behind for good: after a
+    failed fsync nobody knows what of it is on disk."""
+
+    directory: Path
+    segment_bytes: int
+    segment_milliseconds: int
+    _next: int = 1
+    _segment: SegmentWriter | None = None
+
+    @classmethod
+    def open(cls, directory: Path, *, segment_bytes: int, segment_milliseconds: int) -> Self:
+        """Continue behind the segments that are there; they are never appended to again."""
+        numbers = segment_numbers(directory)
+        return cls(directory, segment_bytes, segment_milliseconds, _next=numbers[-1] + 1 if numbers else 1)
+
+    @property
+    def position(self) -> Position:
+        if self._segment is None:
+            return Position(self._next, 0)
+        return Position(self._segment.number, self._segment.size)
+
+    def append(self, frames: Sequence[DeviceFrame], ends: Sequence[End], now: int) -> None:
+        """Return once all of it is on disk. Raises LogWriteError; then none of it counts as stored."""
+        segment = self._writable(now)
+        try:
+            segment.append(frames, ends)
+        except OSError as exc:
+            self._leave()
+            path = segment_path(self.directory, segment.number)
+            raise LogWriteError(f"cannot write {path}: {exc.strerror}; free or repair the disk") from exc
+
+    def close(self) -> None:
+        self._leave()
+
+    def _writable(self, now: int) -> SegmentWriter:
+        segment = self._segment
+        if segment is not None:
+            if segment.size < self.segment_bytes and now - segment.created < self.segment_milliseconds:
+                return segment
+            self._leave()
+        number = self._next
+        self._next += 1
+        self._segment = SegmentWriter.create(self.directory, number, now)
+        return self._segment
+
+    def _leave(self) -> None:
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+
+
+class SegmentReader:
+    """Reads one segment, stepping over what is damaged."""
+
+    def __init__(self, directory: Path, number: int, catalog: Catalog, damage: ReadDamage) -> None:
+        """Raises LogFormatError if the file is no segment, OSError if it cannot be read."""
+        self._path = segment_path(directory, number)
+        self._number = number
+        self._catalog = catalog
+        self._damage = damage
+        self._data = self._path.read_bytes()
+        self._layouts: dict[int, Layout] = {}
+        self._lists: dict[int, TemplateList] = {}
+        self._templates: dict[int, tuple[str, tuple[tuple[str, str], ...]]] = {}
+        if len(self._data) < HEADER.size or not self._data.startswith(MAGIC):
+            raise LogFormatError(f"{self._path} is not a segment of the sample log")
+        _, version, self.created = HEADER.unpack_from(self._data)
+        if version != VERSION:
+            raise LogFormatError(f"{self._path} has version {version}, known is {VERSION}; it needs a newer collector")
+        self.sound_bytes = HEADER.size  # up to the end of the last sound record
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """What the records after byte `start` hold. Definitions are read from the beginning all the same."""
+        offset = HEADER.size
+        while offset < len(self._data):
+            end = self._record_end(offset)
+            if end is None:
+                sound = self._resume_after(offset)
+                stretch = (len(self._data) if sound is None else sound) - offset
+                if sound is None:
+                    self._damage.torn_bytes += stretch
+                    return
+                self._damage.damaged_bytes += stretch
+                logger.error("damaged bytes in the log, skipped: file=%s at=%d bytes=%d", self._path, offset, stretch)
+                offset = sound
+                continue
+            self.sound_bytes = end
+            kind = self._data[offset + 4]
+            payload = memoryview(self._data)[offset + RECORD.size : end]
+            position = Position(self._number, end)
+            if kind == RecordType.DEFINITIONS:
+                self._define(payload)
+            elif offset >= start and kind == RecordType.FRAMES:
+                yield Batch(self._frames(payload), [], position)
+            elif offset >= start and kind == RecordType.ENDS:
+                yield Batch([], self._ends(payload), position)
+            offset = end
+
+    def _record_end(self, offset: int) -> int | None:
+        """Where the record at `offset` ends; None if there is no sound one."""
+        if offset + RECORD.size > len(self._data):
+            return None
+        marker, kind, length, checksum = RECORD.unpack_from(self._data, offset)
+        end = offset + RECORD.size + length
+        if marker != MARKER or length > MAX_PAYLOAD_BYTES or end > len(self._data):
+            return None
+        payload = memoryview(self._data)[offset + RECORD.size : end]
+        return end if zlib.crc32(payload, zlib.crc32(bytes((kind,)))) == checksum else None
+
+    def _resume_after(self, offset: int) -> int | None:
+        """Where the next sound record after `offset` begins."""
+        candidate = self._data.find(MARKER, offset + 1)
+        while candidate >= 0:
+            if self._record_end(candidate) is not None:
+                return candidate
+            candidate = self._data.find(MARKER, candidate + 1)
+        return None
+
+    def _define(self, payload: memoryview) -> None:
+        known = orjson.loads(payload)
+        for number, name, labels in known["templates"]:
+            self._templates[number] = (name, tuple(sorted(labels.items())))
+        for number, members in known["lists"]:
+            if all(member in self._templates for member in members):
+                self._lists[number] = self._catalog.series(self._templates[member] for member in members)
+        for number, series_number, device_id, customer, site, kind, stream in known["layouts"]:
+            series = self._lists.get(series_number)
+            if series is not None:
+                target = Target(device_id, customer, site, kind)
+                self._layouts[number] = self._catalog.layout(target, series, stream)
+
+    def _frames(self, payload: memoryview) -> list[DeviceFrame]:
+        (count,) = struct.unpack_from("<I", payload)
+        at = 4
+        layouts = np.frombuffer(payload, "<u4", count, at).tolist()
+        sizes = np.frombuffer(payload, "<u4", count, at + 4 * count).tolist()
+        received = np.frombuffer(payload, "<i8", count, at + 8 * count).tolist()
+        times = np.frombuffer(payload, "<i8", count, at + 16 * count).tolist()
+        values = bytes(payload[at + 24 * count :])
+        frames: list[DeviceFrame] = []
+        start = 0
+        for number, size, got, t in zip(layouts, sizes, received, times, strict=True):
+            stop = start + size * VALUE_BYTES
+            layout = self._layouts.get(number)
+            if layout is None:
+                self._damage.lost_frames += 1
+            else:
+                frames.append(DeviceFrame(layout, t, got, values[start:stop]))
+            start = stop
+        return frames
+
+    def _ends(self, payload: memoryview) -> list[End]:
+        listed = orjson.loads(payload)
+        return [End(self._layouts[number], t) for number, t in listed if number in self._layouts]
+
+
+def cut_torn_tail(directory: Path, number: int, sound_bytes: int) -> None:
+    """Cut the newest segment behind its last sound record: what follows is a write that never finished."""
+    path = segment_path(directory, number)
+    with path.open("r+b") as file:
+        file.truncate(sound_bytes)
+        os.fsync(file.fileno())
+
+
+def set_aside(directory: Path, number: int) -> Path:
+    """Rename a segment that cannot be read at all, so that the log goes on without it."""
+    path = segment_path(directory, number)
+    aside = path.with_suffix(f"{SUFFIX}.unreadable")
+    path.rename(aside)
+    sync_directory(directory)
+    return aside
+
+
+def segment_created(directory: Path, number: int) -> int | None:
+    """When a segment was begun (Unix milliseconds); None if its header cannot be read."""
+    with segment_path(directory, number).open("rb") as file:
+        header = file.read(HEADER.size)
+    if len(header) < HEADER.size or not header.startswith(MAGIC):
+        return None
+    created: int = HEADER.unpack(header)[2]
+    return created
+
+
+def segments_since(directory: Path, start: Position, since: int) -> list[int]:
+    """The segments from `start` on that may hold what was received at or after `since` (Unix milliseconds)."""
+    numbers = [number for number in segment_numbers(directory) if number >= start.segment]
+    for index in range(len(numbers) - 1, 0, -1):
+        created = segment_created(directory, numbers[index])
+        if created is not None and created < since:
+            return numbers[index:]
+    return numbers
+
+
+def delete_old_segments(directory: Path, *, keep: Position, oldest: int, max_bytes: int) -> int:
+    """Delete the oldest segments, never one at or behind `keep`: those ended before `oldest` (Unix milliseconds), and
+    more while all of them together exceed `max_bytes`. Returns how many are gone."""
+    numbers = segment_numbers(directory)
+    sizes = {number: segment_path(directory, number).stat().st_size for number in numbers}
+    total = sum(sizes.values())
+    deleted = 0
+    for number, following in itertools.pairwise(numbers):
+        ended = segment_created(directory, following)
+        is_old = ended is not None and ended < oldest
+        if number >= keep.segment or (total <= max_bytes and not is_old):
+            break
+        segment_path(directory, number).unlink()
+        total -= sizes[number]
+        deleted += 1
+    return deleted

@@ -1,0 +1,468 @@
+"""The store of samples: durable before it answers, in memory for the rules, and the same again after a restart.
+
+Group commit: while one batch is written and fsynced by the writer thread, the next one gathers. The batch is then
+taken into the head, and those who wait for it are let go. One writer thread does all that changes log and head, in
+order.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self, TypeVar
+
+from collector.clock import Clock, to_milliseconds
+from collector.series.catalog import VALUE_BYTES, Catalog, DeviceFrame, Layout, TemplateList
+from collector.series.head import Freshness, Head, HeadLimits, Picked, Windows
+from collector.series.labels import Strings, Target
+from collector.series.log import (
+    LOG_START,
+    LogWriteError,
+    LogWriter,
+    Position,
+    ReadDamage,
+    delete_old_segments,
+    segment_numbers,
+    segment_path,
+)
+from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection
+from collector.series.replay import replay
+from protocol.errors import PermanentError, QuarkpulseError, TransientError
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class StoreBusyError(TransientError):
+    """More frames wait for the disk than may; try again in `retry_after_seconds`."""
+
+    retry_after_seconds = 5
+
+
+class StoreClosedError(TransientError):
+    """The collector is stopping."""
+
+
+class StoreInUseError(PermanentError):
+    """Another process has this data directory open."""
+
+
+class FrameSizeError(PermanentError):
+    """A frame has more or fewer values than its layout has series."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    head: HeadLimits = field(default_factory=HeadLimits)
+    segment_bytes: int = 64 << 20
+    segment_seconds: float = 3600.0
+    retention_seconds: float = 35 * 24 * 3600.0
+    retention_bytes: int = 50 * 10**9
+    max_waiting_bytes: int = 64 << 20
+    max_waiting_frames: int = 200_000
+    write_timeout_seconds: float = 30.0  # a disk that takes longer is reported as busy
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    series: int
+    devices: int
+    log_bytes: int
+    log_segments: int
+    frames_appended: int
+    samples_appended: int
+    commits: int
+    commit_seconds: float  # spent writing and fsyncing, in all
+    write_failures: int
+    frames_refused_busy: int
+    frames_ahead: int  # waiting for their time
+    frames_ahead_refused: int
+    late_frames: int
+    series_refused: int
+    samples_overwritten: int
+    torn_bytes: int
+    damaged_bytes: int
+    lost_frames: int
+    unreadable_segments: int
+
+
+class HeadReader:
+    """Reads the head that stands now; a selection keeps to the head that it was made of."""
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+
+    @property
+    def strings(self) -> Strings:
+        return self.head.strings
+
+    def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
+        """The series that match; the head holds the recent ones only, so `start` and `end` rule none out."""
+        return self.head.select(matchers)
+
+    def latest(self, selection: Selection, at: Milliseconds, lookback: Milliseconds) -> Latest:
+        picked = _picked(selection)
+        return picked.head.latest(picked, at, lookback)
+
+    def samples(self, selection: Selection, start: Milliseconds, end: Milliseconds) -> Samples:
+        picked = _picked(selection)
+        return picked.head.samples(picked, start, end)
+
+
+def _picked(selection: Selection) -> Picked:
+    if not isinstance(selection.handle, Picked):
+        raise TypeError("this selection was made by another reader")
+    return selection.handle
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    frames: list[DeviceFrame] = field(default_factory=list)
+    value_bytes: int = 0
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Counters:
+    frames: int = 0
+    samples: int = 0
+    commits: int = 0
+    commit_seconds: float = 0.0
+    write_failures: int = 0
+    refused_busy: int = 0
+
+
+class SampleStore:
+    """See the module. Made by `open`, used from one event loop; `reader` from any thread.
+
+    `maintain` must run beside it, in a task of the owner's.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: Clock,
+        settings: StoreSettings,
+        catalog: Catalog,
+        head: Head,
+        position: Position,
+        damage: ReadDamage,
+        lock: int,
+    ) -> None:
+        self.reader = HeadReader(head)
+        self._directory = directory
+        self._log_directory = directory / "log"
+        self._clock = clock
+        self._settings = settings
+        self._catalog = catalog
+        self._damage = damage
+        self._lock = lock
+        self._log = LogWriter.open(
+            self._log_directory,
+            segment_bytes=settings.segment_bytes,
+            segment_milliseconds=int(settings.segment_seconds * 1000),
+        )
+        self._covered = position  # what the newest checkpoint covers
+        self._loop = asyncio.get_running_loop()
+        self._gathering = _Batch()
+        self._writing: _Batch | None = None
+        self._start_is_scheduled = False
+        self._waiting_bytes = 0
+        self._waiting_frames = 0
+        self._counters = _Counters()
+        self._failure: BaseException | None = None
+        self._failed = asyncio.Event()
+        self._is_closed = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._work, name="sample-writer", daemon=True)
+        self._writer.start()
+
+    @classmethod
+    async def open(
+        cls, directory: Path, *, windows: Windows, clock: Clock, settings: StoreSettings | None = None
+    ) -> Self:
+        """Open the store in `directory`, which is made if missing: the head comes from checkpoint and log.
+
+        Raises StoreInUseError if another process has it open, OSError if the disk fails.
+        """
+        settings = settings or StoreSettings()
+        lock = await asyncio.to_thread(_lock, directory)
+        try:
+            opened = await asyncio.to_thread(_restore, directory, windows, to_milliseconds(clock()), settings)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(
+            directory,
+            clock=clock,
+            settings=settings,
+            catalog=opened.catalog,
+            head=opened.head,
+            position=opened.position,
+            damage=opened.damage,
+            lock=lock,
+        )
+
+    # Layouts and frames
+
+    def series(self, series: Sequence[tuple[str, Mapping[str, str]]]) -> TemplateList:
+        """The list of these series (name, labels without the reserved ones), for `layout`.
+
+        Raises DuplicateSeriesError if one stands there twice.
+        """
+        return self._catalog.series(
+            (name, tuple(sorted((label, value) for label, value in labels.items() if value))) for name, labels in series
+        )
+
+    def layout(self, target: Target, series: TemplateList, stream: str = "") -> Layout:
+        """What frames of a device with these series refer to. `stream` keeps apart what the collector itself says
+        about a device ("presence") from what its agent sends (""): each has its own current layout."""
+        return self._catalog.layout(target, series, stream)
+
+    async def append(self, frames: Sequence[DeviceFrame]) -> None:
+        """Return once the frames are on disk and in the head. A cancelled wait takes nothing back.
+
+        Raises StoreBusyError, LogWriteError and StoreClosedError, all transient, and FrameSizeError.
+        """
+        value_bytes = 0
+        for frame in frames:
+            size = len(frame.values)
+            if size != VALUE_BYTES * len(frame.layout.series.templates):
+                raise FrameSizeError("a frame does not have as many values as its layout has series")
+            value_bytes += size
+        self._check_open()
+        settings = self._settings
+        if (
+            self._waiting_bytes + value_bytes > settings.max_waiting_bytes
+            or self._waiting_frames + len(frames) > settings.max_waiting_frames
+        ) and self._waiting_frames:
+            self._counters.refused_busy += len(frames)
+            raise StoreBusyError("the disk is slower than the frames come in; try again in a few seconds")
+        self._waiting_bytes += value_bytes
+        self._waiting_frames += len(frames)
+        batch = self._gathering
+        batch.frames += frames
+        batch.value_bytes += value_bytes
+        waiter = self._loop.create_future()
+        batch.waiters.append(waiter)
+        if self._writing is None and not self._start_is_scheduled:
+            # At the end of this turn of the loop, so that all that came with it goes together.
+            self._start_is_scheduled = True
+            self._loop.call_soon(self._start)
+        await waiter
+
+    async def end_device(self, device_id: str, at: Milliseconds) -> None:
+        """Write staleness markers for all series that a device's agent sends: it said goodbye, or was lost.
+
+        Durable on return; a device that has ended already, or that is not known, changes nothing.
+        """
+        await self.end_devices([device_id], at)
+
+    async def end_devices(self, device_ids: Sequence[str], at: Milliseconds) -> None:
+        """The same for several devices with one write."""
+        await self._settled()
+        await self._run(lambda: self._end(device_ids, at))
+
+    # What is known
+
+    def freshness(self, device_id: str) -> Freshness | None:
+        """What is known of a device's pushes; None if it has been silent for so long that it was forgotten."""
+        return self.reader.head.freshness(device_id)
+
+    def freshness_all(self) -> dict[str, Freshness]:
+        """The same of all devices, by device id."""
+        return self.reader.head.freshness_all()
+
+    def stats(self) -> StoreStats:
+        head, counters, damage = self.reader.head, self._counters, self._damage
+        numbers = segment_numbers(self._log_directory)
+        return StoreStats(
+            series=len(head.table),
+            devices=len(head.freshness_all()),
+            log_bytes=sum(segment_path(self._log_directory, number).stat().st_size for number in numbers),
+            log_segments=len(numbers),
+            frames_appended=counters.frames,
+            samples_appended=counters.samples,
+            commits=counters.commits,
+            commit_seconds=counters.commit_seconds,
+            write_failures=counters.write_failures,
+            frames_refused_busy=counters.refused_busy,
+            frames_ahead=head.frames_ahead,
+            frames_ahead_refused=head.counters.frames_ahead_refused,
+            late_frames=head.counters.late_frames,
+            series_refused=head.counters.series_refused,
+            samples_overwritten=head.counters.samples_overwritten,
+            torn_bytes=damage.torn_bytes,
+            damaged_bytes=damage.damaged_bytes,
+            lost_frames=damage.lost_frames,
+            unreadable_segments=damage.unreadable_segments,
+        )
+
+    # Upkeep
+
+    async def tick(self) -> None:
+        """Take in the frames whose time has come."""
+        now = self._now()
+        await self._run(lambda: self.reader.head.tick(now))
+
+    async def close(self) -> None:
+        """Finish what is in hand, then let go of the directory."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self._settled()
+        self._jobs.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._log.close()
+        os.close(self._lock)
+
+    def _now(self) -> Milliseconds:
+        return to_milliseconds(self._clock())
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise StoreClosedError("the store of samples has failed; see the log for why") from self._failure
+        if self._is_closed:
+            raise StoreClosedError("the collector is stopping; try again when it is back")
+
+    async def _settled(self) -> None:
+        """Wait until nothing is being written that was handed in before."""
+        await self._idle.wait()
+
+    # On the loop
+
+    def _start(self) -> None:
+        self._start_is_scheduled = False
+        if self._writing is not None or not self._gathering.waiters:
+            return
+        batch = self._writing = self._gathering
+        self._gathering = _Batch()
+        self._idle.clear()
+        timer = self._loop.call_later(self._settings.write_timeout_seconds, self._give_up, batch)
+        now = self._now()
+
+        def write() -> None:
+            error = self._commit(batch.frames, now)
+            self._loop.call_soon_threadsafe(self._finish, batch, error, timer)
+
+        self._jobs.put(write)
+
+    def _finish(self, batch: _Batch, error: QuarkpulseError | None, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        self._waiting_bytes -= batch.value_bytes
+        self._waiting_frames -= len(batch.frames)
+        self._writing = None
+        for waiter in batch.waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(type(error)(*error.args))
+        if self._gathering.waiters:
+            self._start()
+        else:
+            self._idle.set()
+
+    def _give_up(self, batch: _Batch) -> None:
+        for waiter in batch.waiters:
+            if not waiter.done():
+                waiter.set_exception(StoreBusyError("the disk does not answer; try again in a few seconds"))
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        """Do `work` on the writer thread, in turn."""
+        self._check_open()
+        done: asyncio.Future[Result] = self._loop.create_future()
+
+        def settle(result: Result | None, error: BaseException | None) -> None:
+            if done.done():
+                return
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(result)  # type: ignore[arg-type]
+
+        def job() -> None:
+            try:
+                result = work()
+            except (QuarkpulseError, OSError) as exc:
+                self._loop.call_soon_threadsafe(settle, None, exc)
+            else:
+                self._loop.call_soon_threadsafe(settle, result, None)
+
+        self._jobs.put(job)
+        return await done
+
+    # On the writer thread
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def _commit(self, frames: list[DeviceFrame], now: Milliseconds) -> QuarkpulseError | None:
+        started = time.monotonic()
+        try:
+            self._log.append(frames, [], now)
+        except LogWriteError as exc:
+            self._counters.write_failures += 1
+            logger.error("frames not stored: frames=%d reason=%s", len(frames), exc)  # noqa: TRY400
+            return exc
+        self._counters.commits += 1
+        self._counters.commit_seconds += time.monotonic() - started
+        self._counters.frames += len(frames)
+        self._counters.samples += sum(len(frame.values) for frame in frames) // VALUE_BYTES
+        self.reader.head.apply(frames)
+        return None
+
+    def _end(self, device_ids: Sequence[str], at: Milliseconds) -> None:
+        head = self.reader.head
+        ends = [end for device_id in device_ids if (end := head.end_of(device_id, at)) is not None]
+        if ends:
+            self._log.append([], ends, self._now())
+        for end in ends:
+            head.end(end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    catalog: Catalog
+    head: Head
+    position: Position
+    damage: ReadDamage
+
+
+def _lock(directory: Path) -> int:
+    (directory / "log").mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / "series.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        os.close(descriptor)
+        raise StoreInUseError(f"another collector serves {directory}; stop it first") from exc
+    return descriptor
+
+
+def _restore(directory: Path, windows: Windows, now: Milliseconds, settings: StoreSettings) -> _Restored:
+    started = time.monotonic()
+    catalog = Catalog()
+    head = Head(Strings(), windows, settings.head)
+    since = now - head.reach_ms
+    replayed = replay(directory / "log", head, catalog, LOG_START, since, repair=True)
+    head.tick(now)
+    logger.info(
+        "samples restored: series=%d frames_replayed=%d seconds=%.1f",
+        len(head.table),
+        replayed.frames,
+        time.monotonic() - started,
+    )
+    return _Restored(catalog, head, replayed.position, replayed.damage)
