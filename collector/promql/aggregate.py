@@ -37,7 +37,7 @@ def aggregate(context: Context, node: Aggregate, grid: Grid, param: Values | Non
     return Grid(labels, values, counts > 0)
 
 
-def ranking(context: Context, node: Aggregate, grid: Grid) -> tuple[Groups, Values]:
+def ranking(node: Aggregate, grid: Grid) -> tuple[Groups, Values]:
     """The order in which topk and bottomk list what they chose at the first step: groups, and ranks within them."""
     groups = group_frame(grid.labels, _names(node, grid.labels))
     return groups, _ranks(groups, grid, largest=node.op == "topk")[:, 0]
@@ -47,7 +47,7 @@ def _names(node: Aggregate, frame: LabelFrame) -> list[str]:
     return columns_for(frame, node.labels, on=not node.without)
 
 
-def _sum(groups: Groups, grid: Grid, counts: Values) -> Values:
+def _sum(groups: Groups, grid: Grid) -> Values:
     sums = groups.reduce(np.add, np.where(grid.present, grid.values, 0.0))
     return _repeat_doubtful(groups, grid, sums, lambda rows, valid, _n: sum_rows(rows, valid))
 
@@ -144,7 +144,7 @@ def number_text(value: float) -> str:
 
 
 _REDUCTIONS: dict[str, Callable[[Groups, Grid, Values], Values]] = {
-    "sum": _sum,
+    "sum": lambda groups, grid, _: _sum(groups, grid),
     "avg": _avg,
     "min": lambda groups, grid, _: groups.reduce(np.fmin, np.where(grid.present, grid.values, np.nan)),
     "max": lambda groups, grid, _: groups.reduce(np.fmax, np.where(grid.present, grid.values, np.nan)),

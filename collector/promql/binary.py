@@ -101,13 +101,13 @@ def _allowed(context: Context, node: Binary, left: Grid, right: Grid, sides: Sid
             f"found duplicate series for the match group on the {side} hand-side of the operation; "
             "many-to-many matching not allowed: matching labels must be unique on one side"
         )
-        context.report(grid.labels, sides.names, _rows(rows_of, group, grid.present), reason)
+        context.report(grid.labels, sides.names, _rows(rows_of, int(group), grid.present), reason)
     allowed = ~duplicates
     if node.matching.cardinality is Cardinality.ONE_TO_ONE:
         crowded = (many > 1) & (one == 1)
         for group in np.flatnonzero(crowded.any(axis=1)):
             reason = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-            context.report(left.labels, sides.names, _rows(sides.left, group, left.present), reason)
+            context.report(left.labels, sides.names, _rows(sides.left, int(group), left.present), reason)
         allowed &= ~crowded
     return allowed
 
@@ -118,7 +118,7 @@ def _rows(of: Indexes, group: int, present: Mask) -> Indexes:
 
 def _count(of: Indexes, groups: int, present: Mask) -> Values:
     if present.shape[1] == 1:
-        return np.bincount(of[present[:, 0]], minlength=groups)[:, None]
+        return np.bincount(of[present[:, 0]], minlength=groups)[:, None].astype(np.float64)
     counts = np.zeros((groups, present.shape[1]))
     rows, steps = np.nonzero(present)
     np.add.at(counts, (of[rows], steps), 1.0)

@@ -19,14 +19,41 @@ Argument = Grid | Values | str
 
 
 def call(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid | Values:
-    """The functions that take no range vector."""
-    name = node.name
-    if name in ELEMENTWISE:
-        return _map(context, node, args[0], ELEMENTWISE[name])
-    if name in CALENDAR:
-        grid = args[0] if args else vector(times / 1000)
-        return _map(context, node, grid, CALENDAR[name])
-    return _CALLS[name](context, node, args, times)
+    """The functions that take no range vector, at `times` (steps,)."""
+    result: Grid | Values
+    match node.name:
+        case name if name in ELEMENTWISE:
+            result = _map(context, node, args[0], ELEMENTWISE[name])
+        case name if name in CALENDAR:
+            result = _map(context, node, args[0] if args else vector(times / 1000), CALENDAR[name])
+        case "absent":
+            result = absent(context, node, _grid(args[0]))
+        case "clamp" | "clamp_min" | "clamp_max":
+            result = _clamp(context, node, args)
+        case "round":
+            inverse = 1.0 / (_scalar(args[1]) if len(args) > 1 else 1.0)
+            result = _map(context, node, args[0], lambda values: np.floor(values * inverse + 0.5) / inverse)
+        case "scalar":
+            result = _scalar_of(_grid(args[0]))
+        case "time":
+            result = times / 1000
+        case "pi":
+            result = np.full(len(times), math.pi)
+        case "vector":
+            result = vector(_scalar(args[0]))
+        case "timestamp":  # of anything but a selector, whose samples have times of their own: the evaluated instant
+            result = _map(context, node, args[0], lambda values: np.broadcast_to(times / 1000, values.shape))
+        case "sort" | "sort_desc":
+            result = _grid(args[0])  # order is a matter of the final result
+        case "label_replace":
+            result = _label_replace(context, node, args)
+        case "label_join":
+            result = _label_join(context, node, args)
+        case "histogram_quantile":
+            result = histogram_quantile(context, node, _scalar(args[0]), _grid(args[1]))
+        case name:
+            raise TypeError(f"{name} is in FUNCTIONS but not here")
+    return result
 
 
 def vector(values: Values) -> Grid:
@@ -37,8 +64,8 @@ def vector(values: Values) -> Grid:
 def absent(context: Context, node: Call, grid: Grid) -> Grid:
     """1 at the steps at which no series is present, labelled by what the argument's matchers say for sure."""
     labels = context.remember(node, "absent", (), lambda: _labels_when_absent(context, node))
-    missing = ~grid.present.any(axis=0)
-    return Grid(labels, np.ones((1, len(missing))), missing[None, :])
+    missing = ~grid.present.any(axis=0, keepdims=True)
+    return Grid(labels, np.ones(missing.shape), missing)
 
 
 def _labels_when_absent(context: Context, node: Call) -> LabelFrame:
@@ -64,63 +91,29 @@ def _map(context: Context, node: Call, argument: Argument, function: Callable[..
     return Grid(grid.labels, np.asarray(function(grid.values), dtype=np.float64), grid.present)
 
 
-def _absent(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
-    return absent(context, node, _grid(args[0]))
-
-
-def _clamp(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
-    everything = np.full(len(times), np.inf)
-    low = _scalar(args[1]) if node.name != "clamp_max" else -everything
-    high = _scalar(args[-1]) if node.name != "clamp_min" else everything
+def _clamp(context: Context, node: Call, args: Sequence[Argument]) -> Grid:
+    low = _scalar(args[1]) if node.name != "clamp_max" else -np.inf
+    high = _scalar(args[-1]) if node.name != "clamp_min" else np.inf
     grid = context.drop_name(node, _grid(args[0]))
-    return Grid(grid.labels, np.maximum(low, np.minimum(high, grid.values)), grid.present & ~(high < low))
+    possible = np.logical_not(np.less(high, low))
+    return Grid(grid.labels, np.maximum(low, np.minimum(high, grid.values)), grid.present & possible)
 
 
-def _round(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
-    inverse = 1.0 / (_scalar(args[1]) if len(args) > 1 else np.ones(len(times)))
-    return _map(context, node, args[0], lambda values: np.floor(values * inverse + 0.5) / inverse)
-
-
-def _scalar_of(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Values:
-    grid = _grid(args[0])
+def _scalar_of(grid: Grid) -> Values:
     sums = np.where(grid.present, grid.values, 0.0).sum(axis=0)
     return np.where(grid.present.sum(axis=0) == 1, sums, np.nan)
 
 
-def _time(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Values:
-    return times / 1000
-
-
-def _pi(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Values:
-    return np.full(len(times), math.pi)
-
-
-def _vector(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
-    return vector(_scalar(args[0]))
-
-
-def _timestamp(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
-    """Of anything but a selector, whose samples have times of their own: the instant that is evaluated."""
-    grid = context.drop_name(node, _grid(args[0]))
-    return Grid(grid.labels, np.broadcast_to(times / 1000, grid.values.shape), grid.present)
-
-
-def _same(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
-    return _grid(args[0])  # `sort`: the order is that of the final result, where it shows
-
-
-def _label_replace(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+def _label_replace(context: Context, node: Call, args: Sequence[Argument]) -> Grid:
     grid = _grid(args[0])
-    target, replacement, source, pattern = (_text(arg) for arg in args[1:])
     labels = context.remember(
-        node, "replaced", (grid.labels,), lambda: _replace(context, grid.labels, target, replacement, source, pattern)
+        node, "replaced", (grid.labels,), lambda: _replaced(context, grid.labels, *(_text(arg) for arg in args[1:]))
     )
     return context.merge_equal(node, Grid(labels, grid.values, grid.present))
 
 
-def _replace(
-    context: Context, labels: LabelFrame, target: str, replacement: str, source: str, pattern: str
-) -> LabelFrame:
+def _replaced(context: Context, labels: LabelFrame, *texts: str) -> LabelFrame:
+    target, replacement, source, pattern = texts
     try:
         compiled = compile_regex(pattern)
     except RegexError as exc:
@@ -140,7 +133,7 @@ def _replace(
     return labels.with_column(target, np.where(matched[which], new[which], labels.column(target)))
 
 
-def _label_join(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
+def _label_join(context: Context, node: Call, args: Sequence[Argument]) -> Grid:
     grid = _grid(args[0])
     target, separator, *sources = (_text(arg) for arg in args[1:])
     labels = context.remember(
@@ -163,10 +156,6 @@ def _join(context: Context, labels: LabelFrame, target: str, separator: str, sou
     return labels.with_column(target, codes[groups.of] if labels.length else codes)
 
 
-def _histogram_quantile(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid:
-    return histogram_quantile(context, node, _scalar(args[0]), _grid(args[1]))
-
-
 def _grid(argument: Argument) -> Grid:
     assert isinstance(argument, Grid)  # noqa: S101 - the parser has checked the types
     return argument
@@ -180,22 +169,3 @@ def _scalar(argument: Argument) -> Values:
 def _text(argument: Argument) -> str:
     assert isinstance(argument, str)  # noqa: S101
     return argument
-
-
-_CALLS: dict[str, Callable[[Context, Call, Sequence[Argument], Times], Grid | Values]] = {
-    "absent": _absent,
-    "clamp": _clamp,
-    "clamp_min": _clamp,
-    "clamp_max": _clamp,
-    "round": _round,
-    "scalar": _scalar_of,
-    "time": _time,
-    "pi": _pi,
-    "vector": _vector,
-    "timestamp": _timestamp,
-    "sort": _same,
-    "sort_desc": _same,
-    "label_replace": _label_replace,
-    "label_join": _label_join,
-    "histogram_quantile": _histogram_quantile,
-}

@@ -59,7 +59,7 @@ class Engine:
                 return String(found, conflicts)
             if not isinstance(found, Grid):
                 return Scalar(float(found[0]), conflicts)
-            rows = _in_order(context, plan.root, found)
+            rows = _in_order(plan.root, found)
             context.check_time()
             return Vector(found.labels.take(rows), found.values[rows, 0], context.strings, tuple(context.conflicts))
 
@@ -125,7 +125,7 @@ def _samples(context: Context, node: RangeSelector | Subquery, times: Times) -> 
     return Matrix(labels.take(kept), every, values[kept], present[kept], context.strings)
 
 
-def _in_order(context: Context, root: Node, grid: Grid) -> Indexes:
+def _in_order(root: Node, grid: Grid) -> Indexes:
     """The rows that are present, in the order that the query asks for."""
     rows = np.flatnonzero(grid.present[:, 0])
     values = grid.values[rows, 0]
@@ -135,6 +135,6 @@ def _in_order(context: Context, root: Node, grid: Grid) -> Indexes:
         case Call("sort_desc"):
             return rows[np.lexsort((-values, np.isnan(values)))]
         case Aggregate("topk" | "bottomk"):
-            groups, ranks = ranking(context, root, grid)
+            groups, ranks = ranking(root, grid)
             return rows[np.lexsort((ranks[rows], groups.first[groups.of[rows]]))]
     return rows

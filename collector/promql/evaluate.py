@@ -27,7 +27,7 @@ from collector.series.labels import LabelFrame
 from collector.series.read import Matcher, Milliseconds, Samples, Selection, Times, Values, is_stale
 
 
-def evaluate(context: Context, node: Node, times: Times) -> Argument:
+def evaluate(context: Context, node: Node, times: Times) -> Argument:  # noqa: PLR0911 - one for each kind of node
     """The node at `times` (steps,), evenly spaced and rising: a grid, a scalar of shape (steps,), or a text."""
     context.check_time()
     match node:
@@ -143,7 +143,7 @@ def read_windows(
     return body.labels, samples_of(body.values, body.present, inner), starts, ends
 
 
-def _instant(context: Context, node: Selector, times: Times) -> tuple[Grid, Values]:
+def _instant(context: Context, node: Selector, times: Times) -> tuple[Grid, Times]:
     """The newest sample of each series within the lookback at each step, and its time in ms."""
     instants = _shifted(context, node.shift, times)
     fixed = len(instants) == 1 or int(instants[0]) == int(instants[-1])
@@ -151,18 +151,19 @@ def _instant(context: Context, node: Selector, times: Times) -> tuple[Grid, Valu
     selection = _select(context, node.matchers, low, high)
     series, steps = selection.labels.length, len(times)
     context.charge_samples(series * steps)
+    shape = (series, steps)
     if fixed:
         latest = context.reader.latest(selection, high, context.lookback)
-        shape = (series, steps)
-        columns = (np.broadcast_to(column[:, None], shape) for column in (latest.values, latest.present, latest.times))
-        values, present, sampled = columns
-        return Grid(selection.labels, values, present), sampled
+        values, present = (
+            np.broadcast_to(latest.values[:, None], shape),
+            np.broadcast_to(latest.present[:, None], shape),
+        )
+        return Grid(selection.labels, values, present), np.broadcast_to(latest.times[:, None], shape)
     samples = context.reader.samples(selection, low, high)
     width = samples.values.shape[1]
     context.charge_samples(int(samples.counts.sum()))
     if width == 0 or series == 0:
-        empty = np.zeros((series, steps))
-        return Grid(selection.labels, empty, empty > 0), empty
+        return Grid(selection.labels, np.zeros(shape), np.zeros(shape, np.bool_)), np.zeros(shape, np.int64)
     cell = bounds(samples, instants) - 1
     found = cell >= np.arange(series)[:, None] * width
     cell = np.where(found, cell, 0)

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collector.promql.kernels import KERNELS
 from collector.promql.nodes import Call, Text
 from collector.promql.operators import Ufunc
 from collector.promql.regex import RegexError, compile_regex
-
-
-def _no_problem(call: Call) -> str | None:
-    return None
+from collector.series.read import Mask, Values
 
 
 def _check_label_replace(call: Call) -> str | None:
@@ -37,10 +35,10 @@ def _check_label_join(call: Call) -> str | None:
 @dataclass(frozen=True, slots=True)
 class Function:
     returns_scalar: bool = False
-    check: Callable[[Call], str | None] = _no_problem  # what is wrong with a call, None if nothing is
+    check: Callable[[Call], str | None] | None = None  # what is wrong with a call, None if nothing is
 
 
-def _sign(values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _sign(values: Values) -> Values:
     return np.where(values > 0, 1.0, np.where(values < 0, -1.0, values))
 
 
@@ -71,11 +69,11 @@ ELEMENTWISE: dict[str, Ufunc] = {
 }
 
 
-def _calendar(unit: str) -> Callable[[np.ndarray], np.ndarray]:  # type: ignore[type-arg]
-    """The part of a UTC time in Unix seconds that lies between `unit` and the next larger one; NaN for what is no time."""
+def _calendar(unit: str) -> Callable[[Values], Values]:
+    """The part of a UTC time in Unix seconds between `unit` and the next larger one; NaN for what is no time."""
     larger = {"h": "D", "m": "h", "D": "M", "M": "Y"}[unit]
 
-    def part(seconds: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def part(seconds: Values) -> Values:
         instants, sound = _instants(seconds)
         found = (instants.astype(f"datetime64[{unit}]") - instants.astype(f"datetime64[{larger}]")).astype(np.int64)
         return np.where(sound, found + (unit in "DM"), np.nan)
@@ -83,29 +81,29 @@ def _calendar(unit: str) -> Callable[[np.ndarray], np.ndarray]:  # type: ignore[
     return part
 
 
-def _instants(seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _instants(seconds: Values) -> tuple[NDArray[np.datetime64], Mask]:
     sound = np.abs(seconds) < 1e15
     return np.where(sound, seconds, 0).astype(np.int64).astype("datetime64[s]"), sound
 
 
-def _year(seconds: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _year(seconds: Values) -> Values:
     instants, sound = _instants(seconds)
     return np.where(sound, instants.astype("datetime64[Y]").astype(np.int64) + 1970, np.nan)
 
 
-def _day_of_week(seconds: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _day_of_week(seconds: Values) -> Values:
     instants, sound = _instants(seconds)
     days = instants.astype("datetime64[D]").astype(np.int64)
     return np.where(sound, (days + 4) % 7, np.nan)  # the epoch was a Thursday
 
 
-def _day_of_year(seconds: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _day_of_year(seconds: Values) -> Values:
     instants, sound = _instants(seconds)
     days = instants.astype("datetime64[D]") - instants.astype("datetime64[Y]").astype("datetime64[D]")
     return np.where(sound, days.astype(np.int64) + 1, np.nan)
 
 
-def _days_in_month(seconds: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _days_in_month(seconds: Values) -> Values:
     instants, sound = _instants(seconds)
     month = instants.astype("datetime64[M]")
     days = (month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")

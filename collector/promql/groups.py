@@ -1,4 +1,4 @@
-"""Label sets as groups: which series agree in some labels. All of it depends on labels alone and is worth remembering."""
+"""Label sets as groups: which series agree in some labels. It depends on labels alone and is worth remembering."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ _TOLERANCE = 1e-12  # relative: counts of neighbouring buckets this close are eq
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buckets:
-    """The histograms in some label sets: rows (g, width) of their buckets, bounds rising, padded with -1 and infinity."""
+    """The histograms in some label sets: rows (g, width) of their buckets, their bounds rising; padded with -1, infinity."""
 
     labels: LabelFrame
     rows: Indexes

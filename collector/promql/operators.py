@@ -1,4 +1,4 @@
-"""The operators on numbers: names, and what each does to arrays. Arithmetic is float64 as in Go, division by zero included."""
+"""The operators: names, and what each does to arrays. Arithmetic is float64 as in Go, division by zero included."""
 
 from collections.abc import Callable
 from typing import Any

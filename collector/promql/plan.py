@@ -120,7 +120,7 @@ class _Converter:
     def __init__(self, tokens: tuple[Token, ...]) -> None:
         self._tokens = tokens
 
-    def convert(self, expr: Any, depth: int) -> Node:  # noqa: ANN401 - the parser's classes share no useful base
+    def convert(self, expr: Any, depth: int) -> Node:  # noqa: ANN401, PLR0911 - one return for each kind of node
         if depth > MAX_DEPTH:
             raise ParseError(f"nested deeper than {MAX_DEPTH} operators; split it into rules")
         match expr:
@@ -186,7 +186,8 @@ class _Converter:
         if name not in FUNCTIONS:
             raise ParseError(refusal_of(name), self._column(name))
         call = Call(name, tuple(self.convert(arg, depth + 1) for arg in expr.args))
-        problem = FUNCTIONS[name].check(call)
+        check = FUNCTIONS[name].check
+        problem = None if check is None else check(call)
         if problem is not None:
             raise ParseError(problem, self._column(name))
         return call
@@ -207,7 +208,7 @@ class _Converter:
         return tuple(found)
 
     def _shift(self, expr: Any) -> Shift:  # noqa: ANN401
-        return Shift(0 if expr.offset is None else self._milliseconds(expr.offset), self._at(expr.at))
+        return Shift(self._milliseconds(expr.offset), self._at(expr.at))
 
     def _at(self, modifier: Any) -> Milliseconds | Edge | None:  # noqa: ANN401
         if modifier is None:
@@ -217,12 +218,12 @@ class _Converter:
         if modifier.type == parser.AtModifierType.End:
             return Edge.END
         try:
-            return round(modifier.at.timestamp() * 1000)
+            return int(round(modifier.at.timestamp() * 1000))
         except (OverflowError, ValueError) as exc:
             raise ParseError("'@' takes Unix seconds before the year 10000", self._column("@")) from exc
 
-    def _milliseconds(self, duration: timedelta) -> Milliseconds:
-        milliseconds = duration // timedelta(milliseconds=1)
+    def _milliseconds(self, duration: timedelta | None) -> Milliseconds:
+        milliseconds = 0 if duration is None else duration // timedelta(milliseconds=1)
         if abs(milliseconds) > MAX_DURATION_MS:
             raise ParseError("a duration may not exceed 100 years")
         return milliseconds

@@ -1,4 +1,4 @@
-"""Regular expressions of PromQL: the RE2 engine itself, so that no pattern means another thing or takes exponential time."""
+"""Regular expressions of PromQL: RE2 itself, so that no pattern means another thing or takes exponential time."""
 
 import re
 from functools import lru_cache
@@ -42,7 +42,7 @@ _REFERENCE = re.compile(r"\$(?:\$|(?P<plain>\w+)|\{(?P<braced>\w+)\})")
 
 
 def expand(template: str, pattern: Pattern, match: Match) -> str:
-    """`$1`, `${1}`, `$name`, `${name}` replaced by what they matched, `$$` by a dollar sign, as Go's Regexp.Expand does."""
+    """`$1`, `${1}`, `$name`, `${name}` replaced by what they matched, `$$` by a dollar sign: Go's Regexp.Expand."""
 
     def replacement(reference: re.Match[str]) -> str:
         name = reference["plain"] or reference["braced"]

@@ -34,7 +34,7 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Series over time: times of shape (steps,), values and present of shape (n, steps); undefined where not present."""
+    """Series over time: times (steps,), values and present of shape (n, steps); undefined where not present."""
 
     labels: LabelFrame
     times: Times

@@ -36,7 +36,7 @@ class Token:
 
 
 def scan(text: str) -> tuple[Token, ...]:
-    """The words of a query. Raises ParseError for one that is too long, too deep, or holds what the parser gets wrong."""
+    """The words of a query. Raises ParseError if it is too long, too deep, or holds what the parser gets wrong."""
     if len(text) > MAX_CHARACTERS:
         raise ParseError(f"a query may have {MAX_CHARACTERS} characters, this one has {len(text)}; split it into rules")
     tokens: list[Token] = []

@@ -27,7 +27,7 @@ def sum_rows(values: Values, valid: Mask | None) -> Values:
 
 
 def mean_rows(values: Values, valid: Mask | None, counts: Values) -> Values:
-    """Means of the valid cells of each row, which comes first in it: as `sum_rows`, but safe where the sum overflows."""
+    """Means of the valid cells, the first of each row: as `sum_rows`, but safe where the sum overflows."""
     terms = values if valid is None else np.where(valid, values, 0.0)
     sums = terms.sum(axis=1)
     means = sums / counts

@@ -12,7 +12,7 @@ Point = tuple[int, float]  # Unix milliseconds, value
 
 
 class MemoryReader:
-    """Give it everything before the first query, or `add` in between: a selection is made anew when series were added."""
+    """Takes everything at once, or `add` in between: a selection is made anew when series were added."""
 
     def __init__(self, series: Iterable[tuple[Mapping[str, str], Sequence[Point]]] = ()) -> None:
         self.strings = Strings()
