@@ -72,7 +72,9 @@ def load_service_models(data: Path | None = None) -> ServiceModels:
 
 
 def parse_service_models(text: str, source: str) -> dict[str, ServiceModel]:
-    """The models that `text` (YAML) describes; `source` names it in errors. Raises ServiceModelError with all problems."""
+    """The models that `text` (YAML) describes; `source` names it in errors.
+
+    Raises ServiceModelError with all problems at once."""
     try:
         written = yaml.safe_load(text)
     except yaml.YAMLError as exc:

@@ -1,0 +1,143 @@
+"""The fleet in memory, for `serve`: who a secret belongs to, and which plan holds. Loaded whole, swapped whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.db.tables import customers, devices, tokens
+from collector.fleet.customers import Contract, list_contracts
+from collector.fleet.presence import PresenceFacts
+from collector.fleet.secrets import hash_secret
+from collector.fleet.tokens import SELECT_TOKEN, Role, Token, to_token
+from collector.series.labels import Target
+
+
+class DeviceStatus(StrEnum):
+    ACTIVE = "active"
+    REVOKED = "revoked"  # its secret is refused: 401
+    ENDED = "ended"  # it or its customer is no longer looked after: 410
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A device as `serve` needs it."""
+
+    target: Target
+    status: DeviceStatus
+    hostname: str
+    os: str
+    agent_version: str
+    read_by: str | None  # printers: the device whose agent reads it
+    address: str | None  # printers: where it is read
+    enrolled_at: datetime
+    last_seen_at: datetime | None  # as of loading; the head knows better
+    goodbye_at: datetime | None
+    goodbye_reason: str | None
+
+    def presence_facts(self, last_received_at: datetime | None, push_interval: timedelta) -> PresenceFacts:
+        heard = max(filter(None, (last_received_at, self.last_seen_at)), default=None)
+        return PresenceFacts(heard, self.goodbye_at, self.goodbye_reason, push_interval)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetDirectory:
+    """A picture of the fleet at one moment; never changed. `load_directory` makes it."""
+
+    members: Mapping[str, Member] = field(default_factory=dict)  # by device id
+    _by_secret: Mapping[str, Member] = field(default_factory=dict)  # by the secret's hash
+    _tokens: Mapping[str, Token] = field(default_factory=dict)  # access tokens, by the secret's hash
+    _printers: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)  # by the device that reads them
+    _contracts: Mapping[str, tuple[Contract, ...]] = field(default_factory=dict)  # by customer
+
+    def authenticate(self, secret: str) -> Member | None:
+        """The device whose secret this is, whatever its status; None if it is nobody's."""
+        return self._by_secret.get(hash_secret(secret))
+
+    def access(self, secret: str, now: datetime) -> Token | None:
+        """The access token whose secret this is, if it may be used now."""
+        token = self._tokens.get(hash_secret(secret))
+        return token if token is not None and token.is_usable(now) else None
+
+    def printers_of(self, device: str) -> tuple[Member, ...]:
+        """The printers that this device's agent reads, in the order of their ids."""
+        return self._printers.get(device, ())
+
+    def plan_at(self, customer: str, at: datetime) -> str | None:
+        """The name of the plan that holds for `customer` at that time."""
+        held = (contract.plan for contract in self._contracts.get(customer, ()) if contract.holds_at(at))
+        return next(held, None)
+
+    @property
+    def targets(self) -> list[Target]:
+        """What is looked after."""
+        return [member.target for member in self.members.values() if member.status is not DeviceStatus.ENDED]
+
+
+async def load_directory(connection: AsyncConnection) -> FleetDirectory:
+    ended_customers = set(await connection.scalars(select(customers.c.id).where(customers.c.ended_at.is_not(None))))
+    rows = await connection.execute(_DEVICES.order_by(devices.c.id))
+    members: dict[str, Member] = {}
+    by_secret: dict[str, Member] = {}
+    printers: dict[str, list[Member]] = {}
+    for row in rows:
+        if row.ended_at is not None or row.customer in ended_customers:
+            status = DeviceStatus.ENDED
+        else:
+            status = DeviceStatus.ACTIVE if row.revoked_at is None else DeviceStatus.REVOKED
+        member = Member(
+            Target(row.id, row.customer, row.site, row.kind),
+            status,
+            row.hostname,
+            row.os,
+            row.agent_version,
+            row.read_by,
+            row.address,
+            row.enrolled_at,
+            row.last_seen_at,
+            row.goodbye_at,
+            row.goodbye_reason,
+        )
+        members[row.id] = member
+        if row.secret_hash is not None:
+            by_secret[row.secret_hash] = member
+        if row.read_by is not None and status is DeviceStatus.ACTIVE:
+            printers.setdefault(row.read_by, []).append(member)
+    contracts: dict[str, list[Contract]] = {}
+    for contract in await list_contracts(connection):
+        contracts.setdefault(contract.customer, []).append(contract)
+    access = await connection.execute(
+        SELECT_TOKEN.add_columns(tokens.c.secret_hash).where(
+            tokens.c.role != Role.ENROLL, tokens.c.revoked_at.is_(None)
+        )
+    )
+    return FleetDirectory(
+        members,
+        by_secret,
+        {row.secret_hash: to_token(row[:-1]) for row in access},
+        {reader: tuple(read) for reader, read in printers.items()},
+        {customer: tuple(held) for customer, held in contracts.items()},
+    )
+
+
+_DEVICES = select(
+    devices.c.id,
+    devices.c.customer,
+    devices.c.site,
+    devices.c.kind,
+    devices.c.hostname,
+    devices.c.os,
+    devices.c.agent_version,
+    devices.c.secret_hash,
+    devices.c.read_by,
+    devices.c.address,
+    devices.c.enrolled_at,
+    devices.c.revoked_at,
+    devices.c.ended_at,
+    devices.c.last_seen_at,
+    devices.c.goodbye_at,
+    devices.c.goodbye_reason,
+)
