@@ -1,8 +1,8 @@
 """PromQL, with the semantics of Prometheus 3, evaluated for a whole fleet at once.
 
 `compile_expr(text)` gives a `Plan` (or raises `ParseError`); an `Engine` on a `SeriesReader` evaluates it, at one
-instant or over a range. Keep plans: what depends on labels alone is remembered with them. Everything of PromQL is there save
-native histograms and what is experimental upstream; either is refused by `compile_expr`, with its column.
+instant or over a range. Keep plans: what depends on labels alone is remembered with them. Everything of PromQL is
+there save native histograms and what is experimental upstream; `compile_expr` refuses either, with its column.
 """
 
 from collector.promql.context import Limits

@@ -4,14 +4,17 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collector.promql.context import Context, Grid
 from collector.promql.groups import Groups, columns_for, group_by, group_frame
 from collector.promql.kernels import quantile_rows
 from collector.promql.nodes import Aggregate, Text
 from collector.promql.sums import mean_rows, sum_rows
-from collector.series.labels import LabelFrame
+from collector.series.labels import Indexes, LabelFrame
 from collector.series.read import Mask, Values
+
+Counts = NDArray[np.int64]
 
 
 def aggregate(context: Context, node: Aggregate, grid: Grid, param: Values | None) -> Grid:
@@ -58,7 +61,7 @@ def _avg(groups: Groups, grid: Grid, counts: Values) -> Values:
 
 
 def _repeat_doubtful(
-    groups: Groups, grid: Grid, results: Values, repeat: Callable[[Values, Mask | None, Values], Values]
+    groups: Groups, grid: Grid, results: Values, repeat: Callable[[Values, Mask | None, Counts], Values]
 ) -> Values:
     """Sums again, with care, where cancellation or an overflow may have cost digits."""
     magnitudes = groups.reduce(np.add, np.where(grid.present, np.abs(grid.values), 0.0))
@@ -81,7 +84,7 @@ def _stdvar(groups: Groups, grid: Grid, counts: Values) -> Values:
 
 
 def _by_rows(
-    groups: Groups, grid: Grid, counts: Values, function: Callable[[Values, Mask, Values, Values], Values]
+    groups: Groups, grid: Grid, counts: Values, function: Callable[[Values, Mask, Counts, Indexes], Values]
 ) -> Values:
     """`function` on a matrix whose rows are the present values of one group at one step."""
     results = np.full(counts.shape, np.nan)

@@ -13,12 +13,14 @@ from collector.promql.histograms import histogram_quantile
 from collector.promql.nodes import Call, RangeSelector, Selector
 from collector.promql.regex import RegexError, compile_regex, expand
 from collector.series.labels import ABSENT_CODE, NAME, Codes, LabelFrame
-from collector.series.read import MatchOp, Times, Values
+from collector.series.read import Mask, MatchOp, Times, Values
 
 Argument = Grid | Values | str
 
 
-def call(context: Context, node: Call, args: Sequence[Argument], times: Times) -> Grid | Values:
+def call(  # noqa: PLR0912 - a table, one case for each function
+    context: Context, node: Call, args: Sequence[Argument], times: Times
+) -> Grid | Values:
     """The functions that take no range vector, at `times` (steps,)."""
     result: Grid | Values
     match node.name:
@@ -95,7 +97,7 @@ def _clamp(context: Context, node: Call, args: Sequence[Argument]) -> Grid:
     low = _scalar(args[1]) if node.name != "clamp_max" else -np.inf
     high = _scalar(args[-1]) if node.name != "clamp_min" else np.inf
     grid = context.drop_name(node, _grid(args[0]))
-    possible = np.logical_not(np.less(high, low))
+    possible: Mask = np.logical_not(np.atleast_1d(high < low))
     return Grid(grid.labels, np.maximum(low, np.minimum(high, grid.values)), grid.present & possible)
 
 

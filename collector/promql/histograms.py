@@ -15,7 +15,7 @@ _TOLERANCE = 1e-12  # relative: counts of neighbouring buckets this close are eq
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buckets:
-    """The histograms in some label sets: rows (g, width) of their buckets, their bounds rising; padded with -1, infinity."""
+    """Histograms: rows (g, width) of their buckets with rising bounds, padded with -1 and infinity."""
 
     labels: LabelFrame
     rows: Indexes
@@ -34,7 +34,9 @@ def histogram_quantile(context: Context, node: Node, quantile: Values, grid: Gri
     counts = grid.values[buckets.rows].transpose(0, 2, 1).reshape(-1, width)
     bounds = np.repeat(buckets.bounds, steps, axis=0)
     order = np.argsort(~present, axis=1, kind="stable")  # what is there first, its bounds still rising
-    present, counts, bounds = (np.take_along_axis(matrix, order, axis=1) for matrix in (present, counts, bounds))
+    present = np.take_along_axis(present, order, axis=1)
+    counts = np.take_along_axis(counts, order, axis=1)
+    bounds = np.take_along_axis(bounds, order, axis=1)
     values = _quantiles(np.tile(quantile, histograms), bounds, counts, present)
     return Grid(buckets.labels, values.reshape(histograms, steps), present.any(axis=1).reshape(histograms, steps))
 

@@ -1,20 +1,23 @@
 """The functions over time, each on a matrix of windows at once. They follow Prometheus 3's promql/functions.go."""
 
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
 from collector.promql.sums import mean_rows, sum_rows
 from collector.promql.windows import Kernel, Windows
+from collector.series.labels import Indexes
 from collector.series.read import Mask, Times, Values
+
+Number = TypeVar("Number", np.float64, np.int64)
 
 _TOO_FAR = 1.1  # average distances between samples: further from the window's edge, and the series ends in between
 
 
-def _first(matrix: Values) -> Values:
-    return matrix[:, 0]
-
-
-def _at(matrix: Values, columns: Times) -> Values:
-    return np.take_along_axis(matrix, columns[:, None], axis=1)[:, 0]
+def _at(matrix: NDArray[Number], columns: Indexes | Times) -> NDArray[Number]:
+    """The cell of each row in the column given for it."""
+    return np.asarray(np.take_along_axis(matrix, columns[:, None], axis=1)[:, 0])
 
 
 def _padded(windows: Windows, filler: float) -> Values:
@@ -31,7 +34,7 @@ def _pairs(windows: Windows) -> Mask | None:
 def _extrapolated(windows: Windows, *, is_counter: bool) -> tuple[Values, Mask]:
     """The growth over the window, extrapolated to its edges where the samples come close to them."""
     values, last = windows.values, windows.last
-    first_value = _first(values)
+    first_value = values[:, 0]
     growth = _at(values, last) - first_value
     if is_counter and values.shape[1] > 1:
         resets = values[:, 1:] < values[:, :-1]
@@ -100,7 +103,7 @@ def _regression(windows: Windows, origin: Times) -> tuple[Values, Values]:
         rise = np.where(valid, rise, 0.0)
     slope = np.einsum("ij,ij->i", from_mean, rise) / np.einsum("ij,ij->i", from_mean, from_mean)
     intercept = mean_value - slope * mean_seconds
-    first = _first(values)
+    first = values[:, 0]
     level = (values == first[:, None]) if valid is None else (values == first[:, None]) | ~valid
     flat = level.all(axis=1)
     if flat.any():
@@ -163,7 +166,7 @@ def present_over_time(windows: Windows) -> tuple[Values, Mask | None]:
 def stdvar_over_time(windows: Windows) -> tuple[Values, Mask | None]:
     valid, counts = windows.valid, windows.counts.astype(np.float64)
     # Seen from the first sample, so that a series that does not move has no variance at all, not a rounding error's.
-    moved = windows.values - _first(windows.values)[:, None]
+    moved = windows.values - windows.values[:, :1]
     from_mean = moved - (sum_rows(moved, valid) / counts)[:, None]
     squares = from_mean * from_mean
     return sum_rows(squares, valid) / counts, None

@@ -218,9 +218,10 @@ class _Converter:
         if modifier.type == parser.AtModifierType.End:
             return Edge.END
         try:
-            return int(round(modifier.at.timestamp() * 1000))
+            seconds: float = modifier.at.timestamp()
         except (OverflowError, ValueError) as exc:
             raise ParseError("'@' takes Unix seconds before the year 10000", self._column("@")) from exc
+        return round(seconds * 1000)
 
     def _milliseconds(self, duration: timedelta | None) -> Milliseconds:
         milliseconds = 0 if duration is None else duration // timedelta(milliseconds=1)

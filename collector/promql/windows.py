@@ -17,8 +17,8 @@ CHUNK_CELLS = 1 << 17
 class Windows:
     """m windows of up to k samples: times and values of shape (m, k), counts (m,), starts, ends and at (m,) in ms.
 
-    Row i holds counts[i] >= 1 samples in its first columns, oldest first, all in (starts[i], ends[i]]; what is beyond is
-    undefined. `at` is the instant for which the window is evaluated, which `offset` and `@` set apart from its end.
+    Row i holds counts[i] >= 1 samples in its first columns, oldest first, all in (starts[i], ends[i]]; what is beyond
+    is undefined. `at` is the instant for which the window is evaluated; `offset` and `@` set it apart from the end.
     """
 
     times: Times

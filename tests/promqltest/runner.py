@@ -172,7 +172,9 @@ def _compare_as_range(command: Eval, store: _Store) -> str | None:
         return f"failed as a range query: {exc}"
     assert isinstance(result, Matrix)
     found = {key: row[1] for key, row in _matrix(result).items() if row[1] is not None}
-    expected = _expected_instant(command) if command.scalar is None else {(): command.scalar}
+    expected = _expected_instant(command)
+    if command.scalar is not None:
+        expected[()] = command.scalar
     problem = _difference(expected, found)
     return None if problem is None else f"as a range query: {problem}"
 
