@@ -1,0 +1,1 @@
+"""The rule packs that are shipped: data files, found with importlib.resources."""
