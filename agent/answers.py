@@ -1,0 +1,111 @@
+"""What the collector's answers mean to the agent. The running agent has no pydantic: what it reads, it checks here."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from agent.uplink import Answer
+from protocol.errors import PermanentError
+from protocol.wire import MAX_FRAME_INTERVAL_SECONDS
+
+
+class Verdict(StrEnum):
+    """What to do with a push that was answered."""
+
+    ACKED = "acked"
+    NEED_LAYOUTS = "need_layouts"  # nothing stored; send it again with these
+    TOO_LARGE = "too_large"  # split
+    REJECTED = "rejected"  # never to be taken as it is: find the record that is at fault, set it aside
+    UNAUTHORIZED = "unauthorized"  # keep, and ask again seldom
+    ENDED = "ended"  # this device is no longer wanted
+    TRANSIENT = "transient"  # keep, and back off
+
+
+RETRIABLE_STATUSES = (408, 425, 429)
+# A proxy's limit or refusal is as binding as the collector's.
+REGARDLESS_OF_BODY = {413: Verdict.TOO_LARGE, 401: Verdict.UNAUTHORIZED, 403: Verdict.UNAUTHORIZED}
+
+
+def judge(answer: Answer, seq: int) -> Verdict:
+    """The verdict on push `seq`. A body that is not the collector's (a login page, a proxy's error) proves nothing."""
+    if answer.status == 200:
+        return judge_success(answer.content, seq)
+    if answer.status in REGARDLESS_OF_BODY:
+        return REGARDLESS_OF_BODY[answer.status]
+    if not is_problem(answer.content) or answer.status in RETRIABLE_STATUSES or not 400 <= answer.status < 500:
+        return Verdict.TRANSIENT
+    return Verdict.ENDED if answer.status == 410 else Verdict.REJECTED
+
+
+def judge_success(content: Mapping[str, object] | None, seq: int) -> Verdict:
+    if content is None or type(content.get("now")) is not int:
+        return Verdict.TRANSIENT
+    if content.get("need_layouts"):
+        return Verdict.NEED_LAYOUTS
+    return Verdict.ACKED if content.get("acked") == seq else Verdict.TRANSIENT
+
+
+def is_problem(content: Mapping[str, object] | None) -> bool:
+    """Whether a refusal's body is the collector's own."""
+    return content is not None and isinstance(content.get("error"), str) and isinstance(content.get("message"), str)
+
+
+def explain(answer: Answer) -> str:
+    """What to tell people about an answer that is no success."""
+    if is_problem(answer.content) and answer.content is not None:
+        return f"{answer.status} {str(answer.content['message'])[:300]}"
+    if answer.status < 400:
+        return f"{answer.status} with a body that is not the collector's: a login page or a proxy answers in its place"
+    return f"{answer.status} without an explanation"
+
+
+class PushReply(NamedTuple):
+    """The parts of a 200 that the agent uses; what is missing or of the wrong type is empty."""
+
+    now_seconds: float
+    need_layouts: frozenset[str]
+    refused: dict[int, str]  # index of the frame → reason
+    config_etag: str
+
+
+def parse_push_reply(content: Mapping[str, object]) -> PushReply:
+    now, need, refused, etag = (content.get(key) for key in ("now", "need_layouts", "refused", "config_etag"))
+    refusals = [one for one in refused if isinstance(one, dict)] if isinstance(refused, list) else []
+    return PushReply(
+        now_seconds=now / 1000 if isinstance(now, int) else 0.0,
+        need_layouts=frozenset(one for one in need if isinstance(one, str)) if isinstance(need, list) else frozenset(),
+        refused={one["frame"]: str(one.get("reason")) for one in refusals if type(one.get("frame")) is int},
+        config_etag=etag if isinstance(etag, str) else "",
+    )
+
+
+class ConfigError(PermanentError):
+    """A configuration that cannot be used; the one before stays."""
+
+
+class AgentConfig(NamedTuple):
+    """The parts of `wire.Config` that this agent acts on."""
+
+    push_interval_seconds: float | None = None
+    probe_intervals_seconds: dict[str, float] = {}  # noqa: RUF012 - a NamedTuple's default, never written to
+
+
+def parse_config(content: Mapping[str, object]) -> AgentConfig:
+    """Raises ConfigError, naming the field."""
+    interval = content.get("push_interval_seconds")
+    if interval is not None and not is_number_within(interval, 1, MAX_FRAME_INTERVAL_SECONDS):
+        raise ConfigError(f"push_interval_seconds must be 1 to {MAX_FRAME_INTERVAL_SECONDS:.0f}, got {interval!r:.40}")
+    probes = content.get("probe_intervals_seconds", {})
+    if not isinstance(probes, dict):
+        raise ConfigError("probe_intervals_seconds must be an object of seconds by probe")
+    for name, seconds in probes.items():
+        if not is_number_within(seconds, 1, 86_400):
+            raise ConfigError(f"probe_intervals_seconds.{name:.40} must be 1 to 86400, got {seconds!r:.40}")
+    return AgentConfig(
+        push_interval_seconds=float(interval) if isinstance(interval, int | float) else None,
+        probe_intervals_seconds={name: float(seconds) for name, seconds in probes.items()},
+    )
+
+
+def is_number_within(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high

@@ -1,0 +1,79 @@
+"""The short-lived commands."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from agent import VERSION
+from agent.enrolment import enroll
+from agent.main import run_command
+from protocol.errors import QuarkpulseError
+from protocol.wire import Kind
+
+KINDS = [kind.value for kind in Kind if kind is not Kind.PRINTER]
+state_option = click.option(
+    "--state", required=True, type=click.Path(file_okay=False, path_type=Path), help="The agent's state folder."
+)
+
+
+class OneSentence(click.Group):
+    """Says what went wrong in one sentence instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except QuarkpulseError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="quarkpulse-agent")
+def cli() -> None:
+    """Looks at this machine for its IT service provider, e.g. `quarkpulse-agent probe`."""
+
+
+@cli.command("enroll")
+@click.option("--collector", required=True, help="Address of the collector, e.g. https://collector.example.com.")
+@click.option(
+    "--token", required=True, envvar="QUARKPULSE_TOKEN", help="Enrolment token from the provider (or QUARKPULSE_TOKEN)."
+)
+@state_option
+@click.option(
+    "--kind", type=click.Choice(KINDS), help="What this machine is; guessed if absent, and the token's kind wins."
+)
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Trust only the certificates in this file.",
+)
+@click.option(
+    "--allow-plain-http",
+    is_flag=True,
+    help="Allow http to another machine. The credential is then readable on the way.",
+)
+@click.option("--force", is_flag=True, help="Enrol again a folder that is already enrolled.")
+def enroll_command(  # noqa: PLR0917 - click hands them in by name
+    collector: str, token: str, state: Path, kind: str | None, ca: Path | None, allow_plain_http: bool, force: bool
+) -> None:
+    """Make this machine a device, e.g. `quarkpulse-agent enroll --collector https://c.example --token T --state DIR`.
+
+    Prints the device's id. Exit code: 0 enrolled, 1 not enrolled, 2 wrong usage.
+    """
+    device_id = enroll(
+        state,
+        collector,
+        token,
+        kind=None if kind is None else Kind(kind),
+        ca=ca,
+        allow_plain_http=allow_plain_http,
+        force=force,
+    )
+    click.echo(device_id)
+
+
+@cli.command("run", add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run_from_click(arguments: tuple[str, ...]) -> None:
+    """Look and push until stopped, e.g. `quarkpulse-agent run --state DIR --interval 60s`."""
+    sys.exit(run_command(list(arguments)))

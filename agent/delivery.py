@@ -1,0 +1,293 @@
+"""Brings the spool to the collector: what is live first, the gap behind it, nothing lost and nothing stuck.
+
+`Delivery.step` does one push and says how long to wait for the next; the sender thread is a loop around it.
+"""
+
+import json
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from agent.answers import ConfigError, PushReply, Verdict, explain, judge, parse_push_reply
+from agent.clock import AgentClock
+from agent.spool import Record, Spool
+from agent.uplink import Answer, UplinkError
+from protocol.wire import CONFIG_PATH, MAX_EVENTS_PER_PUSH, MAX_LAYOUTS_PER_PUSH, PUSH_PATH, Event, Frame, Layout, Push
+
+logger = logging.getLogger(__name__)
+
+
+class Policy(NamedTuple):
+    """How hard to try. Seconds and counts; tests shorten the waits."""
+
+    backoff_base_seconds: float = 1.0
+    backoff_cap_seconds: float = 300.0
+    retry_after_cap_seconds: float = 3600.0  # whoever asks for more gets asked again after an hour
+    unauthorized_seconds: tuple[float, float] = (300.0, 900.0)
+    backlog_pause_seconds: tuple[float, float] = (0.2, 1.0)  # a fleet must not fill its gaps in one burst
+    batch_records: int = 100
+    batch_bytes: int = 256 << 10  # of frames, before compression
+
+
+class Transport(Protocol):
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Answer: ...
+    def post(self, path: str, content: bytes) -> Answer: ...
+
+
+class Delivery:
+    """One thread calls `step`; the counters may be read from anywhere."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        spool: Spool,
+        clock: AgentClock,
+        *,
+        boot_id: str,
+        config_etag: str = "",
+        on_config: Callable[[str, dict[str, object]], None] = lambda *_: None,
+        policy: Policy = Policy(),  # noqa: B008 - a tuple of constants
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """`on_config` takes a new configuration with its ETag; it raises ConfigError to keep the old one."""
+        self.push_failures = 0
+        self.frames_refused = 0
+        self.ended_reason: str | None = None
+        self._transport = transport
+        self._spool = spool
+        self._clock = clock
+        self._boot_id = boot_id
+        self._config_etag = config_etag
+        self._wanted_etag = config_etag
+        self._on_config = on_config
+        self._policy = policy
+        self._uniform = uniform
+        self._known_layouts: set[str] = set()
+        self._live_done = 0  # the newest record that went ahead of the others
+        self._failures_in_row = 0
+        self._retry_at = 0.0  # boot-time clock; nothing is sent before
+        self._backlog_at = 0.0  # likewise, what is not live
+        self._trouble = ""
+
+    def step(self) -> float | None:
+        """One push, or nothing if it is not yet time. Seconds until the next makes sense; None: when a record comes."""
+        newest = self._spool.newest()
+        if self.ended_reason is not None or newest is None:
+            return None
+        is_live = newest > self._live_done
+        not_before = self._retry_at if is_live else max(self._retry_at, self._backlog_at)
+        wait_seconds = not_before - self._clock.boot()
+        if wait_seconds > 0:
+            return wait_seconds
+        if not self._deliver(self._load([newest] if is_live else self._spool.oldest(self._policy.batch_records))):
+            return max(0.0, self._retry_at - self._clock.boot())
+        if is_live:
+            self._live_done = newest
+        if self._wanted_etag != self._config_etag:
+            self._fetch_config()
+        pause_seconds = self._uniform(*self._policy.backlog_pause_seconds)
+        self._backlog_at = self._clock.boot() + pause_seconds
+        return pause_seconds if len(self._spool) > 0 else None
+
+    def hurry(self) -> None:
+        """Let the next step try at once, whatever went wrong before: the agent is about to stop."""
+        self._retry_at = 0.0
+
+    def _load(self, seqs: list[int]) -> list[tuple[int, Record]]:
+        """Records to send together: readable ones, until a push would grow too large; at least one."""
+        batch: list[tuple[int, Record]] = []
+        size = layouts = events = 0
+        for seq in seqs:
+            record = self._spool.read(seq)
+            if record is None:
+                continue
+            size += sum(12 * len(frame.get("v", ())) for frame in record["frames"])  # a value takes about 12 characters
+            layouts += len(record["layouts"])
+            events += len(record["events"])
+            too_large = (
+                size > self._policy.batch_bytes or layouts > MAX_LAYOUTS_PER_PUSH or events > MAX_EVENTS_PER_PUSH
+            )
+            if batch and too_large:
+                break
+            batch.append((seq, record))
+        return batch
+
+    def _deliver(self, batch: list[tuple[int, Record]]) -> bool:
+        """Push records; False if it has to be tried later. What the collector will never take is found by halving."""
+        if not batch:
+            return True
+        verdict, answer = self._push(batch)
+        if verdict is Verdict.ACKED:
+            for seq, _ in batch:
+                self._spool.remove(seq)
+            return True
+        self.push_failures += 1
+        if verdict in (Verdict.TOO_LARGE, Verdict.REJECTED):
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return self._deliver(batch[:middle]) and self._deliver(batch[middle:])
+            self._spool.set_aside(batch[0][0])
+            logger.error("record set aside: seq=%d reason=%r", batch[0][0], explain(answer) if answer else "")
+            return True
+        self._wait(verdict, answer)
+        return False
+
+    def _push(self, batch: list[tuple[int, Record]]) -> tuple[Verdict, Answer | None]:
+        """Send once, and once more with the layouts that the collector asks for."""
+        seq = self._spool.take_seq()
+        for _ in range(2):
+            try:
+                answer = self._transport.post(PUSH_PATH, encode_push(self._make_push(batch, seq)))
+            except UplinkError as error:
+                self._say(str(error))
+                return Verdict.TRANSIENT, None
+            verdict = judge(answer, seq)
+            if verdict in (Verdict.ACKED, Verdict.NEED_LAYOUTS) and answer.content is not None:
+                reply = parse_push_reply(answer.content)
+                self._clock.observe(reply.now_seconds, answer.round_trip_seconds)
+                self._wanted_etag = reply.config_etag or self._wanted_etag
+                if verdict is Verdict.ACKED:
+                    self._take_note(batch, reply)
+                    return verdict, answer
+                self._known_layouts -= reply.need_layouts
+            else:
+                self._say(explain(answer))
+                return verdict, answer
+        self._say("the collector keeps asking for layouts that it was sent")
+        return Verdict.TRANSIENT, answer
+
+    def _make_push(self, batch: list[tuple[int, Record]], seq: int) -> Push:
+        layouts: dict[str, Layout] = {}
+        frames: list[Frame] = []
+        events: list[Event] = []
+        for _, record in batch:
+            frames += record["frames"]
+            events += record["events"]
+            for layout in record["layouts"]:
+                if layout["id"] not in self._known_layouts:
+                    layouts[layout["id"]] = layout
+        return Push(
+            sent=self._clock.now_milliseconds(),
+            boot=self._boot_id,
+            spool=self._spool.id,
+            seq=seq,
+            layouts=list(layouts.values()),
+            frames=frames,
+            events=events,
+        )
+
+    def _take_note(self, batch: list[tuple[int, Record]], reply: PushReply) -> None:
+        if self._trouble:
+            logger.warning("push works again: after_failures=%d", self._failures_in_row)
+        self._trouble = ""
+        self._failures_in_row = 0
+        if len(self._known_layouts) > MAX_LAYOUTS_PER_PUSH:
+            self._known_layouts.clear()
+        self._known_layouts |= {layout["id"] for _, record in batch for layout in record["layouts"]}
+        if reply.refused:
+            self.frames_refused += len(reply.refused)
+            reason = next(iter(reply.refused.values()))
+            logger.warning("frames refused: count=%d first_reason=%r", len(reply.refused), reason[:200])
+
+    def _wait(self, verdict: Verdict, answer: Answer | None) -> None:
+        """Decide when to try again, or never."""
+        policy = self._policy
+        if verdict is Verdict.ENDED:
+            self.ended_reason = explain(answer) if answer else "410"
+            return
+        if verdict is Verdict.UNAUTHORIZED:
+            delay_seconds = self._uniform(*policy.unauthorized_seconds)
+        else:
+            # Full jitter: a fleet that lost its collector at one moment must not come back at one moment.
+            exponent = min(self._failures_in_row, 30)
+            delay_seconds = self._uniform(
+                0.0, min(policy.backoff_cap_seconds, policy.backoff_base_seconds * 2**exponent)
+            )
+        if answer is not None and answer.retry_after_seconds is not None:
+            delay_seconds = max(delay_seconds, min(answer.retry_after_seconds, policy.retry_after_cap_seconds))
+        self._failures_in_row += 1
+        self._retry_at = self._clock.boot() + delay_seconds
+
+    def _say(self, trouble: str) -> None:
+        """Log a failure when it begins or becomes another, not each time."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            logger.warning("push failed, kept: spooled_records=%d reason=%r", len(self._spool), trouble)
+
+    def _fetch_config(self) -> None:
+        """Ask once for each ETag that an answer named; a failure waits for the next push."""
+        try:
+            answer = self._transport.get(
+                CONFIG_PATH, {"If-None-Match": f'"{self._config_etag}"'} if self._config_etag else None
+            )
+        except UplinkError as error:
+            logger.warning("configuration not fetched: reason=%r", str(error))
+            return
+        if answer.status == 200 and answer.content is not None:
+            try:
+                self._on_config(self._wanted_etag, answer.content)
+            except ConfigError as error:
+                logger.error("configuration refused, keeping the one before: reason=%r", str(error))  # noqa: TRY400
+        elif answer.status != 304:
+            logger.warning("configuration not fetched: reason=%r", explain(answer))
+            return
+        self._config_etag = self._wanted_etag
+
+
+class Sender:
+    """The thread around a Delivery. It calls `on_exit` when it ends by itself: the device has ended, or a bug."""
+
+    def __init__(self, delivery: Delivery, on_exit: Callable[[], None]) -> None:
+        self.has_crashed = False
+        self._delivery = delivery
+        self._on_exit = on_exit
+        self._wake = threading.Condition()
+        self._has_news = False
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._guard, name="sender", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def notify(self) -> None:
+        """A record has come."""
+        with self._wake:
+            self._has_news = True
+            self._wake.notify()
+
+    def stop(self, timeout_seconds: float) -> None:
+        """One last push of the newest record, and the end of the thread, or of the time."""
+        with self._wake:
+            self._is_stopping = True
+            self._wake.notify()
+        self._thread.join(timeout_seconds)
+
+    def _guard(self) -> None:
+        try:
+            self._run()
+        except Exception:
+            logger.exception("sender crashed")
+            self.has_crashed = True
+            self._on_exit()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                is_last, self._has_news = self._is_stopping, False
+            if is_last:
+                self._delivery.hurry()
+            wait_seconds = self._delivery.step()
+            if self._delivery.ended_reason is not None:
+                self._on_exit()
+                return
+            if is_last:
+                return
+            with self._wake:
+                if not self._has_news and not self._is_stopping:
+                    self._wake.wait(wait_seconds)
+
+
+def encode_push(push: Push) -> bytes:
+    return json.dumps(push, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

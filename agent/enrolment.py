@@ -1,0 +1,89 @@
+"""Makes this machine a device of a customer: once, with a token that the provider handed out."""
+
+import platform
+import socket
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agent import VERSION
+from agent.answers import explain
+from agent.files import write_atomically
+from agent.machine import guess_kind, instance_of, read_machine_id, read_os_name, read_serial
+from agent.state import Identity, StateError, StateFolder, encode
+from agent.uplink import Uplink
+from protocol import models
+from protocol.errors import PermanentError
+from protocol.wire import ENROLL_PATH, Kind
+
+PROBE_GROUP = "quarkpulse.probes"
+
+
+class EnrolmentError(PermanentError):
+    """The collector did not take this machine."""
+
+
+def find_probes() -> dict[str, str]:
+    """Name of each installed probe → `module:attribute`."""
+    return {found.name: found.value for found in entry_points(group=PROBE_GROUP)}
+
+
+def describe_machine(folder: StateFolder, token: str, kind: Kind | None) -> models.EnrollRequest:
+    """Raises EnrolmentError if the token is no token at all, OSError if the state folder takes no file."""
+    try:
+        return models.EnrollRequest(
+            token=token,
+            hostname=socket.gethostname()[:128],
+            kind=kind or guess_kind(),
+            machine_id=read_machine_id(folder),
+            instance=instance_of(folder.path),
+            serial=read_serial(),
+            os=read_os_name(),
+            arch=platform.machine(),
+            agent_version=VERSION,
+        )
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise EnrolmentError(f"the {field} cannot be used: {error.errors()[0]['msg']}") from None  # names no token
+
+
+def enroll(
+    state: Path,
+    collector: str,
+    token: str,
+    *,
+    kind: Kind | None = None,
+    ca: Path | None = None,
+    allow_plain_http: bool = False,
+    force: bool = False,
+    probes: Mapping[str, str] | None = None,
+) -> str:
+    """Enrol and fill the state folder; the device's id.
+
+    Raises StateError, AddressError, UplinkError or EnrolmentError, each with one clear sentence."""
+    folder = StateFolder(state)
+    if folder.is_enrolled() and not force:
+        device_id = folder.load_identity().device_id
+        raise StateError(f"{state} is already enrolled as {device_id}; use another folder, or --force to enrol again")
+    ca_path = None if ca is None else str(ca.resolve())
+    uplink = Uplink(collector, ca=ca_path, allow_plain_http=allow_plain_http)
+    folder.make()  # before the token is used: a folder that takes no secret would waste it
+    try:
+        request = describe_machine(folder, token, kind)
+        answer = uplink.post(ENROLL_PATH, request.model_dump_json().encode())
+        if answer.status != 200:
+            raise EnrolmentError(f"the collector did not enrol this machine: {explain(answer)}")
+        try:
+            enrolled = models.EnrollAnswer.model_validate(answer.content)
+        except ValidationError:
+            raise EnrolmentError(f"{collector} does not answer as a Quarkpulse collector; check the address") from None
+        identity = Identity(collector.rstrip("/"), enrolled.device_id, ca_path, allow_plain_http)
+        write_atomically(folder.config_path, encode({"etag": "", "config": enrolled.config.model_dump(mode="json")}))
+        folder.save_enrolment(identity, enrolled.secret, find_probes() if probes is None else probes)
+    except OSError as error:
+        raise StateError(f"cannot write to the state folder {state} ({error})") from error
+    finally:
+        uplink.close()
+    return enrolled.device_id

@@ -1,0 +1,100 @@
+"""What the agent says about itself in every frame."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent import VERSION
+from agent.clock import AgentClock
+from agent.delivery import Delivery
+from agent.probes.base import Metric, MetricType, Sample
+from agent.sampling import Schedule
+from agent.spool import Spool
+
+METRICS = (
+    Metric("agent_info", MetricType.GAUGE, "info", "Always 1", ("version",)),
+    Metric(
+        "agent_probe_age_seconds",
+        MetricType.GAUGE,
+        "seconds",
+        "Age of a probe's last reading; null before the first",
+        ("probe",),
+    ),
+    Metric("agent_probe_errors_total", MetricType.COUNTER, "errors", "Readings that failed or hung", ("probe",)),
+    Metric(
+        "agent_clock_offset_seconds",
+        MetricType.GAUGE,
+        "seconds",
+        "What is missing from this machine's own clock: positive if it is slow",
+    ),
+    Metric("agent_clock_steps_total", MetricType.COUNTER, "steps", "Times the agent's clock was moved at once"),
+    Metric("agent_spool_bytes", MetricType.GAUGE, "bytes", "Spooled, not yet acknowledged"),
+    Metric("agent_spool_records", MetricType.GAUGE, "records", "Spooled, not yet acknowledged"),
+    Metric(
+        "agent_spool_dropped_total",
+        MetricType.COUNTER,
+        "records",
+        "Records lost: too many, too large or too old for the spool",
+    ),
+    Metric(
+        "agent_spool_set_aside_total",
+        MetricType.COUNTER,
+        "records",
+        "Records set aside: damaged, or the collector will never take them",
+    ),
+    Metric("agent_push_failures_total", MetricType.COUNTER, "pushes", "Pushes that were not acknowledged"),
+    Metric("agent_frames_refused_total", MetricType.COUNTER, "frames", "Frames that the collector refused one by one"),
+    Metric("agent_ticks_skipped_total", MetricType.COUNTER, "ticks", "Frames left out because the one before was late"),
+    Metric("agent_memory_bytes", MetricType.GAUGE, "bytes", "Resident memory of the agent"),
+    Metric("agent_cpu_seconds_total", MetricType.COUNTER, "seconds", "Processor time of the agent"),
+)
+
+STATM = Path("/proc/self/statm")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+class OwnMetrics:
+    """Read when a frame is made; costs one small file."""
+
+    def __init__(self, clock: AgentClock, spool: Spool, delivery: Delivery) -> None:
+        self.clock_steps = 0
+        self.ticks_skipped = 0
+        self._clock = clock
+        self._spool = spool
+        self._delivery = delivery
+
+    def sample(self, schedules: Sequence[Schedule], now: float) -> list[Sample]:
+        """`now` by the boot clock."""
+        samples = [
+            Sample("agent_info", 1, {"version": VERSION}),
+            Sample("agent_clock_offset_seconds", round(self._clock.correction_seconds(), 3)),
+            Sample("agent_clock_steps_total", self.clock_steps),
+            Sample("agent_spool_bytes", self._spool.bytes),
+            Sample("agent_spool_records", len(self._spool)),
+            Sample("agent_spool_dropped_total", self._spool.dropped),
+            Sample("agent_spool_set_aside_total", self._spool.set_aside_total),
+            Sample("agent_push_failures_total", self._delivery.push_failures),
+            Sample("agent_frames_refused_total", self._delivery.frames_refused),
+            Sample("agent_ticks_skipped_total", self.ticks_skipped),
+            Sample("agent_memory_bytes", read_resident_bytes()),
+            Sample("agent_cpu_seconds_total", round(time.process_time(), 3)),
+        ]
+        for schedule in schedules:
+            labels = {"probe": schedule.name}
+            samples.append(Sample("agent_probe_errors_total", schedule.errors, labels))
+            age_seconds = schedule.age_seconds(now)
+            samples.append(
+                Sample("agent_probe_age_seconds", None if age_seconds is None else round(age_seconds, 3), labels)
+            )
+        return samples
+
+
+def read_resident_bytes() -> int | None:
+    try:
+        return int(STATM.read_bytes().split()[1]) * PAGE_BYTES
+    except FileNotFoundError:  # not Linux
+        import psutil  # noqa: PLC0415 - only where /proc is missing
+
+        resident: int = psutil.Process().memory_info().rss
+        return resident

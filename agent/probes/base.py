@@ -1,0 +1,54 @@
+"""What every probe declares and gives. Plain tuples and classes: `dataclasses` alone would cost the agent 1.3 MiB."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from protocol.errors import PermanentError
+
+FAST_INTERVAL_SECONDS = 60.0  # read for every frame; follows the push interval
+SLOW_INTERVAL_SECONDS = 300.0  # what changes slowly, or costs more to read
+
+
+class MetricType(StrEnum):
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+class Metric(NamedTuple):
+    """A metric as a probe declares it; `docs/reference/metrics.md` is made of these."""
+
+    name: str
+    type: MetricType
+    unit: str  # seconds, bytes, ratio, celsius; or what is counted: packets, processes
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+class Sample(NamedTuple):
+    """One value of one series; `None`: the series exists, its value is not known now."""
+
+    name: str
+    value: float | None
+    labels: dict[str, str] = {}  # noqa: RUF012 - a NamedTuple's default; nobody writes into a sample's labels
+
+
+class Probe(Protocol):
+    """A thing that is looked at. Where `sample` blocks longer than `timeout_seconds`, the agent goes on without it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def interval_seconds(self) -> float: ...
+    @property
+    def timeout_seconds(self) -> float: ...
+    @property
+    def metrics(self) -> tuple[Metric, ...]: ...
+
+    def sample(self) -> Sequence[Sample]:
+        """What is read now. Raises ProbeUnavailable if this machine has no such thing."""
+        ...
+
+
+class ProbeUnavailable(PermanentError):  # noqa: N818 - it says what is the case
+    """This machine lacks what the probe looks at. Said once; the probe is asked again at its interval."""

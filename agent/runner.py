@@ -1,0 +1,344 @@
+"""`quarkpulse-agent run`: puts the parts together and keeps them going until a signal, or until the device is ended.
+
+The main thread makes frames, one thread sends, and probes run in short-lived threads of their own.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import NamedTuple, Self, cast
+
+from agent import VERSION
+from agent.answers import AgentConfig, ConfigError, parse_config
+from agent.clock import AgentClock
+from agent.delivery import Delivery, Policy, Sender
+from agent.files import write_atomically
+from agent.frames import FrameBuilder
+from agent.own import OwnMetrics
+from agent.probes.base import Sample
+from agent.sampling import ProbeError, Sampler, Schedule, load_probe
+from agent.spool import Record, Spool
+from agent.state import FolderLock, StateFolder, encode
+from agent.uplink import Uplink, UplinkError
+from protocol.errors import QuarkpulseError
+from protocol.wire import (
+    CONFIG_PATH,
+    DEFAULT_PUSH_INTERVAL_SECONDS,
+    MAX_FRAME_INTERVAL_SECONDS,
+    Event,
+    EventType,
+)
+
+logger = logging.getLogger(__name__)
+
+GOODBYE_SECONDS = 3.0  # for the last push; service managers kill after some more
+GREETING_SECONDS = 3.0
+DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer took its time
+CLOCK_SAVED_FROM_SECONDS = 0.5  # a correction that moved by less is not worth writing down
+MAX_WAITING_EVENTS = 200
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+SYSTEMD = Path("/run/systemd/system")
+
+
+class RunOptions(NamedTuple):
+    state: Path
+    interval_seconds: float | None = None  # overrides the configured push interval
+    once: bool = False
+
+
+def run(options: RunOptions, policy: Policy = Policy()) -> int:  # noqa: B008 - a tuple of constants
+    """Exit code: 0 stopped, or the device has ended; 1 it could not start, a thread crashed, `once` was not acked."""
+    set_up_logging()
+    folder = StateFolder(options.state)
+    try:
+        identity = folder.load_identity()
+        if folder.ended_path.exists():
+            logger.warning(
+                "this device has ended, nothing to do: device_id=%s; enrol again with --force", identity.device_id
+            )
+            return 0
+        with FolderLock(folder.lock_path), Wakeup() as wakeup:
+            return Agent(folder, options, policy, wakeup).run()
+    except QuarkpulseError as error:
+        logger.error("cannot run: %s", error)  # noqa: TRY400 - the message says it all
+        return 1
+
+
+class Agent:
+    """One agent, from start to goodbye."""
+
+    def __init__(self, folder: StateFolder, options: RunOptions, policy: Policy, wakeup: "Wakeup") -> None:
+        """Raises StateError or AddressError."""
+        self._folder = folder
+        self._options = options
+        self._wakeup = wakeup
+        identity, secret = folder.load_identity(), folder.load_secret()
+        self._device_id = identity.device_id
+        self._uplink = Uplink(
+            identity.collector, secret=secret, ca=identity.ca, allow_plain_http=identity.allow_plain_http
+        )
+        saved = folder.load_optional(folder.clock_path).get("correction_seconds")
+        self._saved_correction_seconds = float(saved) if isinstance(saved, int | float) else 0.0
+        self._clock = AgentClock(wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step)
+        self._events: list[Event] = []
+        self._config = AgentConfig()
+        self._config_etag = ""
+        self._greet(self._load_config())
+        self._spool = Spool(folder.spool_path)
+        self._delivery = Delivery(
+            self._uplink,
+            self._spool,
+            self._clock,
+            boot_id=read_boot_id(self._clock),
+            config_etag=self._config_etag,
+            on_config=self._on_config,
+            policy=policy,
+        )
+        self._own = OwnMetrics(self._clock, self._spool, self._delivery)
+        self._sender = Sender(self._delivery, on_exit=wakeup.wake)
+        self._frames = FrameBuilder()
+        self._sampler = self._make_sampler()
+        # Agents that start together do not push together: each has its own place in the interval.
+        self._phase = (zlib.crc32(self._device_id.encode()) & 0xFFFF) / 0x10000
+
+    def run(self) -> int:
+        logger.info(
+            "started: version=%s device_id=%s push_interval_seconds=%g spooled_records=%d",
+            VERSION,
+            self._device_id,
+            self._push_interval_seconds(),
+            len(self._spool),
+        )
+        self._make_frame()
+        if self._options.once:
+            self._delivery.step()
+            self._save_clock()
+            return 0 if len(self._spool) == 0 else 1
+        self._sender.start()
+        while not self._wakeup.signalled and not self._sender.has_crashed and self._delivery.ended_reason is None:
+            self._tick()
+        return self._stop()
+
+    def _tick(self) -> None:
+        """Wait for the next instant of the grid, unless something comes between, and make a frame."""
+        interval_seconds = self._push_interval_seconds()
+        now = self._clock.boot()
+        due = next_tick(now, interval_seconds, self._phase)
+        if not self._wakeup.wait(due - now):
+            return
+        late_seconds = self._clock.boot() - due
+        if late_seconds >= interval_seconds:
+            self._own.ticks_skipped += int(late_seconds / interval_seconds)  # asleep or starved: not caught up
+        self._make_frame()
+        self._sender.notify()
+        self._save_clock()
+
+    def _make_frame(self) -> None:
+        self._sampler.set_intervals(self._push_interval_seconds(), self._config.probe_intervals_seconds)
+        self._sampler.read_due(slack_seconds=self._push_interval_seconds() / 2)
+        now = self._clock.boot()
+        samples = self._own.sample(self._sampler.schedules, now)
+        for schedule in self._sampler.schedules:
+            samples += last_reading(schedule, now)
+        layout, frame = self._frames.build(samples, self._clock.now_milliseconds())
+        self._spool.append(Record(layouts=[layout], frames=[frame], events=self._take_events()), frame["t"])
+
+    def _stop(self) -> int:
+        ended = self._delivery.ended_reason
+        if ended is not None:
+            with contextlib.suppress(OSError):
+                write_atomically(self._folder.ended_path, ended.encode() + b"\n")
+            logger.error("stopped for good, the collector has ended this device: reason=%r", ended)
+            return 0  # so that a service manager does not start it again
+        if self._sender.has_crashed:
+            return 1
+        reason = "shutdown" if is_system_going_down() else "stop"
+        self._add_event(EventType.GOODBYE, reason=reason)
+        record = Record(layouts=[], frames=[], events=self._take_events())
+        self._spool.append(record, self._clock.now_milliseconds())
+        self._sender.stop(GOODBYE_SECONDS)
+        self._save_clock()
+        logger.info("stopped: reason=%s spooled_records=%d", reason, len(self._spool))
+        return 0
+
+    # Parts.
+
+    def _make_sampler(self) -> Sampler:
+        probes = []
+        for name, place in self._folder.load_probes().items():
+            try:
+                probes.append(load_probe(name, place))
+            except ProbeError as error:
+                logger.error("probe left out: %s", error)  # noqa: TRY400 - the message says it all
+                self._on_unavailable(name, str(error))
+        return Sampler(probes, boot=self._clock.boot, on_unavailable=self._on_unavailable)
+
+    def _push_interval_seconds(self) -> float:
+        chosen = self._options.interval_seconds or self._config.push_interval_seconds or DEFAULT_PUSH_INTERVAL_SECONDS
+        return min(chosen, MAX_FRAME_INTERVAL_SECONDS)
+
+    def _greet(self, etag: str) -> None:
+        """Ask for the configuration once, and with it for the time, before the first stamp is made.
+
+        Without an answer, what the last session knew serves for both."""
+        self._uplink.set_patience(GREETING_SECONDS, GREETING_SECONDS)
+        try:
+            answer = self._uplink.get(CONFIG_PATH, {"If-None-Match": f'"{etag}"'} if etag else None)
+        except UplinkError as error:
+            logger.warning("collector not reached at start: reason=%r", str(error))
+            return
+        finally:
+            self._uplink.set_patience()
+        # A login page's clock is anyone's; the collector's own refusals are as good as its answers.
+        if answer.date_seconds is not None and (answer.status == 304 or answer.content is not None):
+            self._clock.calibrate(answer.date_seconds + 0.5, DATE_ERROR_SECONDS)
+        if answer.status == 200 and answer.content is not None:
+            try:
+                self._on_config(answer.etag, answer.content)
+            except ConfigError as error:
+                logger.error("configuration refused, keeping the one before: reason=%r", str(error))  # noqa: TRY400
+
+    def _load_config(self) -> str:
+        """Take up the last good configuration; its ETag."""
+        found = self._folder.load_optional(self._folder.config_path)
+        content, etag = found.get("config"), found.get("etag")
+        if not isinstance(content, dict):
+            return ""
+        try:
+            self._config = parse_config(content)
+        except ConfigError:
+            return ""  # written by another version: the collector sends a new one
+        self._config_etag = etag if isinstance(etag, str) else ""
+        return self._config_etag
+
+    def _on_config(self, etag: str, content: dict[str, object]) -> None:
+        """Check it whole, then swap it in. Called from the sender; raises ConfigError."""
+        self._config = parse_config(content)
+        self._config_etag = etag
+        logger.info("configuration changed: etag=%s push_interval_seconds=%g", etag, self._push_interval_seconds())
+        try:
+            write_atomically(self._folder.config_path, encode({"etag": etag, "config": content}))
+        except OSError as error:
+            logger.warning("configuration not kept for the next start: reason=%r", str(error))
+        self._wakeup.wake()  # the interval may be another
+
+    def _save_clock(self) -> None:
+        correction_seconds = self._clock.correction_seconds()
+        if abs(correction_seconds - self._saved_correction_seconds) < CLOCK_SAVED_FROM_SECONDS:
+            return
+        with contextlib.suppress(OSError):  # the collector tells again at the next start
+            write_atomically(self._folder.clock_path, encode({"correction_seconds": round(correction_seconds, 3)}))
+            self._saved_correction_seconds = correction_seconds
+
+    def _on_clock_step(self, seconds: float) -> None:
+        self._own.clock_steps += 1
+        self._add_event(EventType.CLOCK_STEP, seconds=round(seconds, 3))
+
+    def _on_unavailable(self, probe: str, reason: str) -> None:
+        self._add_event(EventType.PROBE_UNAVAILABLE, probe=probe, reason=reason[:500])
+
+    def _add_event(self, type: EventType, **details: object) -> None:  # noqa: A002 - the wire's word
+        if len(self._events) < MAX_WAITING_EVENTS:
+            event = {"id": make_uuid(), "t": self._clock.now_milliseconds(), "type": type.value, **details}
+            self._events.append(cast(Event, event))
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+
+class Wakeup:
+    """Lets the main thread sleep until a signal, a call from another thread, or a time: a socket pair and select.
+
+    A signal handler must not touch a threading.Event: it may interrupt the very wait that holds the event's lock."""
+
+    def __init__(self) -> None:
+        self.signalled = False
+        self._receiver, self._trigger = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._trigger.setblocking(False)
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.set_wakeup_fd(self._trigger.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.set_wakeup_fd(-1)
+        self._receiver.close()
+        self._trigger.close()
+
+    def wake(self) -> None:
+        with contextlib.suppress(OSError):  # full: it is awake already
+            self._trigger.send(b"w")
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the time passed undisturbed."""
+        ready, _, _ = select.select([self._receiver], [], [], max(0.0, seconds))
+        if ready:
+            with contextlib.suppress(OSError):
+                self._receiver.recv(4096)
+        return not ready
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signalled = True
+
+
+def next_tick(now: float, interval_seconds: float, phase: float) -> float:
+    """The next instant of the grid `(k + phase) * interval_seconds` after `now`."""
+    offset = phase * interval_seconds
+    return (int((now - offset) // interval_seconds) + 1) * interval_seconds + offset
+
+
+def last_reading(schedule: Schedule, now: float) -> list[Sample]:
+    """What a probe said last, as not known once it is too old."""
+    if schedule.is_stale(now):
+        return [sample._replace(value=None) for sample in schedule.samples]
+    return list(schedule.samples)
+
+
+def read_boot_id(clock: AgentClock) -> str:
+    """Names this boot of the system; where the system has no such name, the minute it was booted in."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return f"booted-{int((clock.now() - clock.boot()) // 60)}"
+
+
+def is_system_going_down() -> bool:
+    """Whether the machine stops, not only this agent; asked of systemd, where it is."""
+    if not SYSTEMD.exists():
+        return False
+    try:
+        asked = subprocess.run(["systemctl", "is-system-running"], capture_output=True, timeout=1, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.stdout.strip() == b"stopping"
+
+
+def make_uuid() -> str:
+    """A random UUID (version 4), without loading the uuid module."""
+    number = bytearray(os.urandom(16))
+    number[6] = number[6] & 0x0F | 0x40
+    number[8] = number[8] & 0x3F | 0x80
+    text = number.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def set_up_logging() -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s level=%(levelname)s %(name)s: %(message)s"
+    )
+    logging.Formatter.converter = time.gmtime

@@ -1,0 +1,152 @@
+"""The state folder: who this agent is, what it was told, and who may use it. `enroll` writes it, `run` reads it."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple, Self
+
+from agent.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically
+from protocol.errors import PermanentError
+
+
+class StateError(PermanentError):
+    """The state folder cannot be used as it is."""
+
+
+class Identity(NamedTuple):
+    """What enrolment settled. The secret is kept apart and is in no repr."""
+
+    collector: str  # base URL
+    device_id: str
+    ca: str | None = None  # a file of certificates to trust instead of the system's
+    allow_plain_http: bool = False
+
+
+class StateFolder:
+    """Paths and small files of one agent. Files are replaced whole; folder 0700, files 0600."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.identity_path = path / "agent.json"
+        self.secret_path = path / "secret"
+        self.probes_path = path / "probes.json"
+        self.config_path = path / "config.json"
+        self.clock_path = path / "clock.json"
+        self.ended_path = path / "ended"
+        self.lock_path = path / "lock"
+        self.machine_id_path = path / "machine-id"
+        self.spool_path = path / "spool"
+
+    def make(self) -> None:
+        """Make the folder, or take the rights of others to an existing one away. Raises StateError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+            self.path.chmod(PRIVATE_FOLDER)
+            probe = self.path / ".writable"
+            write_atomically(probe, b"")
+            probe.unlink()
+        except OSError as error:
+            raise StateError(
+                f"cannot write to the state folder {self.path} ({error}); name one you may write to"
+            ) from error
+
+    def is_enrolled(self) -> bool:
+        return self.identity_path.exists() and self.secret_path.exists()
+
+    def save_enrolment(self, identity: Identity, secret: str, probes: Mapping[str, str]) -> None:
+        """The identity comes last: a folder without it is not enrolled, whatever else is there. Raises OSError."""
+        write_atomically(self.secret_path, secret.encode())
+        self.save_probes(probes)
+        self.ended_path.unlink(missing_ok=True)
+        write_atomically(self.identity_path, encode(identity._asdict()))
+
+    def load_identity(self) -> Identity:
+        """Raises StateError."""
+        if not self.is_enrolled():
+            raise StateError(
+                f"no agent is enrolled in {self.path}; run `quarkpulse-agent enroll --state {self.path} ...` first"
+            )
+        found = self._load(self.identity_path)
+        ca = found.get("ca")
+        collector, device_id = found.get("collector"), found.get("device_id")
+        if not isinstance(collector, str) or not isinstance(device_id, str) or not isinstance(ca, str | None):
+            raise StateError(f"{self.identity_path} is damaged; enrol again with --force")
+        return Identity(collector, device_id, ca, found.get("allow_plain_http") is True)
+
+    def load_secret(self) -> str:
+        """Raises StateError."""
+        try:
+            return self.secret_path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            raise StateError(f"cannot read {self.secret_path} ({error}); run as the user who enrolled") from error
+
+    def save_probes(self, probes: Mapping[str, str]) -> None:
+        """Name of each probe → `module:attribute`, so that `run` need not look for entry points. Raises OSError."""
+        write_atomically(self.probes_path, encode(dict(probes)))
+
+    def load_probes(self) -> dict[str, str]:
+        """Raises StateError."""
+        found = self._load(self.probes_path)
+        return {name: place for name, place in found.items() if isinstance(place, str)}
+
+    def load_optional(self, path: Path) -> dict[str, object]:
+        """A file that the agent can do without: empty if it is missing or damaged."""
+        try:
+            return self._load(path)
+        except StateError:
+            return {}
+
+    def _load(self, path: Path) -> dict[str, object]:
+        try:
+            found = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise StateError(f"cannot read {path} ({error}); enrol again with --force") from error
+        if not isinstance(found, dict):
+            raise StateError(f"{path} is damaged; enrol again with --force")
+        return found
+
+
+class FolderLock:
+    """Held while an agent runs: two on one state folder would send the same spool twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+        except OSError as error:
+            raise StateError(f"cannot open {self._path} ({error}); run as the user who enrolled") from error
+        self._file = os.fdopen(descriptor, "r+b")
+        try:
+            lock_exclusively(self._file)
+        except OSError as error:
+            self._file.close()
+            raise StateError(f"another quarkpulse-agent already runs on {self._path.parent}; stop it first") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def lock_exclusively(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def lock_exclusively(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def encode(content: Mapping[str, object]) -> bytes:
+    return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"

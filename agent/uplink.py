@@ -1,0 +1,217 @@
+"""HTTP to the collector over one connection that is kept alive; every wait and every answer is bounded."""
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from agent import VERSION
+from agent.spool import compress
+from protocol.errors import PermanentError, TransientError
+
+MAX_ANSWER_BYTES = 1 << 20
+TIMEOUT_SECONDS = 15.0  # of one wait: connecting, sending, or the next bytes of the answer
+REQUEST_DEADLINE_SECONDS = 60.0  # of the whole, against an answer that trickles
+COMPRESS_FROM_BYTES = 256
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+class AddressError(PermanentError):
+    """The collector's address cannot be used."""
+
+
+class UplinkError(TransientError):
+    """No answer came."""
+
+
+class Answer(NamedTuple):
+    """An HTTP answer. `content` is its JSON object, None if it is anything else: then somebody else answered."""
+
+    status: int
+    content: dict[str, object] | None
+    round_trip_seconds: float
+    date_seconds: float | None = None  # Unix time in the Date header, to the second
+    retry_after_seconds: float | None = None
+    etag: str = ""
+
+
+class Uplink:
+    """Requests to one collector, one at a time; one thread uses it."""
+
+    def __init__(
+        self,
+        collector: str,
+        *,
+        secret: str | None = None,
+        ca: str | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        """Raises AddressError."""
+        self.host, self.port, self.is_encrypted, self._base = parse_address(collector, allow_plain_http)
+        self._timeout_seconds = TIMEOUT_SECONDS
+        self._deadline_seconds = REQUEST_DEADLINE_SECONDS
+        self._headers = {"User-Agent": f"quarkpulse-agent/{VERSION}", "Accept": "application/json"}
+        if secret is not None:
+            self._headers["Authorization"] = f"Bearer {secret}"
+        self._tls = make_tls_context(ca) if self.is_encrypted else None
+        self._connection: http.client.HTTPConnection | None = None
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """Raises UplinkError."""
+        return self._request("GET", path, None, headers or {})
+
+    def set_patience(
+        self, timeout_seconds: float = TIMEOUT_SECONDS, deadline_seconds: float = REQUEST_DEADLINE_SECONDS
+    ) -> None:
+        """How long the next requests may take: each single wait, and the whole."""
+        self._timeout_seconds, self._deadline_seconds = timeout_seconds, deadline_seconds
+        if self._connection is not None:
+            self._connection.timeout = timeout_seconds
+            if self._connection.sock is not None:
+                self._connection.sock.settimeout(timeout_seconds)
+
+    def post(self, path: str, content: bytes) -> Answer:
+        """Send JSON, compressed if that pays. Raises UplinkError."""
+        headers = {"Content-Type": "application/json"}
+        if len(content) >= COMPRESS_FROM_BYTES:
+            content = compress(content)
+            headers["Content-Encoding"] = "gzip"
+        return self._request("POST", path, content, headers)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        is_reused = self._connection is not None
+        try:
+            return self._exchange(method, path, body, headers)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+            self.close()
+            if not is_reused:
+                raise UplinkError(f"the collector closed the connection ({error})") from error
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise UplinkError(describe(error)) from error
+        # The kept connection had been closed meanwhile, as proxies do after a minute: once more on a new one.
+        try:
+            return self._exchange(method, path, body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise UplinkError(describe(error)) from error
+
+    def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        connection = self._connection = self._connection or self._new_connection()
+        watchdog = threading.Timer(self._deadline_seconds, abort, (connection,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            if connection.sock is None:
+                connection.connect()
+            began = time.monotonic()  # connecting is no part of how old the answer's time is
+            connection.request(method, self._base + path, body, {**self._headers, **headers})
+            response = connection.getresponse()
+            round_trip_seconds = time.monotonic() - began
+            content = response.read(MAX_ANSWER_BYTES + 1)
+        finally:
+            watchdog.cancel()
+        if len(content) > MAX_ANSWER_BYTES or response.will_close:
+            self.close()
+        return Answer(
+            status=response.status,
+            content=parse_object(content),
+            round_trip_seconds=round_trip_seconds,
+            date_seconds=parse_date(response.getheader("Date", "")),
+            retry_after_seconds=parse_retry_after(response.getheader("Retry-After"), response.getheader("Date", "")),
+            etag=response.getheader("ETag", "").removeprefix("W/").strip('"'),
+        )
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        if self._tls is not None:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=self._timeout_seconds, context=self._tls)
+        return http.client.HTTPConnection(self.host, self.port, timeout=self._timeout_seconds)
+
+
+def parse_address(collector: str, allow_plain_http: bool) -> tuple[str, int, bool, str]:
+    """Host, port, whether TLS, and the path before ours. Raises AddressError."""
+    try:
+        parts = urlsplit(collector)
+        port = parts.port
+    except ValueError as error:
+        raise AddressError(f"the collector's address {collector!r} is not valid ({error})") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise AddressError(f"the collector's address {collector!r} must look like https://collector.example.com")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise AddressError("the collector's address must hold no user name, query or fragment")
+    is_encrypted = parts.scheme == "https"
+    if not is_encrypted and not allow_plain_http and parts.hostname not in LOOPBACK_HOSTS:
+        raise AddressError(
+            "plain http would send the credential readably over the network; use https, or --allow-plain-http"
+        )
+    return parts.hostname, port or (443 if is_encrypted else 80), is_encrypted, parts.path.rstrip("/")
+
+
+def make_tls_context(ca: str | None) -> ssl.SSLContext:
+    """Trusts the certificates in `ca`, or the system's. Raises AddressError."""
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise AddressError(f"cannot read the certificates to trust from {ca} ({error})") from error
+
+
+def abort(connection: http.client.HTTPConnection) -> None:
+    """Wake whoever waits for this connection, with an error."""
+    if connection.sock is not None:
+        try:
+            connection.sock.shutdown(2)  # both ways
+        except OSError:
+            return  # ended by itself meanwhile
+
+
+def describe(error: Exception) -> str:
+    """One clear sentence for people."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the collector's certificate is not trusted ({error.verify_message});"
+            " check its name, or enrol with --ca FILE of its issuer"
+        )
+    if isinstance(error, TimeoutError):
+        return "the collector did not answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "the collector refuses connections; is it running, and is the port right?"
+    return f"the collector cannot be reached ({str(error) or type(error).__name__})"
+
+
+def parse_object(content: bytes) -> dict[str, object] | None:
+    """A JSON object; None for anything else, such as a login page."""
+    if len(content) > MAX_ANSWER_BYTES:
+        return None
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def parse_date(text: str) -> float | None:
+    """Unix seconds of an HTTP date; None if it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_retry_after(text: str | None, date: str) -> float | None:
+    """Seconds to wait, from seconds or an HTTP date. A date is taken against the answer's own, not this machine's."""
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return float(text.strip()[:9])
+    until, answered = parse_date(text), parse_date(date)
+    return max(0.0, until - answered) if until is not None and answered is not None else None
