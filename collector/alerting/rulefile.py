@@ -68,16 +68,10 @@ class Scope(StrEnum):
     FLEET = "fleet"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Notice:
+class Notice(Problem):
     """Worth a look, yet no reason to refuse the file."""
 
-    file: str
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.message}"
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

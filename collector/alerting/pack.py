@@ -1,0 +1,38 @@
+"""Rule files and the thresholds that go with them, loaded together: no rule may read a threshold that is unknown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collector.alerting.rulefile import RuleFileError, RuleSet, load_rules, shipped_folder
+from collector.alerting.thresholds import FILE_NAME, Definition, load_thresholds, thresholds_file
+from collector.alerting.yamlfile import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class RulePack:
+    rules: RuleSet
+    thresholds: Mapping[str, Definition]
+
+
+def load_pack(paths: Sequence[Path] = ()) -> RulePack:
+    """Rule files and folders of them, by default the shipped ones, with the thresholds.yaml among or beside them.
+
+    Raises RuleFileError with every problem of every file.
+    """
+    wanted = list(paths) or [shipped_folder()]
+    named = [path for path in wanted if path.name == FILE_NAME]
+    beside = [found for path in wanted if (found := thresholds_file(path)) != thresholds_file()]
+    problems: list[Problem] = []
+    thresholds: Mapping[str, Definition] | None = None
+    try:
+        thresholds = load_thresholds([*named, *beside, thresholds_file()][0])
+    except RuleFileError as exc:
+        problems.extend(exc.problems)
+    try:
+        rules = load_rules([path for path in wanted if path not in named], known_thresholds=thresholds)
+    except RuleFileError as exc:
+        problems.extend(exc.problems)
+    if problems or thresholds is None:
+        raise RuleFileError(problems)
+    return RulePack(rules, thresholds)
