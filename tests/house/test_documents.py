@@ -17,7 +17,8 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-PROGRAM = re.compile(r"(?:^|[\s/])(quarkpulse-(?:agent|collector)) (.*)")
+# At the start of a line, by its path or not, after `runuser … --`, or inside `$(…)`.
+PROGRAM = re.compile(r"(?:^|-- |\$\()(?:\S*/)?(quarkpulse-(?:agent|collector)) ([^)]*)")
 
 
 def name_of(path: Path) -> str:
@@ -59,7 +60,7 @@ class Command(NamedTuple):
 def command_in(line: str) -> Command | None:
     """The program, its subcommands, and the options that a line of documentation gives it."""
     found = PROGRAM.search(line)
-    if found is None or found[2].startswith("#"):
+    if found is None:
         return None
     arguments = shlex.split(found[2].split(" | ")[0], comments=True)
     plain = [argument for argument in arguments if re.fullmatch(r"[a-z]+|--?[a-z-]+(=.*)?", argument)]
