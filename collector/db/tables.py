@@ -177,6 +177,7 @@ alerts = Table(
     Column("value", Float),
     Column("active_since", Instant, nullable=False),
     Column("fired_at", Instant),
+    Column("not_seen_since", Instant),  # unknown: when its device was last heard
     Column("resolved_at", Instant),
     Column("customer", String(64)),
     Column("device", String(64)),

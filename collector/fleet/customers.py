@@ -14,8 +14,9 @@ from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
 from collector.db.tables import contracts, customers, sites
+from collector.db.text import one_line
 from collector.fleet.errors import AlreadyExistsError, ConsentMissingError, FleetError, NotFoundError
-from collector.fleet.names import checked_name, one_line
+from collector.fleet.names import checked_name
 
 DEFAULT_TIME_ZONE = "Europe/Amsterdam"
 

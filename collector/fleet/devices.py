@@ -15,8 +15,8 @@ from collector.db import audit
 from collector.db.inserts import insert_absent
 from collector.db.revisions import Topic, bump
 from collector.db.tables import device_events, devices
+from collector.db.text import one_line
 from collector.fleet.errors import NotFoundError
-from collector.fleet.names import one_line
 from collector.fleet.presence import PresenceFacts
 from protocol.models import Event
 from protocol.wire import MAX_INVENTORY_BYTES, EventType
@@ -137,7 +137,7 @@ async def delete_events(connection: AsyncConnection, received_before: datetime) 
     return deleted.rowcount
 
 
-_DEVICES = select(*(devices.c[name] for name in Device.__dataclass_fields__))
+_DEVICES = select(*(devices.c[name] for name in Device.__annotations__))
 
 
 def _to_device(row: Sequence[Any]) -> Device:

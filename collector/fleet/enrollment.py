@@ -13,9 +13,10 @@ from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
 from collector.db.tables import devices, tokens
+from collector.db.text import one_line
 from collector.fleet.customers import require_monitoring
 from collector.fleet.errors import FleetError
-from collector.fleet.names import one_line, slug
+from collector.fleet.names import slug
 from collector.fleet.secrets import hash_secret, new_secret
 from collector.fleet.tokens import Role
 from protocol.models import EnrollRequest
@@ -171,7 +172,7 @@ class Enrollment:
 async def _usable_token(connection: AsyncConnection, secret: str, now: datetime) -> _Token:
     """The enrolment token, locked until the end of the transaction: enrolments with one token go one by one."""
     found = await connection.execute(
-        select(*(tokens.c[name] for name in _Token.__dataclass_fields__))
+        select(*(tokens.c[name] for name in _Token.__annotations__))
         .where(tokens.c.secret_hash == hash_secret(secret), tokens.c.role == Role.ENROLL)
         .with_for_update()
     )
@@ -197,7 +198,7 @@ async def _use(connection: AsyncConnection, token: _Token) -> None:
 async def _known_devices(connection: AsyncConnection, customer: str, request: EnrollRequest) -> Sequence[_Known]:
     """Devices of this identity that are looked after, the oldest first."""
     rows = await connection.execute(
-        select(*(devices.c[name] for name in _Known.__dataclass_fields__))
+        select(*(devices.c[name] for name in _Known.__annotations__))
         .where(
             devices.c.customer == customer,
             devices.c.machine_id == one_line(request.machine_id),

@@ -23,8 +23,3 @@ def slug(text: str) -> str:
     """`text` as lower case ASCII letters, digits and single dashes, cut to MAX_SLUG_CHARS; `device` if none is left."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")[:MAX_SLUG_CHARS].strip("-") or "device"
-
-
-def one_line(text: str) -> str:
-    """`text` without control characters: no terminal obeys it, and every database takes it."""
-    return "".join(character for character in text if character.isprintable())

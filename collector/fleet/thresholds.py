@@ -81,7 +81,7 @@ async def unset_threshold(
 
 async def list_thresholds(connection: AsyncConnection, since: datetime | None = None) -> list[Threshold]:
     """Every threshold, or those that held at some time after `since`; in the order in which they were set."""
-    query = select(*(thresholds.c[name] for name in Threshold.__dataclass_fields__)).order_by(thresholds.c.id)
+    query = select(*(thresholds.c[name] for name in Threshold.__annotations__)).order_by(thresholds.c.id)
     if since is not None:
         query = query.where(or_(thresholds.c.valid_to.is_(None), thresholds.c.valid_to > since))
     rows = await connection.execute(query)

@@ -160,6 +160,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Float(), nullable=True),
         sa.Column("active_since", INSTANT, nullable=False),
         sa.Column("fired_at", INSTANT, nullable=True),
+        sa.Column("not_seen_since", INSTANT, nullable=True),
         sa.Column("resolved_at", INSTANT, nullable=True),
         sa.Column("customer", sa.String(length=64), nullable=True),
         sa.Column("device", sa.String(length=64), nullable=True),

@@ -1,0 +1,100 @@
+"""Shadow tickets: what would have been a ticket under a plan that opens tickets, kept by the very same rules."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.contracts import Priority, highest
+from collector.db.inserts import insert_if_absent
+from collector.db.tables import shadow_tickets
+from collector.db.text import one_line
+from collector.desk.tickets import MAX_TITLE_CHARS, Claim, NewTicket, TicketConflictError, claim
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowTicket:
+    id: int
+    key: str
+    customer: str
+    site: str | None
+    device: str | None
+    incident: str
+    rule: str
+    title: str
+    priority: Priority
+    would_have_opened_at: datetime
+    began_at: datetime
+    resolved_at: datetime | None
+
+
+async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: datetime) -> int:
+    """The id of the shadow ticket for this incident: an open one, one that would have reopened, or a new one."""
+    latest = await _latest(connection, wanted.key)
+    if latest is not None and claim(latest.resolved_at, is_closed=False, now=now) is not Claim.OPEN:
+        values = {"resolved_at": None, "priority": highest(latest.priority, wanted.priority)}
+        await connection.execute(update(shadow_tickets).where(shadow_tickets.c.id == latest.id).values(values))
+        return latest.id
+    row = {
+        "key": wanted.key,
+        "customer": wanted.customer,
+        "site": wanted.site,
+        "device": wanted.device,
+        "incident": wanted.incident,
+        "rule": wanted.rule,
+        "title": one_line(wanted.title)[:MAX_TITLE_CHARS],
+        "priority": wanted.priority,
+        "would_have_opened_at": now,
+        "began_at": wanted.began_at,
+    }
+    if not await insert_if_absent(connection, shadow_tickets, row):
+        return await join_or_open(connection, wanted, now)  # another writer opened it in between
+    opened = await _latest(connection, wanted.key)
+    if opened is None or opened.resolved_at is not None:
+        raise TicketConflictError(f"the shadow ticket for {wanted.key} was resolved as it opened; try again")
+    return opened.id
+
+
+async def resolve(connection: AsyncConnection, shadow: int, now: datetime) -> bool:
+    """The last alert of it is over; says whether it was open."""
+    resolved = await connection.execute(
+        update(shadow_tickets)
+        .where(shadow_tickets.c.id == shadow, shadow_tickets.c.resolved_at.is_(None))
+        .values(resolved_at=now)
+    )
+    return resolved.rowcount == 1
+
+
+async def list_shadows(
+    connection: AsyncConnection, *, customer: str | None = None, resolved_since: datetime | None = None
+) -> list[ShadowTicket]:
+    """Shadow tickets, newest first: those that are open or were resolved after `resolved_since`, or all without it."""
+    query = _SHADOWS.order_by(shadow_tickets.c.id.desc())
+    if customer is not None:
+        query = query.where(shadow_tickets.c.customer == customer)
+    if resolved_since is not None:
+        query = query.where(or_(shadow_tickets.c.resolved_at.is_(None), shadow_tickets.c.resolved_at >= resolved_since))
+    return [_to_shadow(row) for row in await connection.execute(query)]
+
+
+_SHADOWS = select(*(shadow_tickets.c[name] for name in ShadowTicket.__annotations__))
+
+
+def _to_shadow(row: Sequence[Any]) -> ShadowTicket:
+    values = dict(zip(ShadowTicket.__annotations__, row, strict=True))
+    return ShadowTicket(**values | {"priority": Priority(values["priority"])})
+
+
+async def _latest(connection: AsyncConnection, key: str) -> ShadowTicket | None:
+    """The open shadow ticket of this key, or else the newest one."""
+    found = await connection.execute(
+        _SHADOWS.where(shadow_tickets.c.key == key)
+        .order_by(shadow_tickets.c.resolved_at.is_not(None), shadow_tickets.c.id.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    row = found.one_or_none()
+    return None if row is None else _to_shadow(row)

@@ -1,0 +1,282 @@
+"""Tickets: what became of incidents, and who did what about them.
+
+Every function works in the caller's transaction, so that an evaluation and the tickets it makes are one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.contracts import Priority, highest
+from collector.db import audit
+from collector.db.inserts import insert_if_absent
+from collector.db.tables import ticket_events, tickets
+from collector.db.text import one_line
+from collector.desk.states import TicketAction, TicketStatus, action_to, advance
+from protocol.errors import PermanentError, TransientError
+
+REOPEN_WITHIN = timedelta(hours=24)  # a fault that comes back sooner was not solved
+MAX_TITLE_CHARS = 500
+MAX_COMMENT_CHARS = 20_000
+
+SYSTEM = "system"
+
+
+class TicketError(PermanentError):
+    """What was asked of a ticket cannot be done; the message says why."""
+
+
+class TicketConflictError(TransientError):
+    """Somebody else changed the ticket at the same moment: look at it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTicket:
+    """What a ticket, or a shadow ticket, is opened with."""
+
+    key: str  # customer, scope entity and incident: one open ticket for each
+    customer: str
+    site: str | None
+    device: str | None
+    incident: str
+    rule: str
+    title: str
+    priority: Priority
+    began_at: datetime  # when the condition began, which may be long before the ticket opens
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    number: int
+    key: str
+    customer: str
+    site: str | None
+    device: str | None
+    incident: str
+    rule: str
+    title: str
+    status: TicketStatus
+    priority: Priority
+    opened_at: datetime
+    began_at: datetime
+    resolved_at: datetime | None
+    closed_at: datetime | None
+    touched: bool  # somebody commented on it or set its status: it no longer resolves by itself
+    follows: int | None  # an earlier ticket for the same, too old to reopen
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    at: datetime
+    actor: str
+    type: str  # opened, status, priority, comment
+    data: dict[str, object]
+
+
+class Claim(Enum):
+    """What to do about an incident."""
+
+    OPEN = auto()
+    JOIN = auto()
+    REOPEN = auto()
+
+
+def claim(resolved_at: datetime | None, *, is_closed: bool, now: datetime) -> Claim:
+    """What becomes of an incident for whose key there is a ticket already."""
+    if resolved_at is None:
+        return Claim.JOIN
+    return Claim.REOPEN if not is_closed and now - resolved_at < REOPEN_WITHIN else Claim.OPEN
+
+
+async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: datetime) -> int:
+    """The number of the ticket for this incident: the open one of its key, one that was resolved within the last 24
+    hours and reopens, or a new one that names the one before. A ticket's priority is raised to the incident's."""
+    latest = await _latest(connection, wanted.key)
+    if latest is not None:
+        match claim(latest.resolved_at, is_closed=latest.status is TicketStatus.CLOSED, now=now):
+            case Claim.JOIN:
+                await _raise_priority(connection, latest, wanted.priority, now)
+                return latest.number
+            case Claim.REOPEN:
+                await _move(connection, latest, TicketAction.REOPEN, actor=SYSTEM, now=now, why="the fault is back")
+                await _raise_priority(connection, latest, wanted.priority, now)
+                return latest.number
+            case Claim.OPEN:
+                pass
+    row = {
+        "key": wanted.key,
+        "customer": wanted.customer,
+        "site": wanted.site,
+        "device": wanted.device,
+        "incident": wanted.incident,
+        "rule": wanted.rule,
+        "title": one_line(wanted.title)[:MAX_TITLE_CHARS],
+        "status": TicketStatus.NEW,
+        "priority": wanted.priority,
+        "opened_at": now,
+        "began_at": wanted.began_at,
+        "follows": None if latest is None else latest.number,
+    }
+    if not await insert_if_absent(connection, tickets, row):
+        return await join_or_open(connection, wanted, now)  # another writer opened it in between
+    number: int | None = await connection.scalar(
+        select(tickets.c.number).where(tickets.c.key == wanted.key, tickets.c.resolved_at.is_(None))
+    )
+    if number is None:
+        raise TicketConflictError(f"the ticket for {wanted.key} was resolved as it opened; try again")
+    data = {"priority": wanted.priority, "follows": row["follows"]}
+    await _add_event(connection, number, "opened", data, actor=SYSTEM, now=now)
+    return number
+
+
+async def alerts_resolved(connection: AsyncConnection, number: int, now: datetime) -> bool:
+    """The last alert of the ticket is over: resolves it if nobody touched it, else leaves a comment for who has it in
+    hand. Says whether it resolved it; a ticket that is resolved already is left as it is."""
+    ticket = await get_ticket(connection, number)
+    if ticket.resolved_at is not None:
+        return False
+    if ticket.touched:
+        await note(connection, number, now, "the condition is gone; resolve the ticket when you are done")
+        return False
+    await _move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why="the condition is gone")
+    return True
+
+
+async def note(connection: AsyncConnection, number: int, now: datetime, text: str) -> None:
+    """A comment of the system's own, which counts as nobody's touch."""
+    await _add_event(connection, number, "comment", {"text": text}, actor=SYSTEM, now=now)
+
+
+async def comment(connection: AsyncConnection, number: int, *, text: str, actor: str, now: datetime) -> None:
+    """A person's comment; from here on the ticket does not resolve by itself. Raises TicketError."""
+    text = text.replace("\0", "").strip()
+    if not 1 <= len(text) <= MAX_COMMENT_CHARS:
+        raise TicketError(f"a comment has 1 to {MAX_COMMENT_CHARS} characters, not {len(text)}")
+    await get_ticket(connection, number)
+    await connection.execute(update(tickets).where(tickets.c.number == number).values(touched=True))
+    await _add_event(connection, number, "comment", {"text": text}, actor=actor, now=now)
+    await audit.record(connection, actor=actor, action="tickets.comment", subject=str(number), now=now)
+
+
+async def set_status(
+    connection: AsyncConnection, number: int, *, status: TicketStatus, actor: str, now: datetime
+) -> None:
+    """A person's change of status. Raises TransitionError, TicketError, or TicketConflictError."""
+    ticket = await get_ticket(connection, number)
+    action = action_to(status)
+    if action is TicketAction.REOPEN and ticket.resolved_at is not None:
+        other = await _latest(connection, ticket.key)
+        if other is not None and other.resolved_at is None:
+            raise TicketError(f"ticket {other.number} is open for the same: work on that one")
+    await _move(connection, ticket, action, actor=actor, now=now)
+    await connection.execute(update(tickets).where(tickets.c.number == number).values(touched=True))
+    data = {"from": ticket.status, "to": status}
+    await audit.record(connection, actor=actor, action="tickets.set-status", subject=str(number), now=now, data=data)
+
+
+async def get_ticket(connection: AsyncConnection, number: int) -> Ticket:
+    """Raises TicketError if there is none. The row is locked until the end of the transaction, where rows can be."""
+    found = await connection.execute(_TICKETS.where(tickets.c.number == number).with_for_update())
+    row = found.one_or_none()
+    if row is None:
+        raise TicketError(f"there is no ticket {number}; see: tickets list --all")
+    return _to_ticket(row)
+
+
+async def list_tickets(
+    connection: AsyncConnection,
+    *,
+    customer: str | None = None,
+    status: TicketStatus | None = None,
+    resolved_since: datetime | None = None,
+) -> list[Ticket]:
+    """Tickets, newest first: those that are open or were resolved after `resolved_since`, or all without it."""
+    query = _TICKETS.order_by(tickets.c.number.desc())
+    if customer is not None:
+        query = query.where(tickets.c.customer == customer)
+    if status is not None:
+        query = query.where(tickets.c.status == status)
+    if resolved_since is not None:
+        query = query.where(or_(tickets.c.resolved_at.is_(None), tickets.c.resolved_at >= resolved_since))
+    return [_to_ticket(row) for row in await connection.execute(query)]
+
+
+async def history(connection: AsyncConnection, number: int) -> list[HistoryEvent]:
+    """Everything that happened to the ticket, oldest first."""
+    rows = await connection.execute(
+        select(ticket_events.c.at, ticket_events.c.actor, ticket_events.c.type, ticket_events.c.data)
+        .where(ticket_events.c.ticket == number)
+        .order_by(ticket_events.c.id)
+    )
+    return [HistoryEvent(*row) for row in rows]
+
+
+_TICKETS = select(*(tickets.c[name] for name in Ticket.__annotations__))
+
+
+def _to_ticket(row: Sequence[Any]) -> Ticket:
+    values = dict(zip(Ticket.__annotations__, row, strict=True))
+    return Ticket(**values | {"status": TicketStatus(values["status"]), "priority": Priority(values["priority"])})
+
+
+async def _latest(connection: AsyncConnection, key: str) -> Ticket | None:
+    """The open ticket of this key, or else the newest one."""
+    found = await connection.execute(
+        _TICKETS.where(tickets.c.key == key)
+        .order_by(tickets.c.resolved_at.is_not(None), tickets.c.number.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    row = found.one_or_none()
+    return None if row is None else _to_ticket(row)
+
+
+async def _move(
+    connection: AsyncConnection,
+    ticket: Ticket,
+    action: TicketAction,
+    *,
+    actor: str,
+    now: datetime,
+    why: str | None = None,
+) -> None:
+    status = advance(ticket.status, action)
+    values: dict[str, object] = {"status": status}
+    match action:
+        case TicketAction.RESOLVE:
+            values["resolved_at"] = now
+        case TicketAction.CLOSE:
+            values["closed_at"] = now
+        case TicketAction.REOPEN:
+            values["resolved_at"] = None
+        case _:
+            pass
+    moved = await connection.execute(
+        update(tickets).where(tickets.c.number == ticket.number, tickets.c.status == ticket.status).values(values)
+    )
+    if moved.rowcount == 0:
+        raise TicketConflictError(f"somebody else changed ticket {ticket.number} just now: look at it and try again")
+    data = {"from": ticket.status, "to": status} | ({"reason": why} if why else {})
+    await _add_event(connection, ticket.number, "status", data, actor=actor, now=now)
+
+
+async def _raise_priority(connection: AsyncConnection, ticket: Ticket, priority: Priority, now: datetime) -> None:
+    raised = highest(ticket.priority, priority)
+    if raised is ticket.priority:
+        return
+    await connection.execute(update(tickets).where(tickets.c.number == ticket.number).values(priority=raised))
+    await _add_event(
+        connection, ticket.number, "priority", {"from": ticket.priority, "to": raised}, actor=SYSTEM, now=now
+    )
+
+
+async def _add_event(
+    connection: AsyncConnection, number: int, kind: str, data: Mapping[str, object], *, actor: str, now: datetime
+) -> None:
+    values = {"ticket": number, "at": now, "actor": actor[:200], "type": kind, "data": dict(data)}
+    await connection.execute(insert(ticket_events).values(values))
