@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, and no deadline: a busy machine is no bug.
+settings.register_profile("quarkpulse", derandomize=True, deadline=None)
+settings.load_profile("quarkpulse")
 
 IS_CI = os.environ.get("CI") == "true"
 
