@@ -246,9 +246,42 @@ class Head:
                 elif stream.left and min(stream.left.values()) < oldest:
                     gone = [row for row, since in stream.left.items() if since < oldest]
                     self._remove_rows(stream, np.array(gone, dtype=np.int32))
-                    self._bind(stream)
+                    self.rebind(stream)
             self.table.drop_unused_templates()
             self._positions.clear()
+
+    # For the checkpoint
+
+    def add_stream(self, key: tuple[Target, str]) -> Stream:
+        expected = self.limits.expected_interval_ms
+        stream = Stream(key, self.table.add_stream(key[0]), spacings=(expected, expected, expected))
+        self.streams[key] = stream
+        return stream
+
+    def feed(self, stream: Stream) -> None:
+        """Say that the device's frames go to this stream now."""
+        target, name = stream.key
+        self._by_device[target.device_id, name] = stream
+
+    def is_fed(self, stream: Stream) -> bool:
+        target, name = stream.key
+        return self._by_device.get((target.device_id, name)) is stream
+
+    def wait(self, stream: Stream, frame: DeviceFrame) -> None:
+        """Keep a frame until its time comes."""
+        stream.ahead.append(frame)
+        self._waiting.add(stream)
+
+    def rebind(self, stream: Stream) -> None:
+        """Make a stream with a layout ready for its next frame."""
+        if stream.layout is not None:
+            self._bound[stream.layout.number] = stream
+            self._bind(stream, stream.layout)
+
+    def is_deepened_by(self, windows: Windows) -> bool:
+        """Whether `windows` asks for more than is kept now."""
+        names = {None, *windows, *self.windows}
+        return any(self._keep_ms(name, windows) > self._keep_ms(name, self.windows) for name in names)
 
     def _not_ahead(self, frames: Sequence[DeviceFrame]) -> Sequence[DeviceFrame]:
         """Without the frames from the future, which wait."""
@@ -262,8 +295,7 @@ class Head:
             stream = self._stream_of(frame.layout)
             stream.received = max(stream.received, frame.received)
             if len(stream.ahead) < self.limits.max_ahead_frames_per_stream:
-                stream.ahead.append(frame)
-                self._waiting.add(stream)
+                self.wait(stream, frame)
             else:
                 self.counters.frames_ahead_refused += 1
         return now
@@ -314,9 +346,7 @@ class Head:
         key = (layout.target, layout.stream)
         stream = self.streams.get(key)
         if stream is None:
-            expected = self.limits.expected_interval_ms
-            stream = Stream(key, self.table.add_stream(layout.target), spacings=(expected, expected, expected))
-            self.streams[key] = stream
+            stream = self.add_stream(key)
         return stream
 
     def _append_newer(self, group: list[tuple[Stream, DeviceFrame]]) -> None:
@@ -386,15 +416,15 @@ class Head:
         """Give a block these columns, in a ring of at least `depth`; the newest stay if not all fit."""
         if depth > block.pool.depth:
             old, old_index, old_slots = block.pool, block.index, block.slots
-            block.pool = self._ring_pool(depth)
+            block.pool = self.ring_pool(depth)
             block.index = block.pool.add_block(block.keep)
-            block.slots = block.pool.add_rows(block.index, len(old_slots))
+            block.slots = block.pool.add_rows(np.full(len(old_slots), block.index))
             self.table.place(block.rows, block.pool.depth, block.slots)
             old.remove(old_index, old_slots)
         fits = block.pool.depth
         block.pool.replace(block.index, block.slots, times[-fits:], values[:, -fits:])
 
-    def _ring_pool(self, depth: int) -> RingPool:
+    def ring_pool(self, depth: int) -> RingPool:
         pool = self.rings.get(depth)
         if pool is None:
             pool = self.rings[depth] = RingPool(depth)
@@ -431,10 +461,8 @@ class Head:
         self._take_over(stream, frame.t)
         self._unbind(stream)
         stream.layout = frame.layout
-        self._bound[frame.layout.number] = stream
         self._make_space(stream, len(numbers - known.keys()))
-        self._rows_for(stream, frame.layout)
-        self._bind(stream)
+        self.rebind(stream)
 
     def _take_over(self, stream: Stream, t: Milliseconds) -> None:
         """A device that moved to another site or customer has other series from now on; the old ones end."""
@@ -443,7 +471,7 @@ class Head:
         if before is not None and before is not stream:
             self._end_stream(before, t)
             self._unbind(before)
-        self._by_device[target.device_id, name] = stream
+        self.feed(stream)
 
     def _unbind(self, stream: Stream) -> None:
         if stream.layout is not None:
@@ -461,15 +489,13 @@ class Head:
             oldest_first = sorted(stream.left, key=stream.left.__getitem__)
             self._remove_rows(stream, np.array(oldest_first[:excess], dtype=np.int32))
 
-    def _bind(self, stream: Stream) -> None:
+    def _bind(self, stream: Stream, layout: Layout) -> None:
         """Work out where the values of the stream's layout go."""
-        if stream.layout is None:
-            return
-        rows = self._rows_for(stream, stream.layout)
+        rows = self._rows_for(stream, layout)
         position_of = {row: position for position, row in enumerate(rows.tolist())}
         is_last = (rows >= 0) & (self.table.pool_of[rows] == LAST_POOL)
         stream.last_slots = self.table.slot_of[rows[is_last]]
-        stream.last_positions = self._shared_positions(stream.layout, np.flatnonzero(is_last).astype(np.int32))
+        stream.last_positions = self._shared_positions(layout, np.flatnonzero(is_last).astype(np.int32))
         for block in stream.blocks:
             block.positions = np.array([position_of.get(row, -1) for row in block.rows.tolist()], dtype=np.int32)
 
@@ -500,7 +526,7 @@ class Head:
     def _add_rows(self, stream: Stream, templates: Sequence[Template]) -> Slots:
         rows = self.table.add(stream.index, templates)
         stream.rows = np.concatenate((stream.rows, rows))
-        keeps = np.array([self._keep_ms(template.name) for template in templates])
+        keeps = np.array([self._keep_ms(template.name, self.windows) for template in templates])
         for keep in np.unique(keeps).tolist():
             of_keep = rows[keeps == keep]
             if keep == 0:
@@ -508,20 +534,20 @@ class Head:
                 continue
             block = next((block for block in stream.blocks if block.keep == keep), None)
             if block is None:
-                pool = self._ring_pool(depth_class(2 + keep // self.limits.expected_interval_ms))
+                pool = self.ring_pool(depth_class(2 + keep // self.limits.expected_interval_ms))
                 empty = np.empty(0, dtype=np.int32)
                 block = Block(pool, pool.add_block(keep), keep, empty, empty, empty)
                 stream.blocks = (*stream.blocks, block)
-            slots = block.pool.add_rows(block.index, len(of_keep))
+            slots = block.pool.add_rows(np.full(len(of_keep), block.index))
             block.rows = np.concatenate((block.rows, of_keep))
             block.slots = np.concatenate((block.slots, slots))
             block.positions = np.concatenate((block.positions, np.full(len(slots), -1, dtype=np.int32)))
             self.table.place(of_keep, block.pool.depth, slots)
         return rows
 
-    def _keep_ms(self, name: str) -> Milliseconds:
+    def _keep_ms(self, name: str | None, windows: Windows) -> Milliseconds:
         """How far back a metric's samples are kept; 0: only the newest."""
-        seconds = self.windows.get(name, self.windows.get(None, 0.0))
+        seconds = windows.get(name, windows.get(None, 0.0))
         return 0 if seconds <= 0 else min(MAX_WINDOW_MS, int(seconds * 1000)) + self.limits.lookback_ms
 
     def _mark_stale(self, stream: Stream, rows: Slots, t: Milliseconds) -> None:

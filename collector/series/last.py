@@ -6,7 +6,7 @@ Two, because an evaluation stands a little behind the newest sample and must not
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.series.read import Mask, Milliseconds, Times, Values, is_absent
+from collector.series.read import Milliseconds, Times, Values, is_absent
 from collector.series.slots import SlotAllocator, Slots, capacity_for
 
 NEVER = np.iinfo(np.int64).min
@@ -80,10 +80,6 @@ class LastPool:
         self.second_values[slots] = self.newest_values[slots]
         self.newest_times[slots] = times
         self.newest_values[slots] = values
-
-    def known(self, slots: Slots) -> Mask:
-        """Whether there is any sample, shape (n,)."""
-        return self.newest_times[slots] != NEVER
 
 
 def _grown(array: NDArray, capacity: int) -> NDArray:  # type: ignore[type-arg]

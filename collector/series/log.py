@@ -155,8 +155,8 @@ class SegmentWriter:
         new = [layout for layout in layouts if layout.number not in self._defined]
         if new:
             records.append(self._define(sorted(new, key=lambda layout: layout.number)))
-        for start in range(0, len(frames), MAX_FRAMES_PER_RECORD):
-            records.append(encode_frames(frames[start : start + MAX_FRAMES_PER_RECORD]))
+        starts = range(0, len(frames), MAX_FRAMES_PER_RECORD)
+        records += [encode_frames(frames[start : start + MAX_FRAMES_PER_RECORD]) for start in starts]
         if ends:
             listed = orjson.dumps([[end.layout.number, end.t] for end in ends])
             records.append(encode_record(RecordType.ENDS, listed))
@@ -215,10 +215,10 @@ class LogWriter:
     _segment: SegmentWriter | None = None
 
     @classmethod
-    def open(cls, directory: Path, *, segment_bytes: int, segment_milliseconds: int) -> Self:
-        """Continue behind the segments that are there; they are never appended to again."""
-        numbers = segment_numbers(directory)
-        return cls(directory, segment_bytes, segment_milliseconds, _next=numbers[-1] + 1 if numbers else 1)
+    def open(cls, directory: Path, after: Position, *, segment_bytes: int, segment_milliseconds: int) -> Self:
+        """Continue behind `after` and the segments that are there; they are never appended to again."""
+        newest = max([after.segment, *segment_numbers(directory)])
+        return cls(directory, segment_bytes, segment_milliseconds, _next=newest + 1)
 
     @property
     def position(self) -> Position:

@@ -59,26 +59,31 @@ class RingPool:
         self.block_of: Slots = np.empty(0, dtype=np.int32)
 
     def add_block(self, keep: Milliseconds) -> int:
-        index = int(self.blocks.take(1)[0])
+        return int(self.add_blocks(np.array([keep]))[0])
+
+    def add_blocks(self, keeps: Counts) -> Slots:
+        """New blocks, without columns."""
+        indexes = self.blocks.take(len(keeps))
         capacity = capacity_for(self.blocks.used, len(self.counts))
         if capacity > len(self.counts):
             self.counts = _grown(self.counts, capacity)
             self.keeps = _grown(self.keeps, capacity)
             self.times = _grown(self.times, capacity)
-        self.counts[index] = 0
-        self.keeps[index] = keep
-        return index
+        self.counts[indexes] = 0
+        self.keeps[indexes] = keeps
+        return indexes
 
-    def add_rows(self, block: int, count: int) -> Slots:
-        """`count` rows more in a block, without samples."""
-        slots = self.rows.take(count)
+    def add_rows(self, blocks: Slots) -> Slots:
+        """A row more in each of `blocks` (a block may stand there often), without samples."""
+        slots = self.rows.take(len(blocks))
         capacity = capacity_for(self.rows.used, len(self.block_of))
         if capacity > len(self.block_of):
             self.values = _grown(self.values, capacity)
             self.block_of = _grown(self.block_of, capacity)
-        self.block_of[slots] = block
-        if self.counts[block]:
-            self.values[slots] = ABSENT
+        self.block_of[slots] = blocks
+        older = slots[self.counts[blocks] > 0]
+        if len(older):
+            self.values[older] = ABSENT
         return slots
 
     def remove_rows(self, slots: Slots) -> None:

@@ -13,11 +13,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from collector.clock import Clock, to_milliseconds
+from collector.series import checkpoint
 from collector.series.catalog import VALUE_BYTES, Catalog, DeviceFrame, Layout, TemplateList
 from collector.series.head import Freshness, Head, HeadLimits, Picked, Windows
 from collector.series.labels import Strings, Target
@@ -32,12 +34,14 @@ from collector.series.log import (
     segment_path,
 )
 from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection
-from collector.series.replay import replay
+from collector.series.replay import Replayed, replay
 from protocol.errors import PermanentError, QuarkpulseError, TransientError
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+TICK_SECONDS = 1.0
 
 
 class StoreBusyError(TransientError):
@@ -65,6 +69,7 @@ class StoreSettings:
     segment_seconds: float = 3600.0
     retention_seconds: float = 35 * 24 * 3600.0
     retention_bytes: int = 50 * 10**9
+    checkpoint_seconds: float = 300.0
     max_waiting_bytes: int = 64 << 20
     max_waiting_frames: int = 200_000
     write_timeout_seconds: float = 30.0  # a disk that takes longer is reported as busy
@@ -81,6 +86,7 @@ class StoreStats:
     commits: int
     commit_seconds: float  # spent writing and fsyncing, in all
     write_failures: int
+    checkpoint_failures: int
     frames_refused_busy: int
     frames_ahead: int  # waiting for their time
     frames_ahead_refused: int
@@ -129,6 +135,13 @@ class _Batch:
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
 
+class _Job(NamedTuple):
+    """Work for the writer thread, and what is done with its outcome on the loop."""
+
+    work: Callable[[], Any]
+    settle: Callable[[Any, Exception | None], None]
+
+
 @dataclass(slots=True)
 class _Counters:
     frames: int = 0
@@ -136,6 +149,7 @@ class _Counters:
     commits: int = 0
     commit_seconds: float = 0.0
     write_failures: int = 0
+    checkpoint_failures: int = 0
     refused_busy: int = 0
 
 
@@ -167,10 +181,11 @@ class SampleStore:
         self._lock = lock
         self._log = LogWriter.open(
             self._log_directory,
+            position,
             segment_bytes=settings.segment_bytes,
             segment_milliseconds=int(settings.segment_seconds * 1000),
         )
-        self._covered = position  # what the newest checkpoint covers
+        self._checkpoint_path = directory / "head.checkpoint"
         self._loop = asyncio.get_running_loop()
         self._gathering = _Batch()
         self._writing: _Batch | None = None
@@ -183,7 +198,8 @@ class SampleStore:
         self._is_closed = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._upkeep = asyncio.Lock()  # checkpoint, change of windows, close: one at a time
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._work, name="sample-writer", daemon=True)
         self._writer.start()
 
@@ -270,7 +286,8 @@ class SampleStore:
 
     async def end_devices(self, device_ids: Sequence[str], at: Milliseconds) -> None:
         """The same for several devices with one write."""
-        await self._settled()
+        self._check_open()
+        await self._idle.wait()
         await self._run(lambda: self._end(device_ids, at))
 
     # What is known
@@ -296,6 +313,7 @@ class SampleStore:
             commits=counters.commits,
             commit_seconds=counters.commit_seconds,
             write_failures=counters.write_failures,
+            checkpoint_failures=counters.checkpoint_failures,
             frames_refused_busy=counters.refused_busy,
             frames_ahead=head.frames_ahead,
             frames_ahead_refused=head.counters.frames_ahead_refused,
@@ -310,19 +328,71 @@ class SampleStore:
 
     # Upkeep
 
+    async def maintain(self) -> None:
+        """Keep the store: each second what was ahead of its time, every five minutes a checkpoint. Runs until it is
+        cancelled; raises what made the writer thread fail, so that its owner goes down with it."""
+        next_checkpoint = time.monotonic() + self._settings.checkpoint_seconds
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._failed.wait()
+            await self.tick()
+            if time.monotonic() >= next_checkpoint:
+                next_checkpoint = time.monotonic() + self._settings.checkpoint_seconds
+                try:
+                    await self.checkpoint()
+                except OSError as exc:
+                    self._counters.checkpoint_failures += 1
+                    logger.error("no checkpoint written, a start would take longer: reason=%s", exc)  # noqa: TRY400
+
     async def tick(self) -> None:
         """Take in the frames whose time has come."""
         now = self._now()
         await self._run(lambda: self.reader.head.tick(now))
+
+    async def checkpoint(self) -> None:
+        """Free what is silent, write the head to disk, delete log beyond its retention. Raises OSError."""
+        async with self._upkeep:
+            now = self._now()
+            draft, position = await self._run(lambda: self._write_checkpoint(now))
+            await asyncio.to_thread(checkpoint.publish, draft, self._checkpoint_path)
+            deleted = await asyncio.to_thread(
+                delete_old_segments,
+                self._log_directory,
+                keep=position,
+                oldest=now - int(self._settings.retention_seconds * 1000),
+                max_bytes=self._settings.retention_bytes,
+            )
+            if deleted:
+                logger.info("old samples deleted: segments=%d", deleted)
+
+    async def set_windows(self, windows: Windows) -> None:
+        """Keep as much as other rules read. Where that is more than before, the head is made anew from the log beside
+        the old one, and takes its place when it is complete; until then the old one serves."""
+        async with self._upkeep:
+            head = self.reader.head
+            if not head.is_deepened_by(windows):
+                await self._run(lambda: setattr(head, "windows", windows))
+                return
+            deeper = Head(head.strings, windows, head.limits)
+            since = self._now() - head.reach_ms
+            replayed = await asyncio.to_thread(self._replay, deeper, LOG_START, since)
+            await self._run(lambda: self._swap_in(deeper, replayed.position, since))
 
     async def close(self) -> None:
         """Finish what is in hand, then let go of the directory."""
         if self._is_closed:
             return
         self._is_closed = True
-        await self._settled()
-        self._jobs.put(None)
-        await asyncio.to_thread(self._writer.join)
+        await self._idle.wait()
+        if self._failure is None:
+            try:
+                await self.checkpoint()
+            except OSError as exc:
+                logger.error("no checkpoint written, the next start takes longer: reason=%s", exc)  # noqa: TRY400
+        async with self._upkeep:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._writer.join)
         self._log.close()
         os.close(self._lock)
 
@@ -334,10 +404,6 @@ class SampleStore:
             raise StoreClosedError("the store of samples has failed; see the log for why") from self._failure
         if self._is_closed:
             raise StoreClosedError("the collector is stopping; try again when it is back")
-
-    async def _settled(self) -> None:
-        """Wait until nothing is being written that was handed in before."""
-        await self._idle.wait()
 
     # On the loop
 
@@ -351,14 +417,13 @@ class SampleStore:
         timer = self._loop.call_later(self._settings.write_timeout_seconds, self._give_up, batch)
         now = self._now()
 
-        def write() -> None:
-            error = self._commit(batch.frames, now)
-            self._loop.call_soon_threadsafe(self._finish, batch, error, timer)
+        def settle(error: Exception | None) -> None:
+            timer.cancel()
+            self._finish(batch, error)
 
-        self._jobs.put(write)
+        self._jobs.put(_Job(lambda: self._commit(batch.frames, now), lambda _, error: settle(error)))
 
-    def _finish(self, batch: _Batch, error: QuarkpulseError | None, timer: asyncio.TimerHandle) -> None:
-        timer.cancel()
+    def _finish(self, batch: _Batch, error: Exception | None) -> None:
         self._waiting_bytes -= batch.value_bytes
         self._waiting_frames -= len(batch.frames)
         self._writing = None
@@ -368,7 +433,7 @@ class SampleStore:
             if error is None:
                 waiter.set_result(None)
             else:
-                waiter.set_exception(type(error)(*error.args))
+                waiter.set_exception(type(error)(*error.args))  # each its own: a traceback grows with each raise
         if self._gathering.waiters:
             self._start()
         else:
@@ -381,48 +446,69 @@ class SampleStore:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         """Do `work` on the writer thread, in turn."""
-        self._check_open()
+        if self._failure is not None:
+            raise StoreClosedError("the store of samples has failed; see the log for why") from self._failure
         done: asyncio.Future[Result] = self._loop.create_future()
 
-        def settle(result: Result | None, error: BaseException | None) -> None:
+        def settle(result: Result | None, error: Exception | None) -> None:
             if done.done():
                 return
             if error is not None:
                 done.set_exception(error)
             else:
-                done.set_result(result)  # type: ignore[arg-type]
+                done.set_result(cast("Result", result))
 
-        def job() -> None:
-            try:
-                result = work()
-            except (QuarkpulseError, OSError) as exc:
-                self._loop.call_soon_threadsafe(settle, None, exc)
-            else:
-                self._loop.call_soon_threadsafe(settle, result, None)
-
-        self._jobs.put(job)
+        self._jobs.put(_Job(work, settle))
         return await done
+
+    def _fail(self, error: Exception) -> None:
+        """Something went wrong that nobody foresaw: memory and log may differ now. Stop taking samples."""
+        self._failure = error
+        self._failed.set()
 
     # On the writer thread
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            result: object = None
+            error: Exception | None = None
+            try:
+                result = job.work()
+            except (QuarkpulseError, OSError) as exc:
+                error = exc
+            except Exception as exc:
+                logger.exception("the writer of samples failed")
+                error = StoreClosedError("the store of samples has failed; see the log for why")
+                self._loop.call_soon_threadsafe(self._fail, exc)
+            self._loop.call_soon_threadsafe(job.settle, result, error)
 
-    def _commit(self, frames: list[DeviceFrame], now: Milliseconds) -> QuarkpulseError | None:
+    def _commit(self, frames: list[DeviceFrame], now: Milliseconds) -> None:
         started = time.monotonic()
         try:
             self._log.append(frames, [], now)
         except LogWriteError as exc:
             self._counters.write_failures += 1
             logger.error("frames not stored: frames=%d reason=%s", len(frames), exc)  # noqa: TRY400
-            return exc
+            raise
         self._counters.commits += 1
         self._counters.commit_seconds += time.monotonic() - started
         self._counters.frames += len(frames)
         self._counters.samples += sum(len(frame.values) for frame in frames) // VALUE_BYTES
         self.reader.head.apply(frames)
-        return None
+
+    def _write_checkpoint(self, now: Milliseconds) -> tuple[Path, Position]:
+        head = self.reader.head
+        head.sweep(now)
+        position = self._log.position
+        return checkpoint.write(self._checkpoint_path, head, position), position
+
+    def _replay(self, head: Head, start: Position, since: Milliseconds) -> Replayed:
+        return replay(self._log_directory, head, self._catalog, start, since, repair=False)
+
+    def _swap_in(self, head: Head, position: Position, since: Milliseconds) -> None:
+        self._replay(head, position, since)
+        head.tick(self._now())
+        self.reader.head = head
 
     def _end(self, device_ids: Sequence[str], at: Milliseconds) -> None:
         head = self.reader.head
@@ -455,9 +541,10 @@ def _lock(directory: Path) -> int:
 def _restore(directory: Path, windows: Windows, now: Milliseconds, settings: StoreSettings) -> _Restored:
     started = time.monotonic()
     catalog = Catalog()
-    head = Head(Strings(), windows, settings.head)
-    since = now - head.reach_ms
-    replayed = replay(directory / "log", head, catalog, LOG_START, since, repair=True)
+    strings = Strings()
+    loaded = checkpoint.load(directory / "head.checkpoint", strings, catalog, windows, settings.head)
+    head, covered = loaded or (Head(strings, windows, settings.head), LOG_START)
+    replayed = replay(directory / "log", head, catalog, covered, now - head.reach_ms, repair=True)
     head.tick(now)
     logger.info(
         "samples restored: series=%d frames_replayed=%d seconds=%.1f",

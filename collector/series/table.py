@@ -88,7 +88,7 @@ class SeriesTable:
         return [self.template(row).number for row in rows.tolist()]
 
     def template(self, row: int) -> Template:
-        template = self._templates[self.template_of[row]]
+        template = self._templates[int(self.template_of[row])]
         assert template is not None, "a free row has no template"  # noqa: S101 - an invariant of this class
         return template
 
