@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.promql.context import Context, Grid
+from collector.promql.errors import EvaluationError
 from collector.promql.groups import Groups, columns_for, group_by, group_frame
 from collector.promql.kernels import quantile_rows
 from collector.promql.nodes import Aggregate, Text
@@ -118,7 +119,9 @@ def _ranks(groups: Groups, grid: Grid, *, largest: bool) -> Values:
 
 
 def _whole(param: Values) -> Values:
-    return np.where(np.isnan(param), 0.0, np.trunc(param))
+    if not (np.abs(param) < 2.0**63).all():
+        raise EvaluationError("topk and bottomk take a whole number, got one that is none")
+    return np.trunc(param)
 
 
 def _count_values(context: Context, node: Aggregate, grid: Grid) -> Grid:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from collector.promql.context import Context, Grid
+from collector.promql.context import MAX_CONFLICTS, Context, Grid
 from collector.promql.groups import Groups, group_all, joined
 from collector.promql.joins import Pairs, Sides, count_pairs, pairs_of, sides_of
 from collector.promql.nodes import Binary, Cardinality
@@ -44,6 +44,9 @@ def vectors(context: Context, node: Binary, left: Grid, right: Grid) -> Grid:
         left_present, right_present = left_present & allowed[sides.left], right_present & allowed[sides.right]
     left_values = left.values[pairs.left]
     present = left_present[pairs.left] & right_present[pairs.right]
+    reason = "multiple matches for labels: grouping labels must ensure unique matches"
+    if pairs.merge is not None:  # before a comparison filters: that it hides a clash at this instant makes none
+        present = context.settle(pairs.merge, present, pairs.labels, reason)
     if node.op in ARITHMETIC:
         values = ARITHMETIC[node.op](left_values, right.values[pairs.right])
     else:
@@ -53,10 +56,7 @@ def vectors(context: Context, node: Binary, left: Grid, right: Grid) -> Grid:
         else:
             values, present = left_values, present & holds
     grid = Grid(pairs.labels, values, present)
-    if pairs.merge is None:
-        return grid
-    reason = "multiple matches for labels: grouping labels must ensure unique matches"
-    return context.merge(pairs.merge, grid, pairs.labels, reason)
+    return grid if pairs.merge is None else context.merge(pairs.merge, grid, pairs.labels, reason)
 
 
 def sets(context: Context, node: Binary, left: Grid, right: Grid) -> Grid:
@@ -96,7 +96,7 @@ def _allowed(context: Context, node: Binary, left: Grid, right: Grid, sides: Sid
     one, many = (lefts, rights) if one_is_left else (rights, lefts)
     duplicates = (one > 1) & meets
     side, rows_of, grid = ("left", sides.left, left) if one_is_left else ("right", sides.right, right)
-    for group in np.flatnonzero(duplicates.any(axis=1)):
+    for group in np.flatnonzero(duplicates.any(axis=1))[:MAX_CONFLICTS]:
         reason = (
             f"found duplicate series for the match group on the {side} hand-side of the operation; "
             "many-to-many matching not allowed: matching labels must be unique on one side"
@@ -105,7 +105,7 @@ def _allowed(context: Context, node: Binary, left: Grid, right: Grid, sides: Sid
     allowed = ~duplicates
     if node.matching.cardinality is Cardinality.ONE_TO_ONE:
         crowded = (many > 1) & (one == 1)
-        for group in np.flatnonzero(crowded.any(axis=1)):
+        for group in np.flatnonzero(crowded.any(axis=1))[:MAX_CONFLICTS]:
             reason = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
             context.report(left.labels, sides.names, _rows(sides.left, int(group), left.present), reason)
         allowed &= ~crowded

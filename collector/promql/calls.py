@@ -13,7 +13,7 @@ from collector.promql.histograms import histogram_quantile
 from collector.promql.nodes import Call, RangeSelector, Selector
 from collector.promql.regex import RegexError, compile_regex, expand
 from collector.series.labels import ABSENT_CODE, NAME, Codes, LabelFrame
-from collector.series.read import Mask, MatchOp, Times, Values
+from collector.series.read import MatchOp, Times, Values
 
 Argument = Grid | Values | str
 
@@ -66,7 +66,7 @@ def vector(values: Values) -> Grid:
 def absent(context: Context, node: Call, grid: Grid) -> Grid:
     """1 at the steps at which no series is present, labelled by what the argument's matchers say for sure."""
     labels = context.remember(node, "absent", (), lambda: _labels_when_absent(context, node))
-    missing = ~grid.present.any(axis=0, keepdims=True)
+    missing = np.invert(grid.present.any(axis=0))[None, :]
     return Grid(labels, np.ones(missing.shape), missing)
 
 
@@ -94,11 +94,10 @@ def _map(context: Context, node: Call, argument: Argument, function: Callable[..
 
 
 def _clamp(context: Context, node: Call, args: Sequence[Argument]) -> Grid:
-    low = _scalar(args[1]) if node.name != "clamp_max" else -np.inf
-    high = _scalar(args[-1]) if node.name != "clamp_min" else np.inf
+    low = _scalar(args[1]) if node.name != "clamp_max" else np.array([-np.inf])
+    high = _scalar(args[-1]) if node.name != "clamp_min" else np.array([np.inf])
     grid = context.drop_name(node, _grid(args[0]))
-    possible: Mask = np.logical_not(np.atleast_1d(high < low))
-    return Grid(grid.labels, np.maximum(low, np.minimum(high, grid.values)), grid.present & possible)
+    return Grid(grid.labels, np.maximum(low, np.minimum(high, grid.values)), grid.present & ~(high < low))
 
 
 def _scalar_of(grid: Grid) -> Values:

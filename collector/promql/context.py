@@ -7,11 +7,11 @@ from typing import TypeVar, cast
 import numpy as np
 
 from collector.promql.errors import EvaluationError, LimitError
-from collector.promql.groups import Groups, group_all
+from collector.promql.groups import METADATA, Groups, group_all
 from collector.promql.nodes import Node
 from collector.promql.result import Conflict
-from collector.series.labels import NAME, Indexes, LabelFrame, ScratchStrings, Strings
-from collector.series.read import Mask, Milliseconds, SeriesReader, Times, Values
+from collector.series.labels import Indexes, LabelFrame, ScratchStrings, Strings
+from collector.series.read import Mask, Milliseconds, SeriesReader, Values
 
 T = TypeVar("T")
 
@@ -125,13 +125,9 @@ class Context:
 
     def drop_name(self, node: Node, grid: Grid) -> Grid:
         """The grid without metric names, as every function that computes new values leaves it."""
-        labels = self.remember(node, "nameless", (grid.labels,), lambda: grid.labels.without([NAME]))
-        names = grid.labels.columns.get(NAME)
-        if names is None:
+        if not any(name in grid.labels.columns for name in METADATA):
             return grid
-        one_name = self.remember(node, "one name", (names,), lambda: bool((names == names[:1]).all()))
-        if one_name:
-            return Grid(labels, grid.values, grid.present)
+        labels = self.remember(node, "nameless", (grid.labels,), lambda: grid.labels.without(METADATA))
         return self.merge_equal(node, Grid(labels, grid.values, grid.present))
 
     def merge_equal(self, node: Node, grid: Grid) -> Grid:
@@ -142,20 +138,16 @@ class Context:
         labels = self.remember(node, "merged", (grid.labels,), lambda: grid.labels.take(groups.first))
         return self.merge(groups, grid, labels, "vector cannot contain metrics with the same labelset")
 
-    def merge(self, groups: Groups, grid: Grid, labels: LabelFrame, reason: str) -> Grid:
-        """The rows of each group made one row of `labels`; `grid.labels` may be those of the rows or of the groups."""
-        present = grid.present
+    def settle(self, groups: Groups, present: Mask, labels: LabelFrame, reason: str) -> Mask:
+        """`present` without the cells of rows that clash: two of one group at one step. `labels` are the groups'."""
         counts = groups.count(present)
         clashing = np.flatnonzero((counts > 1).any(axis=1))
-        for group in clashing:
+        for group in clashing[:MAX_CONFLICTS]:
             self.report(labels, labels.columns, np.full(int(counts[group].max()), group, dtype=np.intp), reason)
-        if len(clashing):
-            present = present & (counts <= 1)[groups.of]
-            counts = groups.count(present)
+        return present & (counts <= 1)[groups.of] if len(clashing) else present
+
+    def merge(self, groups: Groups, grid: Grid, labels: LabelFrame, reason: str) -> Grid:
+        """The rows of each group made one row of `labels`."""
+        present = self.settle(groups, grid.present, labels, reason)
         values = groups.reduce(np.add, np.where(present, grid.values, 0.0))
-        return Grid(labels, values, counts > 0)
-
-
-def nothing(times: Times) -> Grid:
-    steps = len(times)
-    return Grid(LabelFrame(0), np.zeros((0, steps)), np.zeros((0, steps), dtype=np.bool_))
+        return Grid(labels, values, groups.count(present) > 0)

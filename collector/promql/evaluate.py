@@ -95,6 +95,7 @@ def _over_time(context: Context, node: Call, times: Times) -> Grid:
             scalars.append(scalar)
     assert windows is not None  # noqa: S101 - the parser has counted the arguments
     series, steps = labels.length, len(times)
+    context.charge_samples(series * steps)
     values = np.zeros(series * steps)
     present = np.zeros(series * steps, dtype=np.bool_)
     kernel = KERNELS[node.name]

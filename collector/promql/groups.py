@@ -8,6 +8,8 @@ import numpy as np
 from collector.series.labels import NAME, Codes, Indexes, LabelFrame
 from collector.series.read import Mask, Values
 
+# What names a metric rather than one of its series: dropped from every newly computed value.
+METADATA = (NAME, "__type__", "__unit__")
 _LARGEST_KEY = 1 << 62
 
 

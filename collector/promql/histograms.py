@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from collector.promql.context import Context, Grid
-from collector.promql.groups import Groups, columns_for, group_frame
+from collector.promql.groups import Groups, group_frame
 from collector.promql.nodes import Node
 from collector.series.labels import Indexes, LabelFrame
 from collector.series.read import Mask, Values
@@ -38,7 +38,8 @@ def histogram_quantile(context: Context, node: Node, quantile: Values, grid: Gri
     counts = np.take_along_axis(counts, order, axis=1)
     bounds = np.take_along_axis(bounds, order, axis=1)
     values = _quantiles(np.tile(quantile, histograms), bounds, counts, present)
-    return Grid(buckets.labels, values.reshape(histograms, steps), present.any(axis=1).reshape(histograms, steps))
+    found = present.any(axis=1).reshape(histograms, steps)
+    return context.drop_name(node, Grid(buckets.labels, values.reshape(histograms, steps), found))
 
 
 def _buckets(context: Context, labels: LabelFrame) -> Buckets:
@@ -47,7 +48,7 @@ def _buckets(context: Context, labels: LabelFrame) -> Buckets:
     bounds = bound_of[which] if labels.length else np.zeros(0)
     usable = np.flatnonzero(~np.isnan(bounds))
     kept = labels.take(usable)
-    names = columns_for(kept, ("le",), on=False)
+    names = sorted(set(kept.columns) - {"le"})  # the metric name too: two histograms do not mix
     groups: Groups = group_frame(kept, names)
     order = np.lexsort((bounds[usable], groups.of))
     width = int(groups.sizes.max()) if len(groups) else 0

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collector.promql.groups import Groups, columns_for, group_all, group_by, joined, split
+from collector.promql.groups import METADATA, Groups, columns_for, group_all, group_by, joined, split
 from collector.promql.nodes import Cardinality, Matching
-from collector.series.labels import NAME, Indexes, LabelFrame
+from collector.series.labels import Indexes, LabelFrame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +61,7 @@ def pairs_of(left: LabelFrame, right: LabelFrame, sides: Sides, matching: Matchi
     many_rows, one_rows = (left_rows, right_rows) if many is left else (right_rows, left_rows)
     labels = many.take(many_rows)
     if not keeps_name:
-        labels = labels.without([NAME])
+        labels = labels.without(METADATA)
     if matching.cardinality is Cardinality.ONE_TO_ONE:
         labels = labels.only(matching.labels) if matching.on else labels.without(matching.labels)
     for name in matching.include:

@@ -17,15 +17,36 @@ from tests.promqltest.script import NAME, Clear, Eval, Labels, Load, read_script
 
 TOLERANCE = 1e-6  # relative; Prometheus's own
 NATIVE_HISTOGRAMS = "needs native histograms"
-EXPERIMENTAL = "function experimental upstream"
+EXPERIMENTAL = "experimental upstream"
 DELAYED_NAMES = "needs delayed name removal, a flag that a stock server has off"
 
 _EXPERIMENTAL_FUNCTIONS = re.compile(
     r"\b(?:mad_over_time|double_exponential_smoothing|sort_by_label(?:_desc)?|ts_of_\w+_over_time|first_over_time"
-    r"|min_of|max_of|start|end|range|step|info|limitk|limit_ratio|histogram_quantiles)\s*\("
+    r"|min_of|max_of|start|end|range|step|info|histogram_quantiles)\s*\(|\b(?:limitk|limit_ratio)\b",
+    re.IGNORECASE,
 )
-# Evals whose expected result only a server with delayed name removal gives.
-_DELAYED = frozenset[str]()
+# Behind feature flags as well: arithmetic in durations, `anchored` and `smoothed`, `fill`.
+_EXPERIMENTAL_SYNTAX = re.compile(
+    r"\[[^]\"]*[-+*/%^(][^]\"]*\]|\boffset\s+-?\s*\(|[])}\w]\s+(?:anchored|smoothed)\b|\bfill(?:_left|_right)?\s*\(-?\w+\)"
+)
+_TRIM_HISTOGRAM = re.compile(r"</|>/")
+# Evals whose expected result only a server with delayed name removal gives, by file and query.
+_DELAYED = {
+    "name_label_dropping.test": (
+        'label_replace(rate({env="1"}[10m]), "my_name", "rate_$1", "__name__", "(.+)")',
+        'label_replace(rate({env="1"}[10m]), "__name__", "rate_$1", "__name__", "(.+)")',
+        'label_join(rate({env="1"}[10m]), "my_name", "_", "__name__")',
+        'label_join(rate({env="1"}[10m]), "__name__", "_", "__name__", "env")',
+        'sum(rate({env="1"}[10m])) by (env)',
+        'label_replace(sum by (__name__) (rate(metric_total{env="2"}[5m])), "__name__", "$1", "__name__", "(.+)")',
+        'sum by (__name__) (metric_total{env="1"} or rate(metric_total{env="2"}[5m]))',
+        'sum by (__name__) (rate(metric_total{env="2"}[5m]) or metric_total{env="1"})',
+    ),
+    "type_and_unit.test": (
+        '(http_requests_total{group="canary"} + 1) and http_requests_total{instance="0"}',
+        '(http_requests_total{group="canary"} + 1) or http_requests_total{instance="1"}',
+    ),
+}
 _SURROUNDINGS_MS = 60_000  # an instant eval is repeated as a range query from a minute before to a minute after
 
 LabelKey = tuple[tuple[str, str], ...]
@@ -81,10 +102,10 @@ def run_file(path: Path) -> Report:
             case Load():
                 store.load(command)
             case Eval():
-                skip = _reason_to_skip(command)
+                skip = _reason_to_skip(command, path)
                 problem = None if skip is not None else _problem_with(command, store)
-                if skip is None and (problem is not None or not command.series) and _reads_histograms(command, store):
-                    skip = NATIVE_HISTOGRAMS  # a result that is empty, as expected, would prove nothing
+                if skip is None and (problem is not None or not command.series):
+                    skip = store.beyond(command)  # a result that is empty, as expected, would prove nothing
                 if skip is not None:
                     report.skips.append(Failure(command.line, command.query, skip))
                 elif problem is None:
@@ -95,50 +116,54 @@ def run_file(path: Path) -> Report:
 
 
 class _Store:
-    """What is loaded, and which series have native histograms, whose samples are left out."""
+    """What is loaded, and which series have more than the reader holds: what is left out of them, and why."""
 
     def __init__(self) -> None:
         self.reader = MemoryReader()
         self.engine = Engine(self.reader)
-        self.with_histograms: list[Labels] = []
+        self._left_out: list[tuple[Labels, str]] = []
 
     def load(self, command: Load) -> None:
-        for series in command.series:
-            points = [(i * command.interval, value) for i, value in enumerate(series.values) if value is not None]
+        series = [line for line in command.series if not line.has_start_times]
+        # A series that stands in one load twice counts as it stands last.
+        for line in {_key(line.labels): line for line in series}.values():
+            points = [(i * command.interval, value) for i, value in enumerate(line.values) if value is not None]
             if points:
-                self.reader.add(series.labels, points)
-            if series.has_histograms:
-                self.with_histograms.append(series.labels)
-            if command.makes_histograms and series.labels.get(NAME, "").endswith("_bucket"):
-                base = {name: value for name, value in series.labels.items() if name != "le"}
-                self.with_histograms.append(base | {NAME: series.labels[NAME].removesuffix("_bucket")})
+                self.reader.add(line.labels, points)
+        for line in command.series:
+            if line.has_start_times:
+                self._left_out.append((line.labels, EXPERIMENTAL))
+            if line.has_histograms:
+                self._left_out.append((line.labels, NATIVE_HISTOGRAMS))
+            if command.makes_histograms and line.labels.get(NAME, "").endswith("_bucket"):
+                base = {name: value for name, value in line.labels.items() if name != "le"}
+                self._left_out.append((base | {NAME: base[NAME].removesuffix("_bucket")}, NATIVE_HISTOGRAMS))
+
+    def beyond(self, command: Eval) -> str | None:
+        """Why the result may not be what the script expects: the query selects series of which something is left out."""
+        try:
+            selectors = compile_expr(command.query).selectors
+        except ParseError:
+            return None
+        for labels, reason in self._left_out:
+            if any(all(matches(matcher, labels) for matcher in matchers) for matchers in selectors):
+                return reason
+        return None
 
 
-def _reason_to_skip(command: Eval) -> str | None:
-    if any(series.has_histograms for series in command.series):
+def _reason_to_skip(command: Eval, path: Path) -> str | None:
+    if any(series.has_histograms for series in command.series) or _TRIM_HISTOGRAM.search(command.query):
         return NATIVE_HISTOGRAMS
-    if _EXPERIMENTAL_FUNCTIONS.search(re.sub(r"@\s*(?:start|end)\s*\(", "", command.query)):
+    query = re.sub(r"@\s*(?:start|end)\s*\(", "", command.query)
+    if _EXPERIMENTAL_FUNCTIONS.search(query) or _EXPERIMENTAL_SYNTAX.search(query):
         return EXPERIMENTAL
-    if command.query in _DELAYED:
+    if command.query in _DELAYED.get(path.name, ()):
         return DELAYED_NAMES
     try:
         compile_expr(command.query)
     except ParseError as exc:
         return NATIVE_HISTOGRAMS if "native histograms" in str(exc) else None
     return None
-
-
-def _reads_histograms(command: Eval, store: _Store) -> bool:
-    """Whether the query selects series that have native histograms, which are not loaded."""
-    try:
-        selectors = compile_expr(command.query).selectors
-    except ParseError:
-        return False
-    return any(
-        all(matches(matcher, labels) for matcher in matchers)
-        for matchers in selectors
-        for labels in store.with_histograms
-    )
 
 
 def _problem_with(command: Eval, store: _Store) -> str | None:

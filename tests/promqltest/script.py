@@ -41,6 +41,7 @@ class SeriesLine:
     labels: Labels
     values: Values
     has_histograms: bool  # native ones, whose points stand as None in `values`
+    has_start_times: bool = False  # the line gives those of the series' samples, not their values
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +180,11 @@ def _series(line: int, text: str) -> SeriesLine:
         place += 1
     if place == 0:
         raise ScriptError(f"{line}: no series: {text!r}")
+    labels = {name: value for name, value in labels.items() if value}
+    if text.startswith("@st", place):
+        return SeriesLine(labels, [], has_histograms=False, has_start_times=True)
     values, has_histograms = _values(line, text[place:].strip())
-    return SeriesLine({name: value for name, value in labels.items() if value}, values, has_histograms)
+    return SeriesLine(labels, values, has_histograms)
 
 
 def _values(line: int, text: str) -> tuple[Values, bool]:
