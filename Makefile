@@ -42,9 +42,9 @@ format: install-dev ## let ruff format and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-rules: install ## check the shipped rules and run their unit tests
+rules: install test-packages ## check the shipped rules and run their unit tests
 	$(BIN)/quarkpulse-collector rules check rules
-	$(BIN)/quarkpulse-collector rules test rules/tests
+	promtool test rules rules/tests/*.test.yaml
 
 schema: install ## write the protocol's JSON Schema into docs/reference/protocol
 	$(BIN)/python -m protocol.schema
