@@ -42,7 +42,7 @@ class Pass:
 def evaluate(group: Group, active: ActiveAlerts, engine: Engine, at: datetime) -> Pass:
     """All rules of `group` at `at`. A rule that fails keeps its alerts as they were, and the others go on."""
     done = Pass(at)
-    for rule in group.rules:
+    for rule in group.alert_rules:
         before = active.get(rule.key, {})
         try:
             result = engine.instant(rule.plan, to_milliseconds(at), drop_conflicts=True)

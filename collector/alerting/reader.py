@@ -30,10 +30,6 @@ class RoutingReader:
     def strings(self) -> Strings:
         return self._pushed.strings
 
-    def replace(self, metric: str, reader: SeriesReader) -> None:
-        """From now on `metric` is read from another reader, such as thresholds after one was set."""
-        self._made[metric] = reader
-
     def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
         reader = self._reader_for(matchers)
         inner = reader.select(matchers, start, end)

@@ -44,6 +44,7 @@ class AlertRecord:
     value: float | None
     active_since: datetime
     fired_at: datetime | None
+    reason: str
     ticket: int | None
     shadow_ticket: int | None
 
@@ -63,6 +64,7 @@ _RECORD = (
     alerts.c.value,
     alerts.c.active_since,
     alerts.c.fired_at,
+    alerts.c.reason,
     alerts.c.ticket,
     alerts.c.shadow_ticket,
 )
@@ -141,10 +143,19 @@ async def list_alerts(connection: AsyncConnection, *, resolved_since: datetime |
         alerts.c.device,
         alerts.c.value,
         alerts.c.fired_at,
+        alerts.c.not_seen_since,
         alerts.c.shadow_ticket,
         alerts.c.annotations,
         alerts.c.rule_version,
     ).order_by(alerts.c.id.desc())
     if resolved_since is not None:
         query = query.where(alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= resolved_since))
-    return [dict(row._mapping) for row in await connection.execute(query)]
+    return [_told(row._mapping) for row in await connection.execute(query)]
+
+
+def _told(row: Mapping[str, object]) -> dict[str, object]:
+    """A listed alert; why it is unknown comes first in its reason."""
+    unseen = row["not_seen_since"]
+    if row["state"] != AlertState.UNKNOWN or not isinstance(unseen, datetime):
+        return dict(row)
+    return {**row, "reason": f"not seen since {unseen:%Y-%m-%d %H:%M} UTC, so not known to be over; {row['reason']}"}

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 from aiohttp import web
+from pydantic import ValidationError
 
 from protocol.errors import QuarkpulseError, TransientError
 
@@ -13,8 +14,17 @@ logger = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 RETRY_AFTER_SECONDS = 5
+MAX_DETAILS = 20
 
 _WORDS = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+class Refused(Exception):  # noqa: N818 - it carries an answer
+    """Ends a request with an answer that says why."""
+
+    def __init__(self, answer: web.Response) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 def problem(
@@ -25,11 +35,23 @@ def problem(
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
+def invalid(error: ValidationError) -> web.Response:
+    """The refusal of a body that is not what it should be: 400 if it is no JSON, else 422 naming each field."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    if found[0]["type"] == "json_invalid":
+        return problem(400, "malformed", f"the body is not JSON: {found[0]['msg']}")
+    details = [{"loc": ".".join(map(str, one["loc"])), "msg": one["msg"]} for one in found[:MAX_DETAILS]]
+    first = details[0]
+    return problem(422, "invalid", f"{first['loc'] or 'body'}: {first['msg']}", details=details)
+
+
 @web.middleware
 async def problems_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns what handlers raise into problems; what nobody foresaw is logged and says no more than 500."""
     try:
         return await handler(request)
+    except Refused as refused:
+        return refused.answer
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -5,12 +5,13 @@ import functools
 import getpass
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import click
 
@@ -26,8 +27,29 @@ Row = Mapping[str, object]
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects and nothing else.")
 
 
+class Duration(click.ParamType[timedelta]):
+    """A length of time as a number and a unit: 90s, 15m, 12h, 7d, 4w."""
+
+    name = "duration"
+    _UNITS: ClassVar = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", str(value))
+        if match is None:
+            self.fail(f"write a length of time like 12h or 7d (units: s, m, h, d, w), not {value!r}", param, ctx)
+        return timedelta(**{self._UNITS[match[2]]: int(match[1])})
+
+
+DURATION = Duration()
+
+
 def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
-    """Adds `--data` and `--config`; the command gets the settings they lead to as its first argument."""
+    """Adds `--data` and `--config`; the command gets the settings they lead to as its first argument.
+
+    An option of the command's that bears a setting's name is taken from its arguments and overrides that setting.
+    """
 
     @click.option(
         "--data",
@@ -46,7 +68,8 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
         data, config = kwargs.pop("data"), kwargs.pop("config")
         assert data is None or isinstance(data, Path)  # noqa: S101 - as click made them
         assert config is None or isinstance(config, Path)  # noqa: S101
-        return command(load_settings(data, config), *args, **kwargs)
+        given = {name: kwargs.pop(name) for name in Settings.model_fields if name in kwargs}
+        return command(load_settings(data, config, **given), *args, **kwargs)
 
     return with_options
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from collector.reporting.pushes import PushMetrics
 from collector.reporting.totals import Counts, Totals
 
 
@@ -20,15 +21,6 @@ class GroupHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
-    """A histogram's state; `buckets` holds (upper bound in seconds, observations up to it), cumulative, no +Inf."""
-
-    buckets: tuple[tuple[float, int], ...]
-    count: int
-    sum_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Health:
     """What the process counts about itself."""
 
@@ -38,10 +30,10 @@ class Health:
     frames_refused: Mapping[str, int]  # by reason
     samples: int
     frames_ahead: int
-    push_seconds: Distribution
     log_bytes: int
     log_segments: int
-    fsync_seconds: Distribution
+    commits: int
+    commit_seconds: float  # in all
     head_series: int
     head_devices: int
     groups: Mapping[str, GroupHealth]
@@ -51,8 +43,9 @@ class Health:
 class Exposition:
     """Renders one page from the process's own health, read at once, and the totals counted in the database."""
 
-    def __init__(self, health: Callable[[], Health]) -> None:
+    def __init__(self, health: Callable[[], Health], pushes: PushMetrics) -> None:
         self._health = health
+        self._pushes = pushes
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         PlatformCollector(registry=self._process)
@@ -62,7 +55,7 @@ class Exposition:
         """The page, UTF-8."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Families([*health_families(self._health()), *totals_families(totals)]))
-        return generate_latest(registry) + generate_latest(self._process)
+        return b"".join(map(generate_latest, (registry, self._pushes.registry, self._process)))
 
 
 class _Families(Collector):
@@ -92,13 +85,13 @@ def health_families(health: Health) -> Iterator[Metric]:
         [],
         {(): health.frames_ahead},
     )
-    yield _histogram(
-        "quarkpulse_ingest_push_duration_seconds", "From a push's arrival until its answer.", health.push_seconds
-    )
     yield _gauge("quarkpulse_log_bytes", "Size of the sample log on disk.", [], {(): health.log_bytes})
     yield _gauge("quarkpulse_log_segments", "Files of the sample log.", [], {(): health.log_segments})
-    yield _histogram(
-        "quarkpulse_log_fsync_duration_seconds", "Time to bring a batch of frames to disk.", health.fsync_seconds
+    yield SummaryMetricFamily(
+        "quarkpulse_log_fsync_duration_seconds",
+        "Time to bring a batch of frames to disk.",
+        count_value=health.commits,
+        sum_value=health.commit_seconds,
     )
     yield _gauge("quarkpulse_head_series", "Series in memory.", [], {(): health.head_series})
     yield _gauge("quarkpulse_head_devices", "Devices with series in memory.", [], {(): health.head_devices})
@@ -172,11 +165,4 @@ def _counter(name: str, text: str, labels: list[str], values: Mapping[tuple[str,
     family = CounterMetricFamily(name, text, labels=labels)
     for key, value in values.items():
         family.add_metric(key, value)
-    return family
-
-
-def _histogram(name: str, text: str, distribution: Distribution) -> Metric:
-    buckets = [(str(bound), float(count)) for bound, count in distribution.buckets]
-    family = HistogramMetricFamily(name, text)
-    family.add_metric([], [*buckets, ("+Inf", float(distribution.count))], distribution.sum_seconds)
     return family

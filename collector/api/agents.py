@@ -1,0 +1,94 @@
+"""What agents ask for beside pushing: to be enrolled, and their configuration."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from collector.api.auth import bearer
+from collector.api.problems import Refused, invalid, problem
+from collector.clock import Clock, to_milliseconds
+from collector.db.database import Database
+from collector.fleet.directory import DeviceStatus, FleetDirectory, Member
+from collector.fleet.enrollment import Enrollment, EnrollmentError, UnknownTokenError
+from collector.fleet.errors import ConsentMissingError
+from protocol import wire
+from protocol.models import Config, EnrollAnswer, EnrollRequest, PrinterConfig
+
+MAX_ENROLL_BYTES = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A device's configuration as it goes over the wire, and the ETag that changes with it."""
+
+    config: Config
+    etag: str
+
+
+def configure(member: Member, directory: FleetDirectory, push_interval_seconds: float) -> Configured:
+    printers = [
+        PrinterConfig(device_id=printer.target.device_id, host=printer.address)
+        for printer in directory.printers_of(member.target.device_id)
+        if printer.address
+    ]
+    config = Config(push_interval_seconds=push_interval_seconds, printers=printers)
+    digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]
+    return Configured(config, f'"{digest}"')
+
+
+def authenticated(request: web.Request, directory: FleetDirectory) -> Member:
+    """The device that asks. Raises Refused: 401 without a valid secret, 410 if it is no longer looked after."""
+    secret = bearer(request)
+    member = None if secret is None else directory.authenticate(secret)
+    if member is None or member.status is DeviceStatus.REVOKED:
+        message = "this secret belongs to no device, or was revoked: enrol again with a new token"
+        raise Refused(problem(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"}))
+    if member.status is DeviceStatus.ENDED:
+        raise Refused(problem(410, "ended", "this device is no longer looked after: stop pushing"))
+    return member
+
+
+@dataclass(frozen=True, slots=True)
+class AgentApi:
+    directory: Callable[[], FleetDirectory]
+    reload_directory: Callable[[], Awaitable[None]]  # after an enrolment, so that the new secret works at once
+    database: Database
+    enrollment: Enrollment
+    clock: Clock
+    push_interval_seconds: float
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.post(wire.ENROLL_PATH, self.enroll), web.get(wire.CONFIG_PATH, self.config)]
+
+    async def enroll(self, request: web.Request) -> web.Response:
+        if (request.content_length or 0) > MAX_ENROLL_BYTES:
+            raise Refused(problem(413, "too_large", f"an enrolment has at most {MAX_ENROLL_BYTES} bytes"))
+        try:
+            asked = EnrollRequest.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise Refused(invalid(error)) from error
+        now = self.clock()
+        try:
+            async with self.database.begin() as connection:
+                outcome = await self.enrollment.enroll(connection, asked, now)
+        except (EnrollmentError, ConsentMissingError) as error:
+            status = 401 if isinstance(error, UnknownTokenError) else 403
+            raise Refused(problem(status, error.error, str(error))) from error
+        await self.reload_directory()
+        directory = self.directory()
+        configured = configure(directory.members[outcome.device_id], directory, self.push_interval_seconds)
+        answer = EnrollAnswer(
+            device_id=outcome.device_id, secret=outcome.secret, now=to_milliseconds(now), config=configured.config
+        )
+        return web.json_response(text=answer.model_dump_json())
+
+    async def config(self, request: web.Request) -> web.Response:
+        directory = self.directory()
+        configured = configure(authenticated(request, directory), directory, self.push_interval_seconds)
+        headers = {"ETag": configured.etag, "Cache-Control": "no-cache"}
+        if configured.etag in {etag.strip() for etag in request.headers.get("If-None-Match", "").split(",")}:
+            return web.Response(status=304, headers=headers)
+        return web.json_response(text=configured.config.model_dump_json(), headers=headers)

@@ -1,0 +1,402 @@
+"""The composition root: builds what serves, joins it, and runs it until it is told to stop."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from importlib.metadata import version
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from collector.alerting.loop import EvaluationStats, Evaluator
+from collector.alerting.reader import RoutingReader
+from collector.alerting.rulefile import RuleFileError, RuleSet, load_rules, shipped_folder
+from collector.alerting.thresholds import (
+    Definition,
+    ThresholdDevice,
+    ThresholdReader,
+    load_thresholds,
+    thresholds_file,
+)
+from collector.api.agents import AgentApi, authenticated, configure
+from collector.api.auth import ReadAccess
+from collector.api.measure import measured
+from collector.api.problems import problems_middleware
+from collector.api.push import PushApi
+from collector.clock import Clock, from_milliseconds, to_milliseconds
+from collector.config import Settings
+from collector.contracts import ServiceModel, load_service_models
+from collector.db.database import Database
+from collector.db.revisions import revisions
+from collector.fleet import devices
+from collector.fleet.directory import FleetDirectory, load_directory
+from collector.fleet.enrollment import Enrollment
+from collector.fleet.thresholds import list_thresholds
+from collector.fleet.tokens import Role
+from collector.fleet.watch import Heard, PresenceWatch
+from collector.incidents.service import Incidents
+from collector.ingest.native import Ingest, Sender
+from collector.pidfile import only_server
+from collector.promql import Engine
+from collector.reporting.exposition import Exposition, GroupHealth, Health
+from collector.reporting.pushes import PushMetrics
+from collector.reporting.totals import count_totals
+from collector.series.store import SampleStore, StoreSettings
+from protocol import wire
+from protocol.errors import TransientError
+from protocol.models import Event
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
+PRESENCE_SECONDS = 2.0
+TICK_SECONDS = 1.0
+KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
+SHUTDOWN_SECONDS = 10.0
+READING_ROLES = frozenset({Role.VIEWER, Role.TECHNICIAN, Role.MANAGER, Role.ADMIN})
+# What a push that was not taken counts as, by the status of its answer.
+PUSH_REFUSALS = {
+    400: "malformed",
+    401: "unauthorized",
+    410: "ended",
+    413: "too_large",
+    415: "unsupported_encoding",
+    422: "invalid",
+    500: "failed",
+    503: "busy",
+}
+THRESHOLD_METRIC = "quarkpulse_threshold"
+
+
+async def serve(
+    settings: Settings,
+    clock: Clock,
+    *,
+    stop: asyncio.Event,
+    reload: asyncio.Event,
+    on_listening: Callable[[str], None],
+) -> None:
+    """Serves until `stop` is set; `reload` has the rules read again.
+
+    Raises RuleFileError, ServiceModelError, AlreadyServedError, DatabaseError and OSError before it listens.
+    """
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    rules, definitions = load_rule_files(settings)
+    with only_server(settings.data):
+        async with (
+            Collector.opened(settings, clock, rules, definitions) as collector,
+            collector.listening() as url,
+            asyncio.TaskGroup() as tasks,
+        ):
+            loops = [tasks.create_task(loop, name=name) for name, loop in collector.loops(reload).items()]
+            on_listening(url)
+            await stop.wait()
+            for loop in loops:
+                loop.cancel()
+
+
+def load_rule_files(settings: Settings) -> tuple[RuleSet, Mapping[str, Definition]]:
+    """The rules and thresholds that the settings name. Raises RuleFileError with every problem of every file."""
+    definitions = load_thresholds(thresholds_file(settings.rules_dir))
+    rules = load_rules([settings.rules_dir or shipped_folder()], known_thresholds=definitions)
+    return rules, definitions
+
+
+class Collector:
+    """Everything that serves, put together. Made by `opened`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        rules: RuleSet,
+        definitions: Mapping[str, Definition],
+        database: Database,
+        store: SampleStore,
+        directory: FleetDirectory,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._definitions = definitions
+        self._rules = rules
+        self._database = database
+        self._store = store
+        self._directory = directory
+        self._models = load_service_models(settings.data)
+        self._thresholds = ThresholdReader(store.reader.strings)
+        self._reader = RoutingReader(store.reader, {THRESHOLD_METRIC: self._thresholds})
+        self._engine = Engine(self._reader, lookback=timedelta(seconds=settings.lookback_seconds))
+        self._watch = PresenceWatch(self._heard, timedelta(seconds=settings.push_interval_seconds))
+        self._incidents = Incidents(self._model_of, self._watch.is_seen, self._watch.last_heard)
+        self._evaluation = EvaluationStats()
+        self._evaluator = self._new_evaluator(rules)
+        self._senders: dict[str, Sender] = {}
+        self._ingest = Ingest(store, self, clock)
+        self._pushes = PushMetrics()
+        self._exposition = Exposition(self._health, self._pushes)
+        self._seen_revisions: dict[str, int] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls, settings: Settings, clock: Clock, rules: RuleSet, definitions: Mapping[str, Definition]
+    ) -> AsyncIterator["Collector"]:
+        """Database and samples as the last process left them, the head rebuilt, alerts taken up again."""
+        async with AsyncExitStack() as resources:
+            database = await resources.enter_async_context(await Database.open(settings.database))
+            async with database.connect() as connection:
+                directory = await load_directory(connection)
+            store = await SampleStore.open(
+                settings.data,
+                windows=rules.windows,
+                clock=clock,
+                settings=StoreSettings(
+                    retention_seconds=settings.retention_days * 86_400, retention_bytes=settings.retention_bytes
+                ),
+            )
+            resources.push_async_callback(store.close)
+            collector = cls(
+                settings,
+                clock,
+                rules=rules,
+                definitions=definitions,
+                database=database,
+                store=store,
+                directory=directory,
+            )
+            await collector._reload_state()
+            await collector._evaluator.restore()
+            yield collector
+
+    # What runs beside the requests
+
+    def loops(self, reload: asyncio.Event) -> Mapping[str, Coroutine[None, None, None]]:
+        """Each for a task of its own; none ends by itself, and one that fails takes the process down, loudly."""
+        return {
+            "rules": self._evaluate(reload),
+            "store": self._store.maintain(),
+            "ticks": self._every(TICK_SECONDS, self._store.tick),
+            "changes": self._every(WATCH_SECONDS, self._notice_changes),
+            "presence": self._every(PRESENCE_SECONDS, self._sweep_presence),
+        }
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Repeats `work`; what may succeed later is tried again later."""
+        while True:
+            try:
+                await work()
+            except TransientError as error:
+                logger.warning("put off: work=%s error=%s", work.__name__, error)
+            await asyncio.sleep(seconds)
+
+    async def _evaluate(self, reload: asyncio.Event) -> None:
+        """Runs the rules; after each reload the new ones."""
+        while True:
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(self._evaluator.run(), name="rule groups")
+                rules, definitions = await self._next_rules(reload)
+                running.cancel()
+            self._definitions = definitions
+            await self._store.set_windows(rules.windows)
+            self._rules = rules
+            self._evaluator = self._new_evaluator(rules)
+            await self._reload_state()
+            await self._evaluator.restore()
+            logger.info("rules reloaded: groups=%d version=%s", len(rules.groups), rules.version)
+
+    async def _next_rules(self, reload: asyncio.Event) -> tuple[RuleSet, Mapping[str, Definition]]:
+        """Waits for a reload that brings good rules; bad ones are told and change nothing."""
+        while True:
+            await reload.wait()
+            reload.clear()
+            try:
+                return await asyncio.to_thread(load_rule_files, self._settings)
+            except RuleFileError as error:
+                logger.error("reload refused, the old rules stay:\n%s", error)  # noqa: TRY400 - the text says it all
+
+    async def _notice_changes(self) -> None:
+        """Takes in what other processes changed in the database."""
+        async with self._database.connect() as connection:
+            seen = await revisions(connection)
+        if seen != self._seen_revisions:
+            await self._reload_state()
+
+    async def _reload_state(self) -> None:
+        """The fleet and the thresholds as the database has them now."""
+        async with self._database.connect() as connection:
+            self._seen_revisions = await revisions(connection)
+            self._directory = await load_directory(connection)
+            overrides = await list_thresholds(connection)
+        now = self._clock()
+        self._senders = {}
+        listed = [
+            ThresholdDevice(
+                device_id=target.device_id,
+                customer=target.customer,
+                site=target.site,
+                kind=target.kind,
+                plan=self._directory.plan_at(target.customer, now) or "",
+            )
+            for target in self._directory.targets
+        ]
+        self._thresholds.update(self._definitions, self._rules.threshold_names, listed, overrides)
+
+    async def _sweep_presence(self) -> None:
+        now = self._clock()
+        swept = self._watch.sweep(self._directory.members, now)
+        if swept.lost:
+            logger.info("devices lost: count=%d first=%s", len(swept.lost), swept.lost[0])
+            await self._store.end_devices(swept.lost, to_milliseconds(now))
+        if swept.save:
+            async with self._database.begin() as connection:
+                await devices.save_last_seen(connection, swept.save)
+
+    # What the parts ask of each other
+
+    def _new_evaluator(self, rules: RuleSet) -> Evaluator:
+        return Evaluator(
+            rules,
+            self._engine,
+            self._database,
+            self._incidents,
+            clock=self._clock,
+            default_interval=timedelta(seconds=self._settings.evaluation_interval_seconds),
+            stats=self._evaluation,
+        )
+
+    def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
+        plan = self._directory.plan_at(customer, at)
+        return None if plan is None else self._models.get(plan)
+
+    def _heard(self, device: str) -> Heard | None:
+        known = self._store.freshness(device)
+        if known is None:
+            return None
+        newest = None if known.newest_ms is None else from_milliseconds(known.newest_ms)
+        return Heard(from_milliseconds(known.received_ms), newest, timedelta(seconds=known.interval_seconds))
+
+    def _sender(self, request: web.Request) -> Sender:
+        """Who pushes. Raises Refused."""
+        member = authenticated(request, self._directory)
+        device = member.target.device_id
+        sender = self._senders.get(device)
+        if sender is None:
+            printers = {printer.target.device_id: printer.target for printer in self._directory.printers_of(device)}
+            etag = configure(member, self._directory, self._settings.push_interval_seconds).etag
+            sender = self._senders[device] = Sender(member.target, printers, etag)
+        return sender
+
+    async def take(
+        self, sender: Sender, events: Sequence[Event], inventory: Mapping[str, object] | None, received_ms: int
+    ) -> None:
+        """Keeps what a push told beside its frames; a goodbye ends the device's series at once."""
+        device, now = sender.target.device_id, from_milliseconds(received_ms)
+        async with self._database.begin() as connection:
+            goodbye = await devices.record_events(connection, device, events, inventory, now)
+        if goodbye is not None:
+            self._watch.said_goodbye(device, goodbye, now)
+            await self._store.end_device(device, received_ms)
+
+    # HTTP
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        """The URL that answers while this is entered; on leaving, requests in hand are finished."""
+        runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            auto_decompress=False,  # a bomb is met by a bounded inflate of our own
+            keepalive_timeout=KEEP_ALIVE_SECONDS,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+        )
+        await runner.setup()
+        try:
+            address = self._settings.listen_address
+            site = web.TCPSite(runner, address.host, address.port, ssl_context=self._tls(), backlog=1024)
+            await site.start()
+            port = runner.addresses[0][1]
+            yield f"{'https' if self._settings.uses_tls else 'http'}://{address.host}:{port}"
+        finally:
+            await runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[problems_middleware], client_max_size=wire.MAX_BODY_BYTES)
+        settings = self._settings
+        access = ReadAccess(
+            self._may_read, only_loopback=settings.listen_address.is_loopback and not settings.trusted_proxy
+        )
+        agents = AgentApi(
+            directory=lambda: self._directory,
+            reload_directory=self._reload_state,
+            database=self._database,
+            enrollment=Enrollment(self._models, self._watch.last_heard, settings.max_devices),
+            clock=self._clock,
+            push_interval_seconds=settings.push_interval_seconds,
+        )
+        application.add_routes(
+            [
+                *agents.routes(),
+                web.post(wire.PUSH_PATH, measured(PushApi(self._sender, self._ingest).push, self._pushes)),
+                web.get("/metrics", access.guard(self._metrics)),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._healthz),
+            ]
+        )
+        return application
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self._settings.tls_certificate is None or self._settings.tls_key is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._settings.tls_certificate, self._settings.tls_key)
+        return context
+
+    def _may_read(self, secret: str) -> bool:
+        token = self._directory.access(secret, self._clock())
+        # A token of one customer must not read what is about all.
+        return token is not None and token.role in READING_ROLES and token.customer is None
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        async with self._database.connect() as connection:
+            totals = await count_totals(connection)
+        return web.Response(body=self._exposition.render(totals), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _health(self) -> Health:
+        store, counters = self._store.stats(), self._ingest.counters
+        return Health(
+            version=version("quarkpulse"),
+            devices=self._watch.counts(self._directory.members),
+            pushes=self._push_results(),
+            frames_refused={
+                "too_old": counters.frames_too_old,
+                "too_far_ahead": counters.frames_too_far_ahead,
+                "unknown_device": counters.frames_of_unknown_device,
+                "wrong_size": counters.frames_of_wrong_size,
+            },
+            samples=counters.samples,
+            frames_ahead=counters.frames_ahead,
+            log_bytes=store.log_bytes,
+            log_segments=store.log_segments,
+            commits=store.commits,
+            commit_seconds=store.commit_seconds,
+            head_series=store.series,
+            head_devices=store.devices,
+            groups={
+                key: GroupHealth(group.duration_seconds, group.last_at, group.missed, group.failures)
+                for key, group in self._evaluation.groups.items()
+            },
+            rule_conflicts=self._evaluation.conflicts,
+        )
+
+    def _push_results(self) -> dict[str, int]:
+        by_status = self._pushes.by_status
+        without_layouts = self._ingest.counters.pushes_without_layouts
+        refused = {word: by_status[status] for status, word in PUSH_REFUSALS.items()}
+        return {"acked": by_status[200] - without_layouts, "need_layouts": without_layouts, **refused}
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
