@@ -1,12 +1,16 @@
 """The short-lived commands."""
 
+import json
 import sys
 from pathlib import Path
 
 import click
 
 from agent import VERSION
-from agent.enrolment import enroll
+from agent.doctor import examine
+from agent.enrolment import enroll, find_probes
+from agent.exposition import to_json, to_prometheus, to_table
+from agent.inspection import declared_metrics, inspect, load_probes
 from agent.main import run_command
 from protocol.errors import QuarkpulseError
 from protocol.wire import Kind
@@ -77,3 +81,51 @@ def enroll_command(  # noqa: PLR0917 - click hands them in by name
 def run_from_click(arguments: tuple[str, ...]) -> None:
     """Look and push until stopped, e.g. `quarkpulse-agent run --state DIR --interval 60s`."""
     sys.exit(run_command(list(arguments)))
+
+
+@cli.command("probe")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "prometheus"]), default="table", show_default=True
+)
+def probe_command(names: tuple[str, ...], form: str) -> None:
+    """Read this machine now and print it, e.g. `quarkpulse-agent probe cpu memory --format json`.
+
+    Without names, everything. Exit code: 0 read (what this machine lacks is noted), 1 a probe failed, 2 wrong usage.
+    """
+    places = find_probes()
+    unknown = sorted(set(names) - places.keys())
+    if unknown:
+        raise click.UsageError(f"no such probe: {', '.join(unknown)}; there are {', '.join(sorted(places))}")
+    probes = load_probes({name: place for name, place in sorted(places.items()) if not names or name in names})
+    found = inspect(probes)
+    metrics = declared_metrics(probes)
+    if form == "json":
+        click.echo(to_json(found.samples))
+    else:
+        click.echo((to_table if form == "table" else to_prometheus)(found.samples, metrics))
+    for name, reason in found.lacking.items():
+        click.echo(f"{name}: {reason}", err=True)
+    for name, reason in found.failed.items():
+        click.echo(f"{name} failed: {reason}", err=True)
+    sys.exit(1 if found.failed else 0)
+
+
+@cli.command("doctor")
+@state_option
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON array.")
+def doctor_command(state: Path, as_json: bool) -> None:
+    """Look for what keeps the agent from working, e.g. `quarkpulse-agent doctor --state /var/lib/quarkpulse-agent`.
+
+    Exit code: 0 all well, 1 something is wrong, 2 wrong usage.
+    """
+    findings = []
+    for finding in examine(state):
+        findings.append(finding)
+        if not as_json:
+            mark = "ok   " if finding.is_well else "WRONG"
+            advice = "" if finding.is_well else f"; {finding.advice}"
+            click.echo(f"{mark}  {finding.check}: {finding.detail}{advice}")
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False, indent=1))
+    sys.exit(0 if all(finding.is_well for finding in findings) else 1)

@@ -90,6 +90,11 @@ class Sampler:
                     if self._finished == finished:
                         break
 
+    def wait(self, timeout_seconds: float) -> None:
+        """Give the slow ones this much more time to come back."""
+        with self._changed:
+            self._changed.wait_for(lambda: not any(one.is_running for one in self.schedules), timeout_seconds)
+
     def _work(self, waiting: deque[Schedule]) -> None:
         while True:
             with self._changed:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import ssl
 import threading
 import time
@@ -159,10 +160,27 @@ def parse_address(collector: str, allow_plain_http: bool) -> tuple[str, int, boo
 
 def make_tls_context(ca: str | None) -> ssl.SSLContext:
     """Trusts the certificates in `ca`, or the system's. Raises AddressError."""
+    hashed = find_hashed_certificates() if ca is None else None
+    if hashed is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies name and certificate
+        context.load_verify_locations(capath=hashed)
+        return context
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
         raise AddressError(f"cannot read the certificates to trust from {ca} ({error})") from error
+
+
+def find_hashed_certificates() -> str | None:
+    """The system's folder of certificates by hash, if it has one: OpenSSL then reads the one it needs.
+
+    Loading the whole bundle instead costs 1 MiB of memory."""
+    paths = ssl.get_default_verify_paths()
+    folder = paths.capath
+    if folder is None or paths.openssl_cafile_env in os.environ:  # the administrator names a file of their own
+        return None
+    with os.scandir(folder) as entries:
+        return folder if any(entry.name.endswith(".0") for entry in entries) else None
 
 
 def abort(connection: http.client.HTTPConnection) -> None:

@@ -1,0 +1,180 @@
+"""Looks for what keeps an agent from working, and says what to do about each thing it finds."""
+
+import os
+import shutil
+import socket
+import ssl
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.answers import explain
+from agent.inspection import inspect, load_probes
+from agent.sampling import ProbeError
+from agent.state import FolderLock, Identity, StateError, StateFolder
+from agent.uplink import AddressError, Answer, Uplink, UplinkError, describe, make_tls_context
+from protocol.wire import CONFIG_PATH
+
+PATIENCE_SECONDS = 5.0
+MIN_FREE_BYTES = 128 << 20  # the spool at its largest, twice
+CLOCK_TOLERANCE_SECONDS = 10.0  # the agent copes with any difference; people reading logs do not
+CERTIFICATE_DAYS_LEFT = 14
+
+
+class Finding(NamedTuple):
+    """One thing looked at. `advice` says what to do if it is not well."""
+
+    check: str
+    is_well: bool
+    detail: str
+    advice: str = ""
+
+
+def examine(state: Path) -> Iterator[Finding]:
+    """Every check that makes sense after the ones before it, as they are made."""
+    folder = StateFolder(state)
+    try:
+        identity, secret = folder.load_identity(), folder.load_secret()
+    except StateError as error:
+        yield Finding("enrolment", False, str(error), "see above")
+        return
+    if folder.ended_path.exists():
+        yield Finding(
+            "enrolment",
+            False,
+            f"{identity.device_id} has been ended by the collector",
+            "ask for a token, enroll --force",
+        )
+    else:
+        yield Finding("enrolment", True, f"{identity.device_id} at {identity.collector}")
+    yield check_permissions(folder)
+    yield check_space(state)
+    yield check_spool(folder)
+    yield check_running(folder)
+    yield from check_network(identity, secret)
+    yield from check_probes(folder)
+
+
+def check_permissions(folder: StateFolder) -> Finding:
+    for path, allowed in ((folder.path, 0o700), (folder.secret_path, 0o600)):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if os.name != "nt" and mode & ~allowed:
+            return Finding("permissions", False, f"{path} is open to others ({mode:o})", f"chmod {allowed:o} {path}")
+    if not os.access(folder.path, os.W_OK):
+        return Finding("permissions", False, f"{folder.path} is not writable", "run as the user who enrolled")
+    return Finding("permissions", True, "for the owner only")
+
+
+def check_space(state: Path) -> Finding:
+    free = shutil.disk_usage(state).free
+    detail = f"{free >> 20} MiB free for the spool"
+    return Finding("space", free >= MIN_FREE_BYTES, detail, f"free {MIN_FREE_BYTES >> 20} MiB on the disk of {state}")
+
+
+def check_spool(folder: StateFolder) -> Finding:
+    waiting = len(list(folder.spool_path.glob("*.json.gz")))
+    aside = len(list(folder.spool_path.glob("aside/*.json.gz")))
+    detail = f"{waiting} records waiting, {aside} set aside"
+    advice = f"read them with `zcat {folder.spool_path}/aside/*.json.gz`, tell the provider, and delete them"
+    return Finding("spool", aside == 0, detail, advice)
+
+
+def check_running(folder: StateFolder) -> Finding:
+    try:
+        with FolderLock(folder.lock_path):
+            return Finding("running", False, "no agent runs on this folder", "start the service")
+    except StateError:
+        return Finding("running", True, "an agent runs on this folder")
+
+
+def check_network(identity: Identity, secret: str) -> Iterator[Finding]:
+    """Name, connection, TLS, answer: each only if the one before is well."""
+    try:
+        uplink = Uplink(identity.collector, secret=secret, ca=identity.ca, allow_plain_http=identity.allow_plain_http)
+    except AddressError as error:
+        yield Finding("address", False, str(error), "enrol again with --force")
+        return
+    steps: list[tuple[str, Callable[[], str], str]] = [
+        ("name", lambda: resolve(uplink), "check the name, and this machine's DNS servers"),
+        ("connection", lambda: connect(uplink), "check the firewall between here and the collector"),
+    ]
+    if uplink.is_encrypted:
+        steps.append(("tls", lambda: shake_hands(uplink, identity.ca), "check the certificate, or enroll --ca FILE"))
+    for check, step, advice in steps:
+        try:
+            yield Finding(check, True, step())
+        except OSError as error:
+            yield Finding(check, False, describe(error), advice)
+            return
+    uplink.set_patience(PATIENCE_SECONDS, PATIENCE_SECONDS)
+    try:
+        answer = uplink.get(CONFIG_PATH)
+    except UplinkError as error:
+        yield Finding("collector", False, str(error), "ask the provider whether the collector is well")
+        return
+    finally:
+        uplink.close()
+    yield check_credential(answer)
+    if answer.date_seconds is not None and answer.content is not None:
+        yield check_clock(answer.date_seconds + 0.5 - time.time())
+
+
+def resolve(uplink: Uplink) -> str:
+    found = socket.getaddrinfo(uplink.host, uplink.port, type=socket.SOCK_STREAM)
+    return f"{uplink.host} is {', '.join(sorted({str(address[4][0]) for address in found}))}"
+
+
+def connect(uplink: Uplink) -> str:
+    began = time.monotonic()
+    with socket.create_connection((uplink.host, uplink.port), PATIENCE_SECONDS):
+        return f"port {uplink.port} answers after {(time.monotonic() - began) * 1000:.0f} ms"
+
+
+def shake_hands(uplink: Uplink, ca: str | None) -> str:
+    """Raises OSError, also for a certificate that ends so soon that the provider should know."""
+    context = make_tls_context(ca)
+    with (
+        socket.create_connection((uplink.host, uplink.port), PATIENCE_SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=uplink.host) as secure,
+    ):
+        certificate = secure.getpeercert() or {}
+        ends_at = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+        days = (ends_at - time.time()) / 86_400
+        if days < CERTIFICATE_DAYS_LEFT:
+            raise ssl.SSLError(f"the certificate ends in {days:.0f} days")
+        return f"{secure.version()}, certificate valid for {days:.0f} more days"
+
+
+def check_credential(answer: Answer) -> Finding:
+    if answer.status == 200 and answer.content is not None:
+        return Finding("credential", True, "accepted")
+    if answer.status == 410:
+        return Finding("credential", False, explain(answer), "ask the provider for a token, enroll --force")
+    if answer.status in (401, 403) and answer.content is not None:
+        return Finding("credential", False, explain(answer), "ask the provider; a new token and enroll --force mend it")
+    return Finding("collector", False, explain(answer), "check the address, and proxies on the way")
+
+
+def check_clock(slow_by_seconds: float) -> Finding:
+    detail = f"this machine is {abs(slow_by_seconds):.0f} s {'behind' if slow_by_seconds > 0 else 'ahead'}"
+    is_well = abs(slow_by_seconds) <= CLOCK_TOLERANCE_SECONDS
+    return Finding("clock", is_well, detail, "turn on time synchronisation; the agent's stamps are corrected meanwhile")
+
+
+def check_probes(folder: StateFolder) -> Iterator[Finding]:
+    try:
+        probes = load_probes(folder.load_probes())
+    except (StateError, ProbeError) as error:
+        yield Finding("probes", False, str(error), "install the package that brings it, or enroll --force")
+        return
+    found = inspect(probes)
+    for probe in probes:
+        name = probe.name
+        if name in found.failed:
+            yield Finding(f"probe {name}", False, found.failed[name], f"try `quarkpulse-agent probe {name}`")
+        elif name in found.lacking:
+            yield Finding(f"probe {name}", True, f"nothing to read: {found.lacking[name]}")
+        else:
+            yield Finding(f"probe {name}", True, "reads")

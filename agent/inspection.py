@@ -1,0 +1,43 @@
+"""Takes readings once, for `probe`, `doctor` and the catalogue: the same probes and the same timeouts as `run`."""
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agent import own
+from agent.probes.base import Metric, Probe, Sample
+from agent.sampling import Sampler, load_probe
+
+
+class Inspection(NamedTuple):
+    """What the probes said; troubles by probe: not available here (`lacking`), failed or hung (`failed`)."""
+
+    samples: list[Sample]
+    lacking: dict[str, str]
+    failed: dict[str, str]
+
+
+def load_probes(places: Mapping[str, str]) -> list[Probe]:
+    """Raises ProbeError."""
+    return [load_probe(name, place) for name, place in places.items()]
+
+
+def declared_metrics(probes: list[Probe]) -> dict[str, Metric]:
+    """By name: the probes' own and the agent's."""
+    return {metric.name: metric for probe in probes for metric in probe.metrics} | {
+        metric.name: metric for metric in own.METRICS
+    }
+
+
+def inspect(probes: list[Probe]) -> Inspection:
+    """Read every probe once. A probe that hangs costs its timeout and no more."""
+    lacking: dict[str, str] = {}
+    sampler = Sampler(probes, boot=time.monotonic, on_unavailable=lacking.__setitem__)
+    sampler.read_due(slack_seconds=0.0)
+    sampler.wait(max((probe.timeout_seconds for probe in probes), default=0.0))
+    failed = {
+        schedule.name: "hangs" if schedule.is_running else schedule.trouble
+        for schedule in sampler.schedules
+        if schedule.name not in lacking and (schedule.is_running or schedule.trouble)
+    }
+    return Inspection([sample for one in sampler.schedules for sample in one.samples], lacking, failed)

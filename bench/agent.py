@@ -1,0 +1,178 @@
+"""What the agent weighs: `python -m bench agent --json [--seconds 120] [--interval 60]`.
+
+A real agent process, with all probes of this machine, TLS and the spool, pushes to a sink in a process of its own that
+speaks protocol version 1. Memory is the highest seen in `/proc/PID/smaps_rollup`; processor time is taken from the
+process's own clock, in nanoseconds, after the first frames: start-up is reported apart.
+"""
+
+import argparse
+import contextlib
+import json
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from protocol.wire import ENROLL_PATH
+
+SAMPLE_EVERY_SECONDS = 5.0
+WARM_UP_FRAMES = 2
+AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
+
+
+class Sink(BaseHTTPRequestHandler):
+    """Takes everything, like a collector with nothing else to do."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.answer({"push_interval_seconds": 60.0, "probe_intervals_seconds": {}})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        now = int(time.time() * 1000)
+        if self.path == ENROLL_PATH:
+            config = {"push_interval_seconds": 60.0}
+            self.answer({"device_id": "bench-0000", "secret": "s" * 43, "now": now, "config": config})
+            return
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = zlib.decompress(body, 31)
+        push = json.loads(body)
+        self.answer({"acked": push["seq"], "now": now, "need_layouts": [], "refused": [], "config_etag": "bench"})
+
+    def answer(self, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("ETag", '"bench"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def serve_sink(certificate: Path, ready: Connection) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    ready.send(server.server_address[1])
+    server.serve_forever()
+
+
+@contextlib.contextmanager
+def running_sink(certificate: Path) -> Iterator[str]:
+    """Its address."""
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=serve_sink, args=(certificate, sender), daemon=True)
+    process.start()
+    try:
+        yield f"https://localhost:{receiver.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+def make_certificate(folder: Path) -> Path:
+    """A throw-away certificate for localhost with its key, in one file."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    both = folder / "both.pem"
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    return both
+
+
+def read_memory_kib(pid: int) -> dict[str, int]:
+    """Rss, Pss, Anonymous and the like in KiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+    return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+
+def read_cpu_seconds(pid: int) -> float:
+    """Of the process, ended threads included: clock ticks are too coarse, so the scheduler's nanoseconds."""
+    return time.clock_gettime(~pid << 3 | 2)  # the process's CPU clock, as clock_getcpuclockid(3) makes it
+
+
+def measure(seconds: float, interval_seconds: float) -> dict[str, Any]:
+    """Run the agent for `seconds` after its first frames, and report its weight."""
+    with tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as name:
+        folder = Path(name)
+        certificate = make_certificate(folder)
+        state = str(folder / "state")
+        with running_sink(certificate) as url:
+            enroll = [
+                AGENT,
+                "enroll",
+                "--collector",
+                url,
+                "--token",
+                "bench",
+                "--state",
+                state,
+                "--ca",
+                str(certificate),
+            ]
+            subprocess.run(enroll, check=True, capture_output=True)
+            run = [AGENT, "run", "--state", state, "--interval", f"{interval_seconds:g}s"]
+            agent = subprocess.Popen(run, stderr=subprocess.DEVNULL)
+            try:
+                return watch(agent.pid, seconds, interval_seconds)
+            finally:
+                agent.send_signal(signal.SIGTERM)
+                agent.wait(10)
+
+
+def watch(pid: int, seconds: float, interval_seconds: float) -> dict[str, Any]:
+    time.sleep(min(10.0, WARM_UP_FRAMES * interval_seconds))
+    start_cpu = read_cpu_seconds(pid)
+    began = time.monotonic()
+    peak: dict[str, int] = {}
+    while time.monotonic() - began < seconds:
+        time.sleep(min(SAMPLE_EVERY_SECONDS, seconds))
+        for name, kib in read_memory_kib(pid).items():
+            peak[name] = max(peak.get(name, 0), kib)
+    spent_cpu = read_cpu_seconds(pid) - start_cpu
+    hours = (time.monotonic() - began) / 3600
+    return {
+        "seconds": round(hours * 3600, 1),
+        "interval_seconds": interval_seconds,
+        "python": sys.version.split()[0],
+        "rss_mib": round(peak["Rss"] / 1024, 2),
+        "pss_mib": round(peak["Pss"] / 1024, 2),
+        "anonymous_mib": round(peak["Anonymous"] / 1024, 2),
+        "cpu_seconds_per_hour": round(spent_cpu / hours, 3),
+        "start_cpu_seconds": round(start_cpu, 3),
+        "threads": len(list(Path(f"/proc/{pid}/task").iterdir())),
+        "open_files": len(list(Path(f"/proc/{pid}/fd").iterdir())),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench agent", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long to watch (120)")
+    parser.add_argument("--interval", type=float, default=60.0, help="seconds between frames (60)")
+    options = parser.parse_args(arguments)
+    figures = measure(options.seconds, options.interval)
+    if options.json:
+        print(json.dumps(figures))
+    else:
+        print("\n".join(f"{name:<22} {value}" for name, value in figures.items()))
+    return 0
