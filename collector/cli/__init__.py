@@ -52,5 +52,5 @@ class Nouns(click.Group):
 def main() -> None:
     """Quarkpulse's server: what agents push to, what decides, and where tickets are kept.
 
-    Example: quarkpulse-collector customers add acme --name "Acme BV" --plan monthly
+    E.g. `quarkpulse-collector customers add acme --name "Acme BV" --plan monthly`.
     """

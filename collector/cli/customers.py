@@ -1,0 +1,133 @@
+"""`customers`: who is looked after, and on which plan."""
+
+from datetime import datetime
+
+import click
+
+from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
+from collector.clock import system_clock
+from collector.config import Settings
+from collector.contracts import load_service_models
+from collector.db.database import Database
+from collector.fleet import customers as store
+from collector.fleet.customers import Consent, Contract, Customer
+
+consent_option = click.option(
+    "--monitoring-consent",
+    "consent",
+    metavar="'WHO, DATE'",
+    help="Who at the customer agreed to be monitored, and when; break_fix needs it before agents can be enrolled.",
+)
+
+
+@click.group()
+def customers() -> None:
+    """Customers and their plans.
+
+    E.g. `customers list`.
+    """
+
+
+@customers.command("add")
+@click.argument("customer")
+@click.option("--name", required=True, help="The full name.")
+@click.option("--plan", required=True, help="monthly, break_fix, or one of your own.")
+@consent_option
+@with_database
+async def add(
+    database: Database, settings: Settings, *, customer: str, name: str, plan: str, consent: str | None
+) -> None:
+    """Add a customer, whose contract begins now.
+
+    E.g. `customers add acme --name "Acme BV" --plan monthly`.
+    """
+    models = load_service_models(settings.data)
+    given = Consent.parse(consent) if consent else None
+    now = system_clock()
+    async with database.begin() as connection:
+        await store.add_customer(
+            connection, models, customer=customer, name=name, plan=plan, consent=given, actor=actor(), now=now
+        )
+    click.echo(f"added customer {customer} on plan {plan}", err=True)
+
+
+@customers.command("list")
+@json_option
+@with_database
+async def list_command(database: Database, _settings: Settings, as_json: bool) -> None:
+    """List customers with the plan that holds now.
+
+    E.g. `customers list --json`.
+    """
+    now = system_clock()
+    async with database.connect() as connection:
+        found = await store.list_customers(connection)
+        contracts = await store.list_contracts(connection)
+    held = {contract.customer: contract for contract in contracts if contract.holds_at(now)}
+    print_rows([_row(customer, held.get(customer.id)) for customer in found], as_json=as_json)
+
+
+@customers.command("show")
+@click.argument("customer")
+@json_option
+@with_database
+async def show(database: Database, _settings: Settings, customer: str, as_json: bool) -> None:
+    """Show a customer with its sites.
+
+    E.g. `customers show acme`.
+    """
+    async with database.connect() as connection:
+        found = await store.get_customer(connection, customer)
+        contract = await store.contract_at(connection, customer, system_clock())
+        sites = await store.list_sites(connection, customer)
+    print_fields({**_row(found, contract), "sites": [site.id for site in sites]}, as_json=as_json)
+
+
+@customers.command("set-plan")
+@click.argument("customer")
+@click.argument("plan")
+@click.option(
+    "--from",
+    "first_day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The first day of the new plan, by this machine's time zone.  [default: now]",
+)
+@consent_option
+@with_database
+async def set_plan(
+    database: Database, settings: Settings, *, customer: str, plan: str, first_day: datetime | None, consent: str | None
+) -> None:
+    """Change a plan, now or from a later day on.
+
+    E.g. `customers set-plan acme break_fix --from 2027-01-01`.
+    """
+    models = load_service_models(settings.data)
+    given = Consent.parse(consent) if consent else None
+    now = system_clock()
+    today = now.astimezone().date()
+    starts_at = now if first_day is None or first_day.date() == today else first_day.astimezone()
+    async with database.begin() as connection:
+        await store.set_plan(
+            connection,
+            models,
+            customer=customer,
+            plan=plan,
+            starts_at=starts_at,
+            consent=given,
+            actor=actor(),
+            now=now,
+        )
+    click.echo(f"customer {customer} is on plan {plan} from {starts_at:%Y-%m-%d %H:%M %Z} on", err=True)
+
+
+def _row(customer: Customer, contract: Contract | None) -> Row:
+    consent = contract.consent if contract else None
+    return {
+        "id": customer.id,
+        "name": customer.name,
+        "plan": contract.plan if contract else None,
+        "plan_since": contract.valid_from if contract else None,
+        "monitoring_consent": f"{consent.by}, {consent.on}" if consent else None,
+        "created_at": customer.created_at,
+        "ended_at": customer.ended_at,
+    }

@@ -1,0 +1,68 @@
+"""`sites`: where a customer's devices stand."""
+
+import click
+
+from collector.cli.common import actor, json_option, print_rows, with_database
+from collector.clock import system_clock
+from collector.config import Settings
+from collector.db.database import Database
+from collector.fleet import customers as store
+from collector.fleet.customers import DEFAULT_TIME_ZONE
+
+
+@click.group()
+def sites() -> None:
+    """Sites of customers. `tokens create` makes an unknown site by itself.
+
+    E.g. `sites list`.
+    """
+
+
+@sites.command("add")
+@click.argument("site")
+@click.option("--customer", required=True, help="Whose site it is.")
+@click.option("--name", help="The full name.  [default: the site's id]")
+@click.option("--time-zone", default=DEFAULT_TIME_ZONE, show_default=True, help="As the IANA names it.")
+@with_database
+async def add(
+    database: Database, _settings: Settings, *, site: str, customer: str, name: str | None, time_zone: str
+) -> None:
+    """Add a site.
+
+    E.g. `sites add hq --customer acme --name "Head office"`.
+    """
+    async with database.begin() as connection:
+        await store.add_site(
+            connection,
+            customer=customer,
+            site=site,
+            name=name,
+            time_zone=time_zone,
+            actor=actor(),
+            now=system_clock(),
+        )
+    click.echo(f"added site {customer}/{site}", err=True)
+
+
+@sites.command("list")
+@click.option("--customer", help="Only those of this customer.")
+@json_option
+@with_database
+async def list_command(database: Database, _settings: Settings, customer: str | None, as_json: bool) -> None:
+    """List sites.
+
+    E.g. `sites list --customer acme --json`.
+    """
+    async with database.connect() as connection:
+        found = await store.list_sites(connection, customer)
+    rows = [
+        {
+            "customer": site.customer,
+            "id": site.id,
+            "name": site.name,
+            "time_zone": site.time_zone,
+            "created_at": site.created_at,
+        }
+        for site in found
+    ]
+    print_rows(rows, as_json=as_json)

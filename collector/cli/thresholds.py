@@ -1,0 +1,147 @@
+"""`thresholds`: exceptions to the rules' limits, for a plan, customer, site or device."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import click
+
+from collector.cli.common import actor, json_option, print_rows, with_database
+from collector.clock import system_clock
+from collector.config import Settings
+from collector.contracts import load_service_models
+from collector.db.database import Database
+from collector.fleet import thresholds as store
+from collector.fleet.thresholds import Layer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def layer_options(command: Callable[P, R]) -> Callable[P, R]:
+    for option in (
+        click.option("--device", help="For one device."),
+        click.option("--site", help="For a site: CUSTOMER/SITE, or the site with --customer."),
+        click.option("--customer", help="For a customer."),
+        click.option("--plan", help="For every customer on a plan."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def thresholds() -> None:
+    """Thresholds other than the defaults. The nearest wins: device, site, customer, plan.
+
+    E.g. `thresholds list`.
+    """
+
+
+@thresholds.command("set")
+@click.argument("name")
+@click.argument("value", type=float)
+@layer_options
+@with_database
+async def set_command(
+    database: Database,
+    settings: Settings,
+    *,
+    name: str,
+    value: float,
+    plan: str | None,
+    customer: str | None,
+    site: str | None,
+    device: str | None,
+) -> None:
+    """Set a threshold from now on, e.g. `thresholds set filesystem_full 0.95 --customer acme`.
+
+    A negative value stands after two dashes: `thresholds set room_temperature --site acme/hq -- -5`.
+    """
+    layer, subject = _chosen(plan, customer, site, device)
+    models = load_service_models(settings.data)
+    async with database.begin() as connection:
+        await store.set_threshold(
+            connection,
+            models,
+            name=name,
+            layer=layer,
+            subject=subject,
+            value=value,
+            actor=actor(),
+            now=system_clock(),
+        )
+    click.echo(f"{name} is {value:g} for {layer} {subject}", err=True)
+
+
+@thresholds.command("unset")
+@click.argument("name")
+@layer_options
+@with_database
+async def unset(
+    database: Database,
+    _settings: Settings,
+    *,
+    name: str,
+    plan: str | None,
+    customer: str | None,
+    site: str | None,
+    device: str | None,
+) -> None:
+    """Let the next wider layer count again.
+
+    E.g. `thresholds unset filesystem_full --customer acme`.
+    """
+    layer, subject = _chosen(plan, customer, site, device)
+    async with database.begin() as connection:
+        await store.unset_threshold(
+            connection, name=name, layer=layer, subject=subject, actor=actor(), now=system_clock()
+        )
+    click.echo(f"{name} is no longer set for {layer} {subject}", err=True)
+
+
+@thresholds.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that no longer hold.")
+@json_option
+@with_database
+async def list_command(database: Database, _settings: Settings, everything: bool, as_json: bool) -> None:
+    """List what was set.
+
+    E.g. `thresholds list --json`.
+    """
+    async with database.connect() as connection:
+        found = await store.list_thresholds(connection)
+    rows = [
+        {
+            "name": threshold.name,
+            "layer": threshold.layer,
+            "subject": threshold.subject,
+            "value": threshold.value,
+            "valid_from": threshold.valid_from,
+            "valid_to": threshold.valid_to,
+            "set_by": threshold.set_by,
+        }
+        for threshold in found
+        if everything or threshold.valid_to is None
+    ]
+    print_rows(rows, as_json=as_json)
+
+
+def _chosen(plan: str | None, customer: str | None, site: str | None, device: str | None) -> tuple[Layer, str]:
+    """The one layer that the options name, and its subject. Raises click.UsageError."""
+    if site is not None and customer is not None and "/" not in site:
+        site, customer = f"{customer}/{site}", None
+    named = [
+        (layer, subject)
+        for layer, subject in (
+            (Layer.PLAN, plan),
+            (Layer.CUSTOMER, customer),
+            (Layer.SITE, site),
+            (Layer.DEVICE, device),
+        )
+        if subject is not None
+    ]
+    if len(named) != 1:
+        raise click.UsageError("say what it is for by one of --plan, --customer, --site CUSTOMER/SITE or --device")
+    layer, subject = named[0]
+    if layer is Layer.SITE and "/" not in subject:
+        raise click.UsageError("write --site CUSTOMER/SITE, or name the customer beside it with --customer")
+    return layer, subject

@@ -1,0 +1,28 @@
+"""Looks for damage: what the database says of itself, and whether its tables are those that the code knows."""
+
+from sqlalchemy import Connection, text
+
+from collector.db.database import Database
+from collector.db.tables import metadata
+
+MAX_PROBLEMS = 100
+
+
+async def problems_of(database: Database) -> list[str]:
+    """One sentence for each problem, at most MAX_PROBLEMS of each sort; empty if all is well."""
+    async with database.connect() as connection:
+        problems = await connection.run_sync(_differences)
+        if database.dialect == "sqlite":
+            damage = await connection.scalars(text(f"PRAGMA integrity_check({MAX_PROBLEMS})"))
+            problems += [f"the file is damaged: {found}" for found in damage if found != "ok"]
+            orphans = (await connection.execute(text("PRAGMA foreign_key_check"))).fetchmany(MAX_PROBLEMS)
+            problems += [f"{row[0]}: row {row[1]} points to a row of {row[2]} that is not there" for row in orphans]
+    return problems
+
+
+def _differences(connection: Connection) -> list[str]:
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - slow to load, and only needed here
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    found = compare_metadata(MigrationContext.configure(connection), metadata)
+    return [f"the tables differ from what this version expects: {difference!r}" for difference in found[:MAX_PROBLEMS]]
