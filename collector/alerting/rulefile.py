@@ -238,7 +238,10 @@ class _RuleFile:
             self.groups.append(group)
 
     def _group(self, node: yaml.Node) -> Group | None:
+        problems_before = len(self.yaml.problems)
         entries = self.yaml.mapping(node, "a group", GROUP_KEYS)
+        if not entries and len(self.yaml.problems) > problems_before:
+            return None
         name = self._name(entries, "name", node)
         interval = self._duration(entries, "interval")
         offset = self._duration(entries, "query_offset")
@@ -404,7 +407,7 @@ class _RuleFile:
         valid: dict[str, Entry] = {}
         for name, entry in named.items():
             if not re.match(LABEL_NAME_PATTERN, name) or name == "__name__":
-                self.yaml.refuse(entry.key, f"{name[:80]!r} is no name for {key}: use letters, digits and '_'")
+                self.yaml.refuse(entry.key, f"{name[:80]!r} is no name for {key!r}: use letters, digits and '_'")
             else:
                 valid[name] = entry
         return valid

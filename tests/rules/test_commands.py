@@ -1,0 +1,100 @@
+"""`rules check`, `list` and `reload`, as an operator runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from collector.cli import main
+from collector.pidfile import PID_NAME
+
+BAD = "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: up == 0\n    for: -5m\n    fro: 1\n"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["rules", *arguments])
+
+
+def test_the_shipped_rules_are_good() -> None:
+    result = run("check")
+    assert (result.exit_code, result.stdout) == (0, "no problems\n")
+
+
+def test_a_shell_s_list_of_files_holds_the_thresholds_too() -> None:
+    assert run("check", *map(str, sorted(Path("rules").glob("*.yaml")))).exit_code == 0
+
+
+def test_all_problems_are_told_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(BAD)
+    result = run("check", str(path))
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[0] == f"{path}:6: 'for' must not be negative, got '-5m'"
+    assert result.stdout.splitlines()[1].startswith(f"{path}:7: unknown key 'fro' in a rule")
+    as_json = run("check", str(path), "--json")
+    assert as_json.exit_code == 1
+    assert [(one["level"], one["file"], one["line"]) for one in json.loads(as_json.stdout)] == [
+        ("problem", str(path), 6),
+        ("problem", str(path), 7),
+    ]
+
+
+def test_problems_of_thresholds_and_rules_come_together(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD)
+    (tmp_path / "thresholds.yaml").write_text("thresholds: {x: {default: 1}}")
+    lines = run("check", str(tmp_path)).stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == [str(tmp_path / "bad.yaml")] * 2 + [
+        str(tmp_path / "thresholds.yaml")
+    ] * 2
+
+
+def test_a_notice_is_no_problem() -> None:
+    result = run("check", "deploy/demo/rules", "--json")
+    assert result.exit_code == 0
+    assert {one["level"] for one in json.loads(result.stdout)} == {"notice"}
+
+
+def test_wrong_usage_is_told_apart(tmp_path: Path) -> None:
+    assert run("check", str(tmp_path / "missing.yaml")).exit_code == 2
+
+
+def test_rules_are_listed() -> None:
+    rows = json.loads(run("list", "rules/server.yaml", "--json").stdout)
+    assert rows[0]["alert"] == "ServerFilesystemFull"
+    assert rows[0]["thresholds"] == ["filesystem_full"]
+    assert run("list").stdout.startswith("ALERT ")
+
+
+def test_without_a_server_a_reload_says_so(tmp_path: Path) -> None:
+    (tmp_path / PID_NAME).write_text(f"{os.getpid()}\n")  # left behind by a process that was killed
+    result = run("reload", "--data", str(tmp_path))
+    assert result.exit_code == 1
+    assert "no serve runs on" in result.output
+
+
+SERVER = """
+import signal, sys
+from pathlib import Path
+from collector.pidfile import only_server
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+with only_server(Path(sys.argv[1])):
+    print("serving", flush=True)
+    print(signal.Signals(signal.sigwait({signal.SIGHUP})).name, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals are Unix's")
+def test_a_reload_reaches_the_process_that_serves(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            assert server.stdout.readline() == "serving\n"
+            assert run("reload", "--data", str(tmp_path)).exit_code == 0
+            assert server.stdout.readline() == "SIGHUP\n"
+        finally:
+            server.kill()
