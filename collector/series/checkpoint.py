@@ -163,7 +163,7 @@ def _describe(head: Head, position: Position) -> tuple[dict[str, object], Iterat
         for block in stream.blocks:
             blocks.setdefault(block.pool.depth, []).append((index, block))
     description: dict[str, object] = {
-        "position": position,
+        "position": list(position),
         "limits": asdict(head.limits),
         "windows": list(head.windows.items()),
         "templates": templates.listed,

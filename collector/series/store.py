@@ -388,7 +388,7 @@ class SampleStore:
         if self._failure is None:
             try:
                 await self.checkpoint()
-            except OSError as exc:
+            except (OSError, QuarkpulseError) as exc:
                 logger.error("no checkpoint written, the next start takes longer: reason=%s", exc)  # noqa: TRY400
         async with self._upkeep:
             self._jobs.put(None)
