@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from collector.api.auth import bearer
 from collector.api.problems import Refused, invalid, problem
+from collector.api.push import read_body
 from collector.clock import Clock, to_milliseconds
 from collector.db.database import Database
 from collector.fleet.directory import DeviceStatus, FleetDirectory, Member
@@ -16,8 +17,6 @@ from collector.fleet.enrollment import Enrollment, EnrollmentError, UnknownToken
 from collector.fleet.errors import ConsentMissingError
 from protocol import wire
 from protocol.models import Config, EnrollAnswer, EnrollRequest, PrinterConfig
-
-MAX_ENROLL_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +63,8 @@ class AgentApi:
         return [web.post(wire.ENROLL_PATH, self.enroll), web.get(wire.CONFIG_PATH, self.config)]
 
     async def enroll(self, request: web.Request) -> web.Response:
-        if (request.content_length or 0) > MAX_ENROLL_BYTES:
-            raise Refused(problem(413, "too_large", f"an enrolment has at most {MAX_ENROLL_BYTES} bytes"))
         try:
-            asked = EnrollRequest.model_validate_json(await request.read())
+            asked = EnrollRequest.model_validate_json(await read_body(request))
         except ValidationError as error:
             raise Refused(invalid(error)) from error
         now = self.clock()

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from collector.clock import system_clock
 from collector.demo.story import Demo
 from collector.demo.timeline import Timeline
 
@@ -40,7 +41,7 @@ def demo_rules() -> Path:
 async def _play(console: Console, rules: Path, *, ends: bool) -> None:
     timeline = Timeline(console)
     with tempfile.TemporaryDirectory(prefix="quarkpulse-demo-") as folder:
-        story = Demo(Path(folder), rules, timeline)
+        story = Demo(Path(folder), rules, timeline, system_clock)
         stop = asyncio.Event()
         async with story.running():
             await story.play()
