@@ -5,7 +5,7 @@ instant or over a range. Keep plans: what depends on labels alone is remembered 
 there save native histograms and what is experimental upstream; `compile_expr` refuses either, with its column.
 """
 
-from collector.promql.context import Limits
+from collector.promql.context import Limits, Shared
 from collector.promql.engine import Engine
 from collector.promql.errors import EvaluationError, LimitError, ParseError, PromqlError
 from collector.promql.plan import Plan, compile_expr
@@ -23,6 +23,7 @@ __all__ = [
     "PromqlError",
     "Result",
     "Scalar",
+    "Shared",
     "String",
     "Vector",
     "compile_expr",

@@ -64,6 +64,13 @@ class Memory:
 
 
 @dataclass(slots=True, eq=False)
+class Shared:
+    """Results of subexpressions that several plans have in common, for one instant: make a new one for each pass."""
+
+    results: dict[tuple[Milliseconds, Node], object] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
 class Context:
     reader: SeriesReader
     memory: Memory
@@ -75,6 +82,7 @@ class Context:
     end: Milliseconds
     drop_conflicts: bool
     deadline: float
+    shared: Shared | None = None
     conflicts: list[Conflict] = field(default_factory=list)
     series_left: int = 0
     samples_left: int = 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from collector.promql.aggregate import ranking
 from collector.promql.calls import vector
-from collector.promql.context import Context, Grid, Limits, Memory
+from collector.promql.context import Context, Grid, Limits, Memory, Shared
 from collector.promql.errors import EvaluationError, LimitError
 from collector.promql.evaluate import evaluate, read_windows
 from collector.promql.nodes import Aggregate, Call, Node, RangeSelector, Subquery
@@ -40,15 +40,18 @@ class Engine:
         self._monotonic = monotonic
         self._memories: WeakKeyDictionary[Plan, Memory] = WeakKeyDictionary()
 
-    def instant(self, plan: Plan, at: Milliseconds, *, drop_conflicts: bool = False) -> Result:
+    def instant(
+        self, plan: Plan, at: Milliseconds, *, drop_conflicts: bool = False, shared: Shared | None = None
+    ) -> Result:
         """The query at one instant (Unix ms).
 
         With `drop_conflicts`, as rules are evaluated, duplicates in a match group drop that group alone and are
-        reported in the result's `conflicts`; without, they are an error, as in Prometheus.
+        reported in the result's `conflicts`; without, they are an error, as in Prometheus. Plans that are evaluated
+        with one `shared` evaluate the subexpressions that they have in common once.
 
         Raises EvaluationError, and LimitError with the name of the limit.
         """
-        context = self._context(plan, at, at, drop_conflicts=drop_conflicts)
+        context = self._context(plan, at, at, drop_conflicts=drop_conflicts, shared=shared)
         times = np.array([at], dtype=np.int64)
         with np.errstate(all="ignore"):
             if isinstance(plan.root, RangeSelector | Subquery):
@@ -76,7 +79,7 @@ class Engine:
             raise LimitError("steps", self._limits.steps, "take a longer step or a shorter range")
         if isinstance(plan.root, RangeSelector | Subquery):
             raise EvaluationError("a range query takes an instant vector or a scalar, not a range vector")
-        context = self._context(plan, start, end, drop_conflicts=False)
+        context = self._context(plan, start, end)
         times = np.arange(start, end + 1, step, dtype=np.int64)
         with np.errstate(all="ignore"):
             found = evaluate(context, plan.root, times)
@@ -87,7 +90,15 @@ class Engine:
         rows = np.flatnonzero(found.present.any(axis=1))
         return Matrix(found.labels.take(rows), times, found.values[rows], found.present[rows], context.strings)
 
-    def _context(self, plan: Plan, start: Milliseconds, end: Milliseconds, *, drop_conflicts: bool) -> Context:
+    def _context(
+        self,
+        plan: Plan,
+        start: Milliseconds,
+        end: Milliseconds,
+        *,
+        drop_conflicts: bool = False,
+        shared: Shared | None = None,
+    ) -> Context:
         memory = self._memories.get(plan)
         if memory is None or memory.worn:
             memory = self._memories[plan] = Memory.on(self._reader.strings)
@@ -102,6 +113,7 @@ class Engine:
             end=end,
             drop_conflicts=drop_conflicts,
             deadline=self._monotonic() + self._limits.seconds,
+            shared=shared,
         )
 
 

@@ -27,9 +27,39 @@ from collector.series.labels import LabelFrame
 from collector.series.read import Matcher, Milliseconds, Samples, Selection, Times, Values, is_stale
 
 
-def evaluate(context: Context, node: Node, times: Times) -> Argument:  # noqa: PLR0911 - one for each kind of node
+def evaluate(context: Context, node: Node, times: Times) -> Argument:
     """The node at `times` (steps,), evenly spaced and rising: a grid, a scalar of shape (steps,), or a text."""
     context.check_time()
+    shared = context.shared
+    if shared is None or len(times) > 1 or not context.remember(node, "shareable", (), lambda: _is_shareable(node)):
+        return _evaluated(context, node, times)
+    key = int(times[0]), node
+    found = shared.results.get(key)
+    if not isinstance(found, Grid):
+        conflicts = len(context.conflicts)
+        found = _evaluated(context, node, times)
+        if len(context.conflicts) == conflicts:  # else every rule is to meet them itself
+            shared.results[key] = found
+    return found
+
+
+def _is_shareable(node: Node) -> bool:
+    """Whether another plan may use the result: it reads series, and holds no strings of this plan's own making."""
+    match node:
+        case Selector():
+            return True
+        case Call(name, args) if name in KERNELS:
+            return all(_is_shareable(arg) or isinstance(arg, RangeSelector | Number) for arg in args)
+        case Aggregate(op, body, param):
+            return op != "count_values" and _is_shareable(body) and isinstance(param, Number | None)
+        case Binary(_, left, right):
+            return all(_is_shareable(side) or isinstance(side, Number) for side in (left, right))
+        case Negate(body) | Subquery(body):
+            return _is_shareable(body)
+    return False
+
+
+def _evaluated(context: Context, node: Node, times: Times) -> Argument:  # noqa: PLR0911 - one for each kind of node
     match node:
         case Number(value):
             return np.full(len(times), value)

@@ -29,7 +29,7 @@ from collector.promql.nodes import (
 )
 from collector.promql.operators import AGGREGATIONS, COMPARISONS, compute
 from collector.promql.regex import RegexError, compile_regex
-from collector.promql.scan import Token, column_of, column_of_complaint, scan
+from collector.promql.scan import Token, column_of, column_of_complaint, for_parser, scan
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp, Milliseconds
 
@@ -72,10 +72,11 @@ def compile_expr(text: str) -> Plan:
     instant selector that looks into the past counts Prometheus's default lookback in.
     """
     tokens = scan(text)
+    readable = for_parser(text, tokens)
     try:
-        parsed = parser.parse(text)
+        parsed = parser.parse(readable)
     except (ValueError, RecursionError, OverflowError) as exc:
-        raise ParseError(str(exc), _place_of(str(exc), text, tokens)) from exc
+        raise ParseError(str(exc), _place_of(str(exc), readable, tokens)) from exc
     root = _Converter(tokens).convert(parsed, 0)
     windows: dict[str | None, float] = {}
     selectors = []

@@ -18,13 +18,15 @@ _TOKEN = re.compile(
     r"""
     (?P<space>\s+|\#[^\n]*)
   | (?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`[^`]*`)
-  | (?P<number>(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?:[a-z0-9]*[a-z])?)
+  | (?P<number>(?:0[xX][0-9a-fA-F_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(?:[a-z0-9]*[a-z])?)
   | (?P<word>[a-zA-Z_:][a-zA-Z0-9_:]*)
   | (?P<other>=~|!~|==|!=|>=|<=|.)
     """,
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPED_BYTE = re.compile(r"\\(?:x(?P<hex>[0-9a-fA-F]{2})|(?P<octal>[0-7]{3})|.)", re.DOTALL)
+_UNDERSCORE = re.compile(r"(?<=[0-9a-fA-F])_(?=[0-9a-fA-F])")
+_ZERO = re.compile(r"0+(?:ms|[smhdwy])?")
 _QUOTED = re.compile(r"'([^']+)'")
 
 
@@ -57,6 +59,26 @@ def scan(text: str) -> tuple[Token, ...]:
         if len(tokens) > MAX_TOKENS:
             raise ParseError(f"a query may have {MAX_TOKENS} words and signs", token.column)
     return tuple(tokens)
+
+
+def for_parser(text: str, tokens: Sequence[Token]) -> str:
+    """The text with what Prometheus takes and the parser does not written otherwise; every word keeps its column.
+
+    These are `offset 0s`, which says nothing, and digits grouped by underscores.
+    """
+    words = [token.text for token in tokens]
+    for i, token in enumerate(tokens):
+        new = None
+        if token.kind == "number" and "_" in token.text:
+            new = _UNDERSCORE.sub("", token.text)
+        elif token.text.lower() == "offset" and words[i + 1 : i + 2] and _ZERO.fullmatch(words[i + 1]):
+            new = ""
+        elif _ZERO.fullmatch(token.text) and i > 0 and words[i - 1].lower() == "offset":
+            new = ""
+        if new is not None:
+            start = token.column - 1
+            text = text[:start] + new.ljust(len(token.text)) + text[start + len(token.text) :]
+    return text
 
 
 def column_of(name: str, tokens: Sequence[Token]) -> int | None:

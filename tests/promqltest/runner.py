@@ -140,7 +140,7 @@ class _Store:
                 self._left_out.append((base | {NAME: base[NAME].removesuffix("_bucket")}, NATIVE_HISTOGRAMS))
 
     def beyond(self, command: Eval) -> str | None:
-        """Why the result may not be what the script expects: the query selects series of which something is left out."""
+        """Why the result may not be what the script expects: the query selects series that lost something."""
         try:
             selectors = compile_expr(command.query).selectors
         except ParseError:
@@ -162,7 +162,9 @@ def _reason_to_skip(command: Eval, path: Path) -> str | None:
     try:
         compile_expr(command.query)
     except ParseError as exc:
-        return NATIVE_HISTOGRAMS if "native histograms" in str(exc) else None
+        if "native histograms" in str(exc):
+            return NATIVE_HISTOGRAMS
+        return EXPERIMENTAL if "experimental in Prometheus" in str(exc) else None
     return None
 
 
