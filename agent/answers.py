@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from agent.uplink import Answer
+from agent.uplink import Answer, bare_etag
 from protocol.errors import PermanentError
 from protocol.wire import MAX_FRAME_INTERVAL_SECONDS
 
@@ -75,7 +75,7 @@ def parse_push_reply(content: Mapping[str, object]) -> PushReply:
         now_seconds=now / 1000 if isinstance(now, int) else 0.0,
         need_layouts=frozenset(one for one in need if isinstance(one, str)) if isinstance(need, list) else frozenset(),
         refused={one["frame"]: str(one.get("reason")) for one in refusals if type(one.get("frame")) is int},
-        config_etag=etag if isinstance(etag, str) else "",
+        config_etag=bare_etag(etag) if isinstance(etag, str) else "",
     )
 
 

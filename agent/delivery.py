@@ -82,7 +82,7 @@ class Delivery:
         if wait_seconds > 0:
             return wait_seconds
         if not self._deliver(self._load([newest] if is_live else self._spool.oldest(self._policy.batch_records))):
-            return max(0.0, self._retry_at - self._clock.boot())
+            return None if self.ended_reason is not None else max(0.0, self._retry_at - self._clock.boot())
         if is_live:
             self._live_done = newest
         if self._wanted_etag != self._config_etag:

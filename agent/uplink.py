@@ -130,7 +130,7 @@ class Uplink:
             round_trip_seconds=round_trip_seconds,
             date_seconds=parse_date(response.getheader("Date", "")),
             retry_after_seconds=parse_retry_after(response.getheader("Retry-After"), response.getheader("Date", "")),
-            etag=response.getheader("ETag", "").removeprefix("W/").strip('"'),
+            etag=bare_etag(response.getheader("ETag", "")),
         )
 
     def _new_connection(self) -> http.client.HTTPConnection:
@@ -177,7 +177,7 @@ def find_hashed_certificates() -> str | None:
     Loading the whole bundle instead costs 1 MiB of memory."""
     paths = ssl.get_default_verify_paths()
     folder = paths.capath
-    if folder is None or paths.openssl_cafile_env in os.environ:  # the administrator names a file of their own
+    if not folder or paths.openssl_cafile_env in os.environ:  # the administrator names a file of their own
         return None
     with os.scandir(folder) as entries:
         return folder if any(entry.name.endswith(".0") for entry in entries) else None
@@ -215,6 +215,11 @@ def parse_object(content: bytes) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def bare_etag(text: str) -> str:
+    """Without quotes and weakness, so that a header compares with what stands in an answer."""
+    return text.removeprefix("W/").strip('"')
 
 
 def parse_date(text: str) -> float | None:

@@ -1,6 +1,8 @@
 """A small collector that speaks protocol version 1 over real sockets, keeps what it takes, and fails on demand."""
 
+import contextlib
 import json
+import socket
 import ssl
 import threading
 import time
@@ -40,7 +42,7 @@ class Collector:
 
     def __init__(self, *, certificate: Path | None = None) -> None:
         self.script: deque[Reply] = deque()
-        self.reject: Callable[[models.Push], Reply | None] = lambda push: None
+        self.reject: Callable[[models.Push], Reply | None] = lambda _: None
         self.ahead_seconds = 0.0  # this collector's clock against the machine's
         self.config: dict[str, Any] = models.Config().model_dump(mode="json")
         self.config_etag = "first"
@@ -50,6 +52,7 @@ class Collector:
         self.layouts: dict[str, models.Layout] = {}
         self.enrolled: list[models.EnrollRequest] = []
         self.connections = 0
+        self._open: list[socket.socket] = []
         self._changed = threading.Condition()
         collector = self
 
@@ -59,6 +62,7 @@ class Collector:
             def setup(self) -> None:
                 super().setup()
                 collector.connections += 1
+                collector._open.append(self.connection)
 
             def do_GET(self) -> None:
                 collector._get(self)
@@ -95,8 +99,16 @@ class Collector:
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
+        self.drop_connections()
         self._thread.join()
         self._server.server_close()
+
+    def drop_connections(self) -> None:
+        """Close them as a proxy does that has waited long enough."""
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._open.clear()
 
     def now_seconds(self) -> float:
         return time.time() + self.ahead_seconds
@@ -164,13 +176,13 @@ class Collector:
                 "now": int(self.now_seconds() * 1000),
                 "need_layouts": needed,
                 "refused": [],
-                "config_etag": self.config_etag,
+                "config_etag": f'"{self.config_etag}"',
             },
         )
 
     def _answer(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
-        handler.send_response(reply.status)
-        for name, value in reply.headers.items():
+        handler.send_response_only(reply.status)
+        for name, value in {"Date": handler.date_time_string(), **reply.headers}.items():
             handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(reply.body)))
         handler.end_headers()

@@ -1,0 +1,50 @@
+"""A collector on a real port, an enrolled state folder, and agents as real processes."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.enrolment import enroll
+from tests.agent.collector import Collector
+
+AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
+
+StartAgent = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture
+def state(collector: Collector, tmp_path: Path) -> Path:
+    """The state folder of an agent enrolled at `collector`, with the probes that never wait."""
+    folder = tmp_path / "state"
+    probes = {"memory": "agent.probes.memory:MemoryProbe", "uptime": "agent.probes.host:UptimeProbe"}
+    enroll(folder, collector.url, "a-token", probes=probes)
+    return folder
+
+
+@pytest.fixture
+def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
+    """Starts `quarkpulse-agent run`; what it says goes to `agent.log` in the test's folder."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(state: Path, *arguments: str, interval: str = "1s") -> "subprocess.Popen[str]":
+        with (tmp_path / "agent.log").open("a") as log:
+            command = [AGENT, "run", "--state", str(state), "--interval", interval, *arguments]
+            agent = subprocess.Popen(command, stderr=log, text=True)
+        started.append(agent)
+        return agent
+
+    yield start
+    for agent in started:
+        if agent.poll() is None:
+            agent.send_signal(signal.SIGKILL)
+        agent.wait(10)

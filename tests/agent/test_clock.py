@@ -1,0 +1,108 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.clock import SLEW_RATE, AgentClock
+
+
+class Machine:
+    """A machine's two clocks; `wall` may be set, `boot` only runs."""
+
+    def __init__(self, wall: float = 1_000_000.0) -> None:
+        self.boot_seconds = 500.0
+        self.wall_seconds = wall
+
+    def pass_time(self, seconds: float) -> None:
+        self.boot_seconds += seconds
+        self.wall_seconds += seconds
+
+    def clock(self, correction: float = 0.0) -> tuple[AgentClock, list[float]]:
+        steps: list[float] = []
+        clock = AgentClock(
+            boot=lambda: self.boot_seconds,
+            wall=lambda: self.wall_seconds,
+            wall_correction_seconds=correction,
+            on_step=steps.append,
+        )
+        return clock, steps
+
+
+def test_before_any_answer_the_wall_clock_and_the_last_sessions_correction_serve() -> None:
+    clock, _ = Machine(wall=1_000_000.0).clock(correction=3600.0)
+    assert clock.now() == 1_003_600.0
+    assert clock.correction_seconds() == 3600.0
+
+
+def test_a_machine_an_hour_slow_is_right_from_the_first_stamp() -> None:
+    clock, steps = Machine(wall=1_000_000.0).clock()
+    clock.calibrate(1_003_600.5, error_seconds=1.5)
+    assert clock.now() == 1_003_600.5
+    assert steps == []  # nothing was stamped yet that could have run backwards
+
+
+def test_a_date_as_rough_as_a_second_does_not_spoil_what_is_known_better() -> None:
+    clock, _ = Machine(wall=1_000_000.0).clock()
+    clock.calibrate(1_000_001.2, error_seconds=1.5)
+    assert clock.now() == 1_000_000.0
+
+
+def test_a_small_difference_is_slewed_at_a_tenth_of_the_time_that_passes() -> None:
+    machine = Machine()
+    clock, steps = machine.clock()
+    clock.observe(machine.wall_seconds - 6.0, round_trip_seconds=0.0)  # this machine is 6 s fast
+    stamps = []
+    for _ in range(10):
+        stamps.append(clock.now())
+        machine.pass_time(10.0)
+    assert all(later > earlier for earlier, later in pairwise(stamps))
+    assert stamps[1] - stamps[0] == pytest.approx(10.0 * (1 - SLEW_RATE))
+    assert clock.now() == pytest.approx(machine.wall_seconds - 6.0)
+    assert steps == []
+
+
+def test_a_large_difference_is_stepped_at_once_and_told() -> None:
+    machine = Machine()
+    clock, steps = machine.clock()
+    clock.observe(machine.wall_seconds - 3600.0, round_trip_seconds=0.2)
+    assert clock.now() == pytest.approx(machine.wall_seconds - 3599.9)  # half of the way there is added
+    assert steps == [pytest.approx(-3599.9)]
+
+
+def test_a_difference_within_half_of_the_round_trip_is_no_difference() -> None:
+    machine = Machine()
+    clock, steps = machine.clock()
+    clock.observe(machine.wall_seconds - 8.0, round_trip_seconds=9.0)
+    machine.pass_time(100.0)
+    assert clock.now() == machine.wall_seconds
+    assert steps == []
+
+
+def test_setting_the_machines_clock_moves_no_stamp() -> None:
+    machine = Machine()
+    clock, _ = machine.clock()
+    before = clock.now()
+    machine.wall_seconds -= 7200.0
+    machine.boot_seconds += 1.0
+    assert clock.now() == before + 1.0
+    assert clock.correction_seconds() == pytest.approx(7201.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.0, 600.0), st.floats(-9.9, 9.9), st.floats(0.0, 20.0)),
+        max_size=30,
+    )
+)
+def test_stamps_never_run_backwards_while_differences_are_small(story: list[tuple[float, float, float]]) -> None:
+    machine = Machine()
+    clock, steps = machine.clock()
+    last = clock.now()
+    for seconds, difference, round_trip in story:
+        machine.pass_time(seconds)
+        # What the collector says lies within 10 s of what this clock says, so nothing is stepped.
+        clock.observe(clock.now() + max(-9.9, min(9.9, difference)) - round_trip / 2, round_trip)
+        assert clock.now() >= last
+        last = clock.now()
+    assert steps == []

@@ -1,0 +1,349 @@
+"""Delivery over real HTTP, with a collector that answers as each test wants; only the clock is the test's."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.answers import ConfigError
+from agent.clock import AgentClock
+from agent.delivery import Delivery, Policy
+from agent.spool import Record, Spool
+from agent.uplink import Uplink
+from protocol import models
+from protocol.wire import Frame, Layout, Series, layout_id
+from tests.agent.collector import LOGIN_PAGE, SECRET, Collector, Reply
+
+SERIES = [Series(name="system_uptime_seconds", labels={})]
+LAYOUT = Layout(id=layout_id(SERIES), series=SERIES)
+
+
+def highest(_: float, high: float) -> float:
+    return high
+
+
+class Bench:
+    """A delivery, its spool, and a clock that the test moves. Chance is out of the game: the highest delay counts."""
+
+    def __init__(self, collector: Collector, folder: Path) -> None:
+        self.collector = collector
+        self.boot = 1000.0
+        self.clock = AgentClock(boot=lambda: self.boot, wall=collector.now_seconds)
+        self.spool = Spool(folder)
+        self.configs: list[tuple[str, dict[str, object]]] = []
+        self.uplink = Uplink(collector.url, secret=SECRET)
+        self.delivery = Delivery(
+            self.uplink,
+            self.spool,
+            self.clock,
+            boot_id="boot",
+            config_etag=collector.config_etag,
+            on_config=lambda etag, content: self.configs.append((etag, content)),
+            policy=Policy(backlog_pause_seconds=(0.0, 0.0)),
+            uniform=highest,
+        )
+
+    def append(self, *values: float) -> None:
+        for value in values:
+            frame = Frame(layout=LAYOUT["id"], t=int(value), v=[value])
+            self.spool.append(Record(layouts=[LAYOUT], frames=[frame], events=[]), self.clock.now_milliseconds())
+
+    def run(self, *, steps: int = 50) -> None:
+        """Step while there is something to do at once."""
+        for _ in range(steps):
+            if self.delivery.step() != 0:
+                return
+        raise AssertionError("it never comes to rest")
+
+    @property
+    def stored(self) -> list[list[float | None]]:
+        """Values by push."""
+        return [[frame.v[0] for frame in push.frames] for push in self.collector.pushes]
+
+
+@pytest.fixture
+def bench(collector: Collector, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(collector, tmp_path / "spool")
+    yield bench
+    bench.uplink.close()
+
+
+def test_what_is_acknowledged_leaves_the_spool(bench: Bench) -> None:
+    bench.append(1)
+    bench.run()
+    assert bench.stored == [[1]]
+    assert len(bench.spool) == 0
+
+
+def test_a_layout_goes_only_once(bench: Bench) -> None:
+    for value in range(3):
+        bench.append(value)
+        bench.run()
+    assert [len(push.layouts) for push in bench.collector.pushes] == [1, 0, 0]
+    assert bench.collector.connections == 1  # kept alive
+
+
+def test_a_collector_that_forgot_the_layouts_gets_them_again(bench: Bench) -> None:
+    bench.append(1)
+    bench.run()
+    bench.collector.layouts.clear()
+    bench.append(2)
+    bench.run()
+    assert bench.stored == [[1], [2]]
+    assert bench.delivery.push_failures == 0
+
+
+def test_live_first_then_the_gap_oldest_first_in_few_pushes(bench: Bench) -> None:
+    bench.append(*range(250))
+    bench.run()
+    assert bench.stored[0] == [249]
+    assert [value for push in bench.stored[1:] for value in push] == list(range(249))
+    assert len(bench.stored) == 4
+
+
+def test_a_frame_that_comes_while_the_gap_is_filled_goes_ahead(bench: Bench) -> None:
+    bench.append(*range(150))
+    bench.delivery.step()
+    bench.delivery.step()
+    bench.append(150)
+    bench.run()
+    assert [push[0] for push in bench.stored] == [149, 0, 150, 100]
+
+
+def test_push_numbers_grow(bench: Bench) -> None:
+    bench.append(*range(250))
+    bench.run()
+    seqs = [push.seq for push in bench.collector.pushes]
+    assert seqs == sorted(set(seqs))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(500),
+        Reply(503, b"<h1>busy</h1>"),
+        Reply(429),
+        Reply(408),
+        Reply(200, LOGIN_PAGE),
+        Reply(200, {"hello": "world"}),
+        Reply(200, {"acked": 999_999, "now": 1, "need_layouts": [], "refused": [], "config_etag": ""}),
+        Reply(404, b"<h1>no such page</h1>"),
+        Reply(400, LOGIN_PAGE),
+        Reply(410, LOGIN_PAGE),
+        Reply(302, b"", {"Location": "http://login.example/"}),
+    ],
+    ids=lambda reply: f"{reply.status} {reply.body[:15]!r}",
+)
+def test_what_may_pass_keeps_the_record_and_backs_off(bench: Bench, reply: Reply) -> None:
+    bench.append(1)
+    bench.collector.script.append(reply)
+    assert bench.delivery.step() == 1.0
+    assert (bench.stored, len(bench.spool)) == ([], 1)
+    assert bench.delivery.step() == 1.0  # not yet
+    bench.boot += 1.0
+    bench.run()
+    assert bench.stored == [[1]]
+
+
+def test_backoff_doubles_up_to_five_minutes_and_begins_anew_after_a_success(bench: Bench) -> None:
+    bench.append(1)
+    bench.collector.script.extend([Reply(503)] * 12)
+    delays = []
+    for _ in range(12):
+        delay = bench.delivery.step()
+        assert delay is not None
+        delays.append(delay)
+        bench.boot += delay
+    assert delays == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    bench.run()
+    bench.append(2)
+    bench.collector.script.append(Reply(503))
+    assert bench.delivery.step() == 1.0
+
+
+def test_an_unreachable_collector_keeps_everything(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    nobody = Uplink("http://127.0.0.1:9", secret=SECRET)
+    delivery = Delivery(nobody, bench.spool, bench.clock, boot_id="boot", uniform=highest)
+    bench.append(1, 2)
+    with caplog.at_level(logging.WARNING):
+        assert delivery.step() == 1.0
+        bench.boot += 1.0
+        assert delivery.step() == 2.0
+    assert len(bench.spool) == 2
+    assert len(caplog.records) == 1  # said when it begins, not at each try
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ({"Retry-After": "120"}, 120.0),
+        ({"Retry-After": "999999999999"}, 3600.0),
+        ({"Retry-After": "Thu, 26 Nov 2026 10:02:00 GMT", "Date": "Thu, 26 Nov 2026 10:00:00 GMT"}, 120.0),
+        ({"Retry-After": "soon"}, 1.0),
+    ],
+    ids=["seconds", "bounded", "date", "nonsense"],
+)
+def test_retry_after_is_obeyed(bench: Bench, header: dict[str, str], seconds: float) -> None:
+    bench.append(1)
+    bench.collector.script.append(Reply(503, None, header))
+    assert bench.delivery.step() == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_credential_keeps_all_and_asks_seldom(bench: Bench, status: int) -> None:
+    bench.append(1)
+    bench.collector.script.append(Reply(status))
+    assert bench.delivery.step() == 900.0
+    assert len(bench.spool) == 1
+    bench.boot += 900.0
+    bench.run()
+    assert bench.stored == [[1]]
+
+
+def test_an_ended_device_stops_pushing_and_says_why(bench: Bench) -> None:
+    bench.append(1)
+    bench.collector.script.append(Reply(410, {"error": "ended", "message": "this device is no longer looked after"}))
+    assert bench.delivery.step() is None
+    assert bench.delivery.ended_reason == "410 this device is no longer looked after"
+    bench.boot += 1e6
+    assert bench.delivery.step() is None
+    assert len(bench.collector.requests) == 1
+
+
+def poison(*bad: float) -> Callable[[models.Push], Reply | None]:
+    def reject(push: models.Push) -> Reply | None:
+        return Reply(422) if any(frame.v[0] in bad for frame in push.frames) else None
+
+    return reject
+
+
+def test_one_poisoned_record_at_the_head_is_set_aside_and_the_rest_goes_on(bench: Bench) -> None:
+    bench.append(*range(60))
+    bench.collector.reject = poison(0)
+    bench.run()
+    assert sorted(value for push in bench.stored for value in push if value is not None) == list(range(1, 60))
+    assert (len(bench.spool), bench.spool.set_aside_total) == (0, 1)
+    assert len(bench.collector.requests) < 20  # found by halving
+
+
+def test_a_poisoned_live_record_does_not_stop_the_next(bench: Bench) -> None:
+    bench.collector.reject = poison(1, 2)
+    bench.append(1)
+    bench.run()
+    bench.append(2)
+    bench.append(3)
+    bench.run()
+    assert bench.stored == [[3]]
+    assert bench.spool.set_aside_total == 2
+
+
+def test_a_push_too_large_is_split(bench: Bench) -> None:
+    def reject(push: models.Push) -> Reply | None:
+        return Reply(413, b"<h1>413 nginx</h1>") if len(push.frames) > 10 else None
+
+    bench.collector.reject = reject
+    bench.append(*range(100))
+    bench.run()
+    assert sorted(value for push in bench.stored for value in push if value is not None) == list(range(100))
+    assert bench.spool.set_aside_total == 0
+
+
+def test_a_failure_in_the_midst_of_halving_loses_nothing(bench: Bench) -> None:
+    bench.append(*range(40))
+    bench.delivery.step()
+    bench.collector.script.extend([Reply(422), Reply(200, LOGIN_PAGE)])
+    assert bench.delivery.step() == 1.0
+    bench.boot += 1.0
+    bench.run()
+    assert sorted(value for push in bench.stored for value in push if value is not None) == list(range(40))
+
+
+def test_refused_frames_are_counted_and_not_sent_again(bench: Bench) -> None:
+    bench.append(1)
+    now = int(bench.collector.now_seconds() * 1000)
+    # The first number is the record's, the second the push's.
+    answer = {
+        "acked": 2,
+        "now": now,
+        "need_layouts": [],
+        "refused": [{"frame": 0, "reason": "too old"}],
+        "config_etag": "",
+    }
+    bench.collector.script.append(Reply(200, answer))
+    bench.run()
+    assert (bench.delivery.frames_refused, len(bench.spool)) == (1, 0)
+
+
+def test_a_collector_that_never_has_enough_of_layouts_is_backed_off(bench: Bench) -> None:
+    bench.append(1)
+    answer = {"acked": None, "now": 1, "need_layouts": [LAYOUT["id"]], "refused": [], "config_etag": ""}
+    bench.collector.script.extend([Reply(200, answer)] * 2)
+    assert bench.delivery.step() == 1.0
+    assert len(bench.spool) == 1
+
+
+def test_an_answer_without_end_is_no_answer(bench: Bench) -> None:
+    bench.append(1)
+    bench.collector.script.append(Reply(200, b"[" * (2 << 20)))
+    assert bench.delivery.step() == 1.0
+    bench.boot += 1.0
+    bench.run()
+    assert bench.stored == [[1]]
+
+
+def test_a_new_configuration_is_fetched_once(bench: Bench) -> None:
+    bench.append(1)
+    bench.run()
+    assert bench.configs == []
+    bench.collector.config_etag = "second"
+    bench.collector.config["push_interval_seconds"] = 30.0
+    bench.append(2)
+    bench.run()
+    bench.append(3)
+    bench.run()
+    assert [(etag, content["push_interval_seconds"]) for etag, content in bench.configs] == [("second", 30.0)]
+
+
+def test_a_bad_configuration_is_refused_once_and_said(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(*_: object) -> None:
+        raise ConfigError("push_interval_seconds must be 1 to 120, got 0")
+
+    delivery = Delivery(bench.uplink, bench.spool, bench.clock, boot_id="boot", on_config=refuse)
+    with caplog.at_level(logging.ERROR):
+        for value in range(3):
+            bench.append(value)
+            delivery.step()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_a_connection_that_the_other_side_closed_meanwhile_is_no_failure(bench: Bench) -> None:
+    bench.append(1)
+    bench.run()
+    bench.collector.drop_connections()
+    bench.append(2)
+    bench.run()
+    assert bench.stored == [[1], [2]]
+    assert bench.delivery.push_failures == 0
+
+
+def test_the_answers_time_moves_the_clock(bench: Bench) -> None:
+    before = bench.clock.now()
+    bench.collector.ahead_seconds = 3600.0
+    bench.append(1)
+    bench.run()
+    assert bench.clock.now() - before == pytest.approx(3600.0, abs=5.0)
+
+
+def test_golden_push_is_what_the_agent_makes(bench: Bench) -> None:
+    golden = json.loads(Path("protocol/examples/push.request.json").read_text(encoding="utf-8"))
+    record = Record(layouts=golden["layouts"], frames=golden["frames"], events=golden["events"])
+    bench.spool.append(record, bench.clock.now_milliseconds())
+    bench.run()
+    (push,) = bench.collector.pushes
+    sent = push.model_dump(mode="json", exclude_none=True, include={"layouts", "frames", "events"})
+    expected = models.Push.model_validate(golden).model_dump(
+        mode="json", exclude_none=True, include={"layouts", "frames", "events"}
+    )
+    assert sent == expected
