@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 LOOKBACK = timedelta(minutes=5)  # PromQL's: a series' last sample counts for so long
-MAX_NAME_CHARS = 100  # of groups and alerts: they are keys in the database
+MAX_NAME_CHARS = 100  # of groups, alerts, incidents: they are keys in the database
 MAX_DURATION = timedelta(microseconds=(2**63 - 1) // 1000)  # Go's 64 bits of nanoseconds
 
 FILE_KEYS = frozenset({"groups"})
@@ -43,7 +43,7 @@ GROUP_KEYS = frozenset({"name", "interval", "limit", "query_offset", "labels", "
 RULE_KEYS = frozenset({"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"})
 ALERT_ONLY_KEYS = ("for", "keep_firing_for", "annotations")
 # Read when the rule is loaded, so they cannot differ from alert to alert.
-MEANINGFUL_LABELS = ("severity", "category", "ticket", "scope", "incident")
+MEANINGFUL_LABELS = frozenset({"severity", "category", "ticket", "scope", "incident"})
 
 DURATION_UNITS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]+){unit})?" for unit in DURATION_UNITS))
@@ -165,7 +165,7 @@ def load_rules(
 
     Raises RuleFileError with every problem of every file.
     """
-    files = [file for path in paths for file in (find_rule_files(path) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (_files_in(path) if path.is_dir() else [path])]
     readers = [_RuleFile(path, known_thresholds, may_mix_customers=may_mix_customers) for path in dict.fromkeys(files)]
     _refuse_same_names([reader.yaml for reader in readers])
     raise_problems([reader.yaml for reader in readers])
@@ -287,10 +287,12 @@ class _RuleFile:
         keep_firing_for = self._duration(draft.entries, "keep_firing_for")
         labels = self._templates(draft.labels)
         annotations = self._templates(self._labels(draft.entries, "annotations"))
-        for meaningful in MEANINGFUL_LABELS:
-            if meaningful in labels and not labels[meaningful].is_constant:
-                node = draft.labels[meaningful].value
+        for meaningful in labels.keys() & MEANINGFUL_LABELS:
+            template, node = labels[meaningful], draft.labels[meaningful].value
+            if not template.is_constant:
                 self.yaml.refuse(node, f"the label {meaningful!r} must be plain text, not a template")
+            elif len(template.text) > MAX_NAME_CHARS or not template.text.isprintable():
+                self.yaml.refuse(node, f"the label {meaningful!r} must be up to {MAX_NAME_CHARS} printable characters")
         severity = self._severity(draft)
         scope = self._choice(draft.labels, "scope", [*Scope]) or Scope.DEVICE
         ticket_never = self._choice(draft.labels, "ticket", ["never"]) is not None
@@ -328,7 +330,7 @@ class _RuleFile:
             if key in draft.entries:
                 self.yaml.refuse(draft.entries[key].key, f"{key!r} belongs to alerts; a recording rule has none")
         name = self._name(draft.entries, "record")
-        if name is not None and not re.match(METRIC_NAME_PATTERN, name):
+        if name is not None and not re.fullmatch(METRIC_NAME_PATTERN, name):
             self.yaml.refuse(
                 draft.entries["record"].value, f"{name!r} is no metric name: use letters, digits, '_', ':'"
             )
@@ -406,7 +408,7 @@ class _RuleFile:
         named = self.yaml.mapping(entries[key].value, f"{key!r}")
         valid: dict[str, Entry] = {}
         for name, entry in named.items():
-            if not re.match(LABEL_NAME_PATTERN, name) or name == "__name__":
+            if not re.fullmatch(LABEL_NAME_PATTERN, name) or name == "__name__":
                 self.yaml.refuse(entry.key, f"{name[:80]!r} is no name for {key!r}: use letters, digits and '_'")
             else:
                 valid[name] = entry
@@ -449,6 +451,13 @@ class _RuleFile:
 
     def _notice(self, line: int, message: str) -> None:
         self.notices.append(Notice(self.file, line, message))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    found = find_rule_files(folder)
+    if not found:  # no rules, no alerts: that is never what somebody meant
+        raise RuleFileError([Problem(str(folder), 1, "the folder holds no rule file; name another")])
+    return found
 
 
 def _is_rule_file(path: Path) -> bool:

@@ -6,12 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import cast
+from typing import Any, cast
+
+import re2
 
 from collector.alerting import gotext
 from collector.alerting.gotext import Value
+from collector.promql.regex import expand
 
 Evaluate = Callable[[Mapping[str, str], float], Value]
+
+_RE2_OPTIONS = re2.Options()
+_RE2_OPTIONS.log_errors = False
 
 MAX_FIELD_CHARS = 200  # width and precision of a printf field: wider is padding for no reader
 
@@ -145,19 +151,19 @@ def _index(arguments: Sequence[Operand]) -> Operand:
     return Operand(Kind.TEXT, evaluate)
 
 
-def _pattern(argument: Operand) -> re.Pattern[str]:
+def _pattern(argument: Operand) -> Any:  # noqa: ANN401 - re2 has no types
     if not isinstance(argument.known, str):
         raise RefusalError('the pattern must be a constant, such as "[0-9]+"')
     try:
-        return re.compile(argument.known)
-    except (re.error, OverflowError) as exc:
-        raise RefusalError(f"the pattern {argument.known!r} is not taken: {exc}") from exc
+        return re2.compile(argument.known, options=_RE2_OPTIONS)
+    except re2.error as exc:
+        raise RefusalError(f"{argument.known!r} is no regular expression that RE2 takes") from exc
 
 
 def _match(arguments: Sequence[Operand]) -> Operand:
     _expect(arguments, (Kind.TEXT,), (Kind.TEXT,))
     pattern, text = _pattern(arguments[0]), arguments[1].evaluate
-    return Operand(Kind.TRUTH, lambda labels, value: pattern.search(cast("str", text(labels, value))) is not None)
+    return Operand(Kind.TRUTH, lambda labels, value: pattern.search(text(labels, value)) is not None)
 
 
 def _replace_all(arguments: Sequence[Operand]) -> Operand:
@@ -165,19 +171,8 @@ def _replace_all(arguments: Sequence[Operand]) -> Operand:
     pattern, replacement, text = _pattern(arguments[0]), arguments[1].known, arguments[2].evaluate
     if not isinstance(replacement, str):
         raise RefusalError('the replacement must be a constant, such as "$1"')
-
-    def group(found: re.Match[str], reference: re.Match[str]) -> str:
-        if reference[0] == "$$":
-            return "$"
-        name = reference[1] or reference[2]
-        if name.isdigit():
-            return found[int(name)] or "" if int(name) <= pattern.groups else ""
-        return found[name] or "" if name in pattern.groupindex else ""
-
-    def expand(found: re.Match[str]) -> str:
-        return re.sub(r"\$(?:\$|\{(\w+)\}|(\w+))", partial(group, found), replacement)
-
-    return Operand(Kind.TEXT, lambda labels, value: pattern.sub(expand, cast("str", text(labels, value))))
+    substitute = partial(expand, replacement, pattern)
+    return Operand(Kind.TEXT, lambda labels, value: pattern.sub(substitute, text(labels, value)))
 
 
 # A verb with flags, width and precision; `*`, `#` and argument indexes are not taken.

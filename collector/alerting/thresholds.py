@@ -28,6 +28,7 @@ DEFINITION_KEYS = frozenset({"description", "unit", "default", "per", "by_kind"}
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 STEP_MILLISECONDS = 60_000  # of samples over a range, on whole minutes: as often as an agent's
+MAX_SAMPLES = 4_000_000  # of one answer: 32 MB; a day of minutes for 2,700 devices
 MAX_CACHED_SELECTIONS = 1_000
 MAX_CACHED_SPANS = 16  # a pass reads one instant; a graph or a backtest walks through few changes
 
@@ -206,10 +207,11 @@ class ThresholdReader:
         return Latest(np.full(count, at, dtype=np.int64), values, np.ones(count, dtype=np.bool_))
 
     def samples(self, selection: Selection, start: Milliseconds, end: Milliseconds) -> Samples:
-        """The values in force on each whole minute."""
+        """The values in force on each whole minute; further apart where that would be more than MAX_SAMPLES."""
         picked, valuation = self._resolved(selection)
-        first = start // STEP_MILLISECONDS + 1
-        times: Times = np.arange(first, end // STEP_MILLISECONDS + 1, dtype=np.int64) * STEP_MILLISECONDS
+        minutes = (end - start) // STEP_MILLISECONDS + 1
+        step = STEP_MILLISECONDS * -(-minutes * max(1, len(selection)) // MAX_SAMPLES)
+        times: Times = np.arange(start // step + 1, end // step + 1, dtype=np.int64) * step
         shape = (len(selection), len(times))
         values: Values = np.empty(shape)
         for column, at in enumerate(times.tolist()):

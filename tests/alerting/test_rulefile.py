@@ -161,6 +161,11 @@ def test_all_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
         ("labels: {severity: minor, scope: world}", "6: the label 'scope' must be device or site or customer or fleet"),
         ("labels: {severity: minor, customer: acme}", "6: the label 'customer' says whose series it is"),
         ("labels: {severity: '{{ $value }}'}", "6: the label 'severity' must be plain text, not a template"),
+        (
+            "labels: {severity: minor, incident: " + "x" * 101 + "}",
+            "6: the label 'incident' must be up to 100 printable",
+        ),
+        ('labels: {severity: minor, "a\\n": b}', "6: 'a\\n' is no name for 'labels'"),
         ("annotations: {summary: '{{ range .x }}'}", "6: 'summary': 'range' is not taken"),
         ("record: y", "4: a rule needs either 'alert' or 'record'"),
         ("<<: {for: 5m}", "6: merge keys ('<<') are not taken in a rule; write the keys out"),
@@ -246,6 +251,11 @@ def test_a_folder_s_rule_files_are_those_with_groups(tmp_path: Path) -> None:
     (tmp_path / "broken.yml").write_text("groups: [")
     (tmp_path / "notes.txt").write_text("groups: []")
     assert [path.name for path in find_rule_files(tmp_path)] == ["broken.yml", "rules.yaml"]
+
+
+def test_a_folder_without_rules_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuleFileError, match="the folder holds no rule file"):
+        load_rules([tmp_path])
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:

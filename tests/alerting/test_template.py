@@ -51,6 +51,7 @@ TEMPLATES = [
     '{{ toUpper $labels.device_id }} {{ title "one two-three o\'clock" }} {{ "ABC" | toLower }}',
     '{{ reReplaceAll "([a-z]+)-([0-9])" "$2/${1}" $labels.device_id }} {{ match "^srv" $labels.device_id }}',
     '{{ reReplaceAll ":.*" "" .Labels.instance }} {{ stripPort $labels.instance }} {{ stripPort "[::1]:80" }}',
+    '{{ reReplaceAll "x*" "-" "abc" }} {{ reReplaceAll "(?i)SRV" "$$" $labels.device_id }} {{ match "a.b" "a\\nb" }}',
     '{{ len $labels }} {{ len "é" }}',
     '{{ $labels.device_id | printf "%s=%s" "device" }}',
 ]
@@ -132,7 +133,7 @@ def test_numbers_at_the_edges(value: float, text: str) -> None:
         ("{{ printf $labels.x }}", "constant format"),
         ("{{ humanize $labels }}", "got labels"),
         ("{{ humanize }}", "takes 1 values, got 0"),
-        ('{{ reReplaceAll "(" "" $labels.x }}', "pattern"),
+        ('{{ reReplaceAll "(" "" $labels.x }}', "regular expression"),
         ("{{ match $labels.x $labels.y }}", "constant"),
         ("{{ if $value }}", "no {{ end }}"),
         ("{{ end }}", "without an 'if'"),

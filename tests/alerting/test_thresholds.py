@@ -8,6 +8,7 @@ import pytest
 
 from collector.alerting.rulefile import RuleFileError
 from collector.alerting.thresholds import (
+    MAX_SAMPLES,
     Definition,
     Effective,
     Per,
@@ -144,6 +145,14 @@ def test_a_range_has_a_sample_each_whole_minute() -> None:
     assert ((samples.times[0] - at) // 60_000).tolist() == [1, 2, 3, 4, 5]
     assert samples.values[0].tolist() == [0.9, 0.5, 0.5, 0.9, 0.9]
     assert reader.samples(selection, at, at + 30_000).counts.tolist() == [0]
+
+
+def test_a_range_of_many_years_stays_small() -> None:
+    reader = reader_of()
+    end = to_milliseconds(NOON)
+    samples = reader.samples(reader.select((METRIC,), 0, end), 0, end)
+    assert samples.values.size <= MAX_SAMPLES
+    assert (samples.times[:, -1] <= end).all()
 
 
 def test_a_selection_outlives_what_people_set_and_new_devices() -> None:
