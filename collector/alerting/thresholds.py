@@ -214,8 +214,10 @@ class ThresholdReader:
         times: Times = np.arange(start // step + 1, end // step + 1, dtype=np.int64) * step
         shape = (len(selection), len(times))
         values: Values = np.empty(shape)
-        for column, at in enumerate(times.tolist()):
-            values[:, column] = valuation.values_at(at)[picked.indexes]
+        spans = valuation.spans_of(times)
+        for span in np.unique(spans):
+            columns = np.flatnonzero(spans == span)
+            values[:, columns] = valuation.values_at(int(times[columns[0]]))[picked.indexes, np.newaxis]
         counts = np.full(len(selection), len(times), dtype=np.int64)
         return Samples(np.broadcast_to(times, shape), values, counts)
 
@@ -321,8 +323,12 @@ class _Valuation:
         self._bounds: NDArray[np.int64] = np.array(sorted(map(to_milliseconds, bounds)), dtype=np.int64)
         self._spans: dict[int, Values] = {}
 
+    def spans_of(self, times: Times) -> NDArray[np.int64]:
+        """A number for each time; between times of one number nothing changes."""
+        return np.searchsorted(self._bounds, times, side="right")
+
     def values_at(self, at: Milliseconds) -> Values:
-        span = int(np.searchsorted(self._bounds, at, side="right"))
+        span = int(self.spans_of(np.array([at], dtype=np.int64))[0])
         values = self._spans.get(span)
         if values is None:
             blocks = [self._block_at(block, at) for block in self.population.blocks]
