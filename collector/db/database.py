@@ -10,7 +10,7 @@ from typing import Self
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -72,14 +72,14 @@ class Database:
         """
         async with self._turn or nullcontext():
             with _explained():
-                async with self._writers.begin() as connection:
+                async with _connected(self._writers) as connection, connection.begin():
                     yield connection
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading; on SQLite all that it reads is of one moment."""
         with _explained():
-            async with self._engine.connect() as connection:
+            async with _connected(self._engine) as connection:
                 yield connection
 
     async def close(self) -> None:
@@ -139,6 +139,22 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(_BEGIN, 'DEFERRED')}")
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    try:
+        connection = await engine.connect()
+    except (OperationalError, InterfaceError):
+        raise
+    except DBAPIError as exc:
+        raise DatabaseError(f"{engine.url.database}: cannot be used as a database: {exc.orig}") from exc
+    except Exception as exc:  # the drivers' own: refused, no such host, wrong password, still starting
+        raise DatabaseUnavailableError(f"cannot connect to the state database: {exc}") from exc
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -14,6 +14,11 @@ async def insert_if_absent(connection: AsyncConnection, table: Table, values: Ma
 
 async def insert_absent(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
     """Inserts those of `rows` whose unique keys are not taken, and returns how many that were."""
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    inserted = await connection.execute(insert(table).values([dict(row) for row in rows]).on_conflict_do_nothing())
+    values = [dict(row) for row in rows]
+    if connection.dialect.name == "sqlite":
+        inserted = await connection.execute(sqlite.insert(table).values(values).on_conflict_do_nothing())
+    else:
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to load, and SQLite's commands are short
+
+        inserted = await connection.execute(postgresql.insert(table).values(values).on_conflict_do_nothing())
     return inserted.rowcount
