@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ async def _play(todo: Sequence[object], folder: Path) -> None:
     naive = NaiveStore()
     generation = 0
 
-    def clock():
+    def clock() -> datetime:
         return from_milliseconds(now)
 
     async def opened() -> SampleStore:
