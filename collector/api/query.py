@@ -16,7 +16,7 @@ import numpy as np
 from aiohttp import web
 
 from collector.api.problems import Handler
-from collector.api.query_errors import TOO_MANY_STEPS, ErrorType, QueryError, invalid_parameter, of_promql
+from collector.api.query_errors import ErrorType, QueryError, invalid_parameter, of_promql
 from collector.api.query_json import (
     encode_data,
     encode_list,
@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 Compute = Callable[[Stopwatch], Iterator[bytes]]  # runs in a worker thread; gives the body in pieces
 
 SPOKEN_VERSION = "3.0.0"  # clients ask for Prometheus's version to know what they may send
-MAX_POINTS = 11_000  # of one series: a week by the minute
+MAX_STEPS = 11_000  # between the points of one series: a week by the minute
 SEND_SECONDS = 60.0  # for a whole answer: a client that reads slower keeps others from their turn
 COMPRESS_FROM_BYTES = 4_096
 UNITS = frozenset({"seconds", "bytes", "ratio", "celsius", "hertz", "volts", "watts", "joules", "meters", "grams"})
@@ -101,6 +101,11 @@ class QueryApi:
             *(web.get(f"/api/v1/{path}", guard(_answering(handler))) for path, handler in (asked | read).items()),
         ]
 
+    @property
+    def in_hand(self) -> int:
+        """How many queries run, are being sent, or wait."""
+        return self._workers.in_hand
+
     def close(self) -> None:
         """Ends the worker threads; to be called when the server takes no more requests."""
         self._workers.close()
@@ -129,8 +134,12 @@ class QueryApi:
             raise invalid_parameter(
                 "step", "zero or negative query resolution step widths are not accepted. Try a positive integer"
             )
-        if (end - start) // step > MAX_POINTS:
-            raise QueryError(ErrorType.BAD_DATA, TOO_MANY_STEPS)
+        if (end - start) // step > MAX_STEPS:
+            raise QueryError(
+                ErrorType.BAD_DATA,
+                f"exceeded maximum resolution of {MAX_STEPS:,} points per timeseries. "
+                "Try decreasing the query resolution (?step=XX)",
+            )
         timeout = timeout_param(params, self._limits.seconds)
         text = params.get("query", "")
 
@@ -234,7 +243,7 @@ class QueryApi:
 
     def _engine(self, seconds: float, watch: Stopwatch) -> Engine:
         """An engine is made in no time, so each query has one with its own clock and its own time limit."""
-        limits = replace(self._limits, seconds=seconds)
+        limits = replace(self._limits, seconds=seconds, steps=MAX_STEPS + 1)
         return Engine(self._reader, lookback=self._lookback, limits=limits, monotonic=watch)
 
     def _selecting(self, params: Params) -> Callable[[], list[Selection]]:
@@ -286,11 +295,12 @@ class QueryApi:
                 await response.write_eof()
         except (ConnectionError, QueryError):
             logger.debug("client left before its answer was sent: path=%s", request.path)
-        except Exception as error:  # noqa: BLE001 - a part is out: only a broken connection tells that the rest is missing
-            reason = f"took longer than {SEND_SECONDS:g} s" if isinstance(error, TimeoutError) else repr(error)
-            logger.warning("answer broken off: path=%s reason=%s", request.path, reason)
-            if request.transport is not None:
-                request.transport.abort()
+        except TimeoutError:
+            logger.warning("answer broken off, read too slowly: path=%s limit_seconds=%g", request.path, SEND_SECONDS)
+            _break_off(request)
+        except Exception:
+            logger.exception("answer broken off: path=%s", request.path)
+            _break_off(request)
         return response
 
 
@@ -317,6 +327,12 @@ def _answering(handler: Handler) -> Handler:
 
 def _is_connected(request: web.Request) -> bool:
     return request.transport is not None and not request.transport.is_closing()
+
+
+def _break_off(request: web.Request) -> None:
+    """Ends the connection: when a part of the answer is out, nothing else tells that the rest will not come."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _begin(pieces: Iterator[bytes]) -> tuple[list[bytes], Iterator[bytes]]:

@@ -33,10 +33,6 @@ STATUS: Mapping[ErrorType, int] = {
     ErrorType.INTERNAL: 500,
 }
 
-TOO_MANY_STEPS = (
-    "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
-)
-
 
 class QueryError(QuarkpulseError):
     """A request of the query API that gets no result; `status` is that of its type unless another one says more."""
@@ -73,7 +69,5 @@ def of_promql(error: PromqlError) -> QueryError:
             return invalid_parameter("query", f"parse error: {error}")
         case LimitError(limit="seconds"):
             return QueryError(ErrorType.TIMEOUT, f"query timed out in expression evaluation: {error}")
-        case LimitError(limit="steps"):
-            return QueryError(ErrorType.BAD_DATA, TOO_MANY_STEPS)
         case _:
             return QueryError(ErrorType.EXECUTION, str(error))

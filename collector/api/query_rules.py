@@ -29,7 +29,7 @@ class EvaluatedGroup:
 
 
 Alerting = Callable[[], Sequence[EvaluatedGroup]]
-"""What the loaded rules are and how they stand, asked in the event loop."""
+"""What the loaded rules are and how they stand. Asked in the event loop; what it gives is read in another thread."""
 
 
 def describe_rules(groups: Sequence[EvaluatedGroup], params: Params) -> dict[str, object]:

@@ -38,14 +38,14 @@ class QueryWorkers:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="query")
         self._turns = asyncio.Semaphore(at_once)
         self._most = at_once + waiting
-        self._in_hand = 0
+        self.in_hand = 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Stopwatch]:
         """Waits for a turn; when it ends, so does what still runs by its clock. Raises QueryError if too many wait."""
-        if self._in_hand >= self._most:
-            raise QueryError(ErrorType.UNAVAILABLE, f"{self._in_hand} queries are in hand already; try again later")
-        self._in_hand += 1
+        if self.in_hand >= self._most:
+            raise QueryError(ErrorType.UNAVAILABLE, f"{self.in_hand} queries are in hand already; try again later")
+        self.in_hand += 1
         try:
             async with self._turns:
                 watch = Stopwatch()
@@ -54,7 +54,7 @@ class QueryWorkers:
                 finally:
                     watch.stop()
         finally:
-            self._in_hand -= 1
+            self.in_hand -= 1
 
     async def run(self, job: Callable[[], T], is_wanted: Callable[[], bool]) -> T:
         """`job()` in a thread. Raises QueryError soon after the result is no longer wanted."""

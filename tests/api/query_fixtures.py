@@ -1,9 +1,10 @@
 """A query API on a small store whose every sample can be told by heart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
+from aiohttp.test_utils import TestClient
 
 from collector.api.problems import Handler
 from collector.api.query import QueryApi
@@ -11,6 +12,9 @@ from collector.api.query_rules import Alerting, EvaluatedGroup
 from collector.promql import Limits
 from collector.series.read import SeriesReader
 from tests.promql.memory import MemoryReader
+
+Client = TestClient[web.Request, web.Application]
+Query = Mapping[str, str | float] | Sequence[tuple[str, str]]  # the parameters of a request
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 T = 1_767_614_400  # NOW in Unix seconds

@@ -3,20 +3,22 @@
 import logging
 
 import pytest
+from pytest_aiohttp.plugin import AiohttpClient
 
 from collector.api.query_params import MAX_FORM_BYTES
 from collector.promql import Limits
+from collector.series.read import Matcher, Milliseconds, Selection
 from protocol.errors import TransientError
-from tests.api.query_fixtures import application, query_api, small_store
+from tests.api.query_fixtures import Client, Query, application, query_api, small_store
 from tests.promql.memory import MemoryReader
 
 
 @pytest.fixture(name="client")
-async def client_fixture(aiohttp_client):
+async def client_fixture(aiohttp_client: AiohttpClient) -> Client:
     return await aiohttp_client(application(query_api(small_store())))
 
 
-async def error_of(client, path, params):
+async def error_of(client: Client, path: str, params: Query) -> tuple[int, str, str]:
     """Status, type and text of a refusal."""
     response = await client.get(f"/api/v1/{path}", params=params)
     body = await response.json()
@@ -76,19 +78,19 @@ WRONG_TYPE = 'invalid parameter "query": invalid expression type "{}" for range 
         ("rules", {"type": "x"}, 'invalid parameter "type": not supported value "x"'),
     ],
 )
-async def test_bad_parameters_are_named(client, path, params, message):
+async def test_bad_parameters_are_named(client: Client, path: str, params: Query, message: str) -> None:
     status, kind, error = await error_of(client, path, params)
     assert (status, kind) == (400, "bad_data")
     assert message in error
 
 
-async def test_series_that_cannot_be_joined_are_an_execution_error(client):
+async def test_series_that_cannot_be_joined_are_an_execution_error(client: Client) -> None:
     status, kind, error = await error_of(client, "query", {"query": "up + on(job) up"})
     assert (status, kind) == (422, "execution")
     assert "match group" in error
 
 
-async def test_a_query_out_of_time_is_a_timeout(client):
+async def test_a_query_out_of_time_is_a_timeout(client: Client) -> None:
     assert await error_of(client, "query", {"query": "1", "timeout": "0"}) == (
         503,
         "timeout",
@@ -96,13 +98,13 @@ async def test_a_query_out_of_time_is_a_timeout(client):
     )
 
 
-async def test_what_is_not_there_is_not_found(client):
+async def test_what_is_not_there_is_not_found(client: Client) -> None:
     status, kind, error = await error_of(client, "query_exemplars", {})
     assert (status, kind) == (404, "not_found")
     assert "/api/v1/query_exemplars" in error
 
 
-async def test_a_limit_of_the_engine_is_named(aiohttp_client):
+async def test_a_limit_of_the_engine_is_named(aiohttp_client: AiohttpClient) -> None:
     client = await aiohttp_client(application(query_api(small_store(), limits=Limits(series=1))))
     status, kind, error = await error_of(client, "query", {"query": "up"})
     assert (status, kind) == (422, "execution")
@@ -119,7 +121,7 @@ async def test_a_limit_of_the_engine_is_named(aiohttp_client):
         (b"&".join([b"match[]=up"] * 1_001), 400, "error parsing form values"),
     ],
 )
-async def test_a_bad_form_is_refused(client, body, status, message):
+async def test_a_bad_form_is_refused(client: Client, body: bytes, status: int, message: str) -> None:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     response = await client.post("/api/v1/query", data=body, headers=headers)
     answer = await response.json()
@@ -131,9 +133,11 @@ async def test_a_bad_form_is_refused(client, body, status, message):
     ("raised", "status", "kind"),
     [(RuntimeError("secret detail"), 500, "internal"), (TransientError("history is busy"), 503, "unavailable")],
 )
-async def test_what_a_store_raises_is_answered(aiohttp_client, caplog, raised, status, kind):
+async def test_what_a_store_raises_is_answered(
+    aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture, raised: Exception, status: int, kind: str
+) -> None:
     class BrokenReader(MemoryReader):
-        def select(self, matchers, start, end):
+        def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
             raise raised
 
     client = await aiohttp_client(application(query_api(BrokenReader())))

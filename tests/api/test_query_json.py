@@ -45,12 +45,12 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("value", "sample", "scalar", "alert"), NUMBERS)
-def test_numbers_are_written_as_go_writes_them(value, sample, scalar, alert):
+def test_numbers_are_written_as_go_writes_them(value: float, sample: str, scalar: str, alert: str) -> None:
     assert (format_float(value), format_fixed(value), format_exponent(value)) == (sample, scalar, alert)
 
 
 @given(st.floats(allow_nan=False))
-def test_every_number_reads_back_exactly(value):
+def test_every_number_reads_back_exactly(value: float) -> None:
     for text in (format_float(value), format_fixed(value), format_exponent(value)):
         assert float(text) == value
         assert math.copysign(1, float(text)) == math.copysign(1, value)
@@ -60,7 +60,7 @@ def test_every_number_reads_back_exactly(value):
     ("at", "text"),
     [(0, "0"), (1_000, "1"), (1_500, "1.500"), (1_001, "1.001"), (-1_500, "-1.500"), (1767614400123, "1767614400.123")],
 )
-def test_times_are_float_seconds(at, text):
+def test_times_are_float_seconds(at: int, text: str) -> None:
     assert format_time(at) == text
 
 
@@ -71,7 +71,7 @@ LABEL_SETS = st.lists(
 
 
 @given(LABEL_SETS)
-def test_label_sets_are_sorted_pair_by_pair(label_sets):
+def test_label_sets_are_sorted_pair_by_pair(label_sets: list[dict[str, str]]) -> None:
     strings = Strings()
     frame = LabelFrame.of(label_sets, strings)
     rows = in_label_order(frame, strings)
@@ -79,14 +79,14 @@ def test_label_sets_are_sorted_pair_by_pair(label_sets):
 
 
 @given(LABEL_SETS)
-def test_label_sets_are_json_objects(label_sets):
+def test_label_sets_are_json_objects(label_sets: list[dict[str, str]]) -> None:
     strings = Strings()
     frame = LabelFrame.of(label_sets, strings)
     texts = label_sets_as_json(frame, strings, np.arange(frame.length))
     assert [json.loads(text) for text in texts] == label_sets
 
 
-def test_a_long_list_comes_in_pieces():
+def test_a_long_list_comes_in_pieces() -> None:
     elements = [f"element {number:06d}" for number in range(30_000)]
     pieces = list(encode_list(texts_as_json(elements)))
     assert len(pieces) > 3

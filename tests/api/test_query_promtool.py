@@ -1,17 +1,21 @@
 """promtool, Prometheus's own client, asks the query API."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
+from pytest_aiohttp.plugin import AiohttpServer
 
 from tests.api.query_fixtures import T, application, query_api, small_store
 from tests.conftest import require
+
+Promtool = Callable[..., Awaitable[tuple[int | None, str]]]
 
 PROMTOOL_SECONDS = 20
 
 
 @pytest.fixture(name="promtool")
-async def promtool_fixture(aiohttp_server):
+async def promtool_fixture(aiohttp_server: AiohttpServer) -> Promtool:
     program = require("promtool")
     server = await aiohttp_server(application(query_api(small_store())))
 
@@ -42,17 +46,17 @@ async def promtool_fixture(aiohttp_server):
         ('up{job="db"}[10m]', f'up{{instance="a", job="db"}} =>\n1 @[{T - 300}]'),
     ],
 )
-async def test_instant(promtool, query, output):
+async def test_instant(promtool: Promtool, query: str, output: str) -> None:
     assert await promtool(f"instant --time={T}", query) == (0, output)
 
 
-async def test_range(promtool):
+async def test_range(promtool: Promtool) -> None:
     code, output = await promtool(f"range --start={T - 30} --end={T} --step=15s", "requests_total")
     samples = "\n".join(f"{value} @[{at}]" for value, at in [("95", T - 30), ("97.5", T - 15), ("100", T)])
     assert (code, output) == (0, f'requests_total{{instance="a", job="web"}} =>\n{samples}')
 
 
-async def test_series(promtool):
+async def test_series(promtool: Promtool) -> None:
     code, output = await promtool("series --match=up")
     assert code == 0
     assert output.splitlines() == [
@@ -62,11 +66,11 @@ async def test_series(promtool):
     ]
 
 
-async def test_labels(promtool):
+async def test_labels(promtool: Promtool) -> None:
     assert await promtool("labels", "job") == (0, "db\nweb")
 
 
-async def test_errors_are_understood(promtool):
+async def test_errors_are_understood(promtool: Promtool) -> None:
     code, output = await promtool("instant", "up[")
     assert code != 0
     assert "bad_data" in output

@@ -1,12 +1,15 @@
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pytest_aiohttp.plugin import AiohttpClient
 
 from collector.alerting.rulefile import load_rules
 from collector.alerting.state import Alert, Phase
 from collector.api.query import QueryApi
 from collector.api.query_rules import EvaluatedGroup
-from tests.api.query_fixtures import NOW, application, query_api, small_store
+from tests.api.query_fixtures import NOW, Client, Query, application, query_api, small_store
 
 RULES = """
 groups:
@@ -63,7 +66,7 @@ PENDING_JSON = {
 
 
 @pytest.fixture(name="api")
-def api_fixture(tmp_path) -> QueryApi:
+def api_fixture(tmp_path: Path) -> QueryApi:
     path = tmp_path / "hosts.yaml"
     path.write_text(RULES)
     hosts, idle = load_rules([path]).groups
@@ -76,17 +79,17 @@ def api_fixture(tmp_path) -> QueryApi:
 
 
 @pytest.fixture(name="client")
-async def client_fixture(aiohttp_client, api):
+async def client_fixture(aiohttp_client: AiohttpClient, api: QueryApi) -> Client:
     return await aiohttp_client(application(api))
 
 
-async def groups_of(client, params=None):
+async def groups_of(client: Client, params: Query | None = None) -> Any:
     response = await client.get("/api/v1/rules", params=params)
     assert response.status == 200
     return (await response.json())["data"]["groups"]
 
 
-async def test_rules_are_told_as_prometheus_tells_them(client, tmp_path):
+async def test_rules_are_told_as_prometheus_tells_them(client: Client, tmp_path: Path) -> None:
     evaluated = {"evaluationTime": 0.125, "lastEvaluation": "2026-01-05T12:00:00Z"}
     hosts, idle = await groups_of(client)
     assert hosts == {
@@ -148,17 +151,17 @@ async def test_rules_are_told_as_prometheus_tells_them(client, tmp_path):
         ({"file[]": "other.yaml"}, []),
     ],
 )
-async def test_rules_can_be_narrowed_down(client, params, names):
+async def test_rules_can_be_narrowed_down(client: Client, params: Query, names: list[str]) -> None:
     assert [rule["name"] for group in await groups_of(client, params) for rule in group["rules"]] == names
 
 
-async def test_rules_can_come_without_their_alerts(client):
+async def test_rules_can_come_without_their_alerts(client: Client) -> None:
     hosts = (await groups_of(client, {"exclude_alerts": "true"}))[0]
     assert (hosts["rules"][0]["state"], hosts["rules"][0]["alerts"]) == ("firing", [])
     refused = await client.get("/api/v1/rules", params={"exclude_alerts": "maybe"})
     assert (refused.status, (await refused.json())["errorType"]) == (400, "bad_data")
 
 
-async def test_alerts_are_those_pending_or_firing(client):
+async def test_alerts_are_those_pending_or_firing(client: Client) -> None:
     response = await client.get("/api/v1/alerts")
     assert await response.json() == {"status": "success", "data": {"alerts": [FIRING_JSON, PENDING_JSON]}}
