@@ -82,14 +82,20 @@ class Delivery:
         if wait_seconds > 0:
             return wait_seconds
         if not self._deliver(self._load([newest] if is_live else self._spool.oldest(self._policy.batch_records))):
-            return None if self.ended_reason is not None else max(0.0, self._retry_at - self._clock.boot())
+            return self._seconds_until_retry()
         if is_live:
             self._live_done = newest
         if self._wanted_etag != self._config_etag:
             self._fetch_config()
-        pause_seconds = self._uniform(*self._policy.backlog_pause_seconds)
-        self._backlog_at = self._clock.boot() + pause_seconds
-        return pause_seconds if len(self._spool) > 0 else None
+        if len(self._spool) == 0:
+            return None
+        now = self._clock.boot()
+        if not is_live:  # a live frame does not put the next part of the backlog off
+            self._backlog_at = now + self._uniform(*self._policy.backlog_pause_seconds)
+        return max(0.0, self._backlog_at - now)
+
+    def _seconds_until_retry(self) -> float | None:
+        return None if self.ended_reason is not None else max(0.0, self._retry_at - self._clock.boot())
 
     def hurry(self) -> None:
         """Let the next step try at once, whatever went wrong before: the agent is about to stop."""

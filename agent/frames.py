@@ -17,7 +17,7 @@ class FrameBuilder:
 
     def __init__(self) -> None:
         self._keys: list[SeriesKey] = []
-        self._layout: Layout = Layout(id="", series=[])
+        self._layout: Layout = Layout(id=layout_id([]), series=[])
         self._was_cut = False
 
     def build(self, samples: Iterable[Sample], time_milliseconds: int) -> tuple[Layout, Frame]:

@@ -11,7 +11,7 @@ Usage: quarkpulse-agent run --state DIR [--interval 5s] [--once]
 
 Options:
   --state DIR      The state folder that `enroll` filled. Required.
-  --interval TIME  Seconds between frames (5s, 1m); overrides what the collector says. 1s to 2m.
+  --interval TIME  Seconds between frames (5s, 1m); overrides what the collector says. 0.1s to 2m.
   --once           Make one frame, push it, and stop; exit code 1 if it was not acknowledged.
   --help           Show this message.
 """
@@ -70,12 +70,12 @@ def parse_run_arguments(arguments: list[str]) -> tuple[Path, float | None, bool]
 
 
 def parse_interval_seconds(text: str) -> float:
-    """`5s`, `1m` or plain seconds, 1 s to 2 min. Raises UsageError."""
+    """`5s`, `1m` or plain seconds, 0.1 s to 2 min. Raises UsageError."""
     number, unit = (text[:-1], UNITS_SECONDS[text[-1]]) if text[-1:] in UNITS_SECONDS else (text, 1.0)
     try:
         seconds = float(number) * unit
     except ValueError:
         raise UsageError(f"--interval must look like 5s or 1m, got {text!r}") from None
-    if not 1 <= seconds <= 120:
-        raise UsageError(f"--interval must be 1s to 2m, got {text!r}")
+    if not 0.1 <= seconds <= 120:
+        raise UsageError(f"--interval must be 0.1s to 2m, got {text!r}")
     return seconds

@@ -39,6 +39,8 @@ REMOTE_TYPES = frozenset({
 })  # fmt: skip
 # Memory that belongs to the system or to one session.
 TMPFS_LEFT_OUT = ("/dev", "/proc", "/sys", "/run/credentials", "/run/user", "/run/lock", "/run/netns")
+# Single files that containers mount over their own.
+CONTAINER_FILES = frozenset({"/dev/termination-log", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf"})
 OCTAL_ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -117,7 +119,7 @@ def worth_looking_at(mounts: Iterable[Mount]) -> list[Mount]:
 
 
 def is_fillable(mount: Mount) -> bool:
-    if mount.type in PSEUDO_TYPES or mount.type in IMAGE_TYPES:
+    if mount.type in PSEUDO_TYPES or mount.type in IMAGE_TYPES or mount.mountpoint in CONTAINER_FILES:
         return False
     if mount.type in LAYER_TYPES:
         return mount.mountpoint == "/"
@@ -132,7 +134,7 @@ def preference(mount: Mount) -> tuple[bool, int, str]:
 
 
 def read_usage(mountpoint: str) -> Usage | None:
-    """How full it is; None for what is no folder (containers mount single files). Raises OSError."""
+    """How full it is; None for what is no folder: single files can be mounted too. Raises OSError."""
     if not hasattr(os, "statvfs"):
         disk = psutil.disk_usage(mountpoint)
         return Usage(disk.total, disk.free, 0, 0, 0)

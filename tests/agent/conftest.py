@@ -36,7 +36,7 @@ def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
     """Starts `quarkpulse-agent run`; what it says goes to `agent.log` in the test's folder."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(state: Path, *arguments: str, interval: str = "1s") -> "subprocess.Popen[str]":
+    def start(state: Path, *arguments: str, interval: str = "0.3s") -> "subprocess.Popen[str]":
         with (tmp_path / "agent.log").open("a") as log:
             command = [AGENT, "run", "--state", str(state), "--interval", interval, *arguments]
             agent = subprocess.Popen(command, stderr=log, text=True)

@@ -41,7 +41,7 @@ class Bench:
             boot_id="boot",
             config_etag=collector.config_etag,
             on_config=lambda etag, content: self.configs.append((etag, content)),
-            policy=Policy(backlog_pause_seconds=(0.0, 0.0)),
+            policy=Policy(backlog_pause_seconds=(0.0, 0.0), batch_records=20),
             uniform=highest,
         )
 
@@ -96,24 +96,24 @@ def test_a_collector_that_forgot_the_layouts_gets_them_again(bench: Bench) -> No
 
 
 def test_live_first_then_the_gap_oldest_first_in_few_pushes(bench: Bench) -> None:
-    bench.append(*range(250))
+    bench.append(*range(50))
     bench.run()
-    assert bench.stored[0] == [249]
-    assert [value for push in bench.stored[1:] for value in push] == list(range(249))
+    assert bench.stored[0] == [49]
+    assert [value for push in bench.stored[1:] for value in push] == list(range(49))
     assert len(bench.stored) == 4
 
 
 def test_a_frame_that_comes_while_the_gap_is_filled_goes_ahead(bench: Bench) -> None:
-    bench.append(*range(150))
+    bench.append(*range(30))
     bench.delivery.step()
     bench.delivery.step()
-    bench.append(150)
+    bench.append(30)
     bench.run()
-    assert [push[0] for push in bench.stored] == [149, 0, 150, 100]
+    assert [push[0] for push in bench.stored] == [29, 0, 30, 20]
 
 
 def test_push_numbers_grow(bench: Bench) -> None:
-    bench.append(*range(250))
+    bench.append(*range(50))
     bench.run()
     seqs = [push.seq for push in bench.collector.pushes]
     assert seqs == sorted(set(seqs))
@@ -241,12 +241,12 @@ def test_a_poisoned_live_record_does_not_stop_the_next(bench: Bench) -> None:
 
 def test_a_push_too_large_is_split(bench: Bench) -> None:
     def reject(push: models.Push) -> Reply | None:
-        return Reply(413, b"<h1>413 nginx</h1>") if len(push.frames) > 10 else None
+        return Reply(413, b"<h1>413 nginx</h1>") if len(push.frames) > 5 else None
 
     bench.collector.reject = reject
-    bench.append(*range(100))
+    bench.append(*range(40))
     bench.run()
-    assert sorted(value for push in bench.stored for value in push if value is not None) == list(range(100))
+    assert sorted(value for push in bench.stored for value in push if value is not None) == list(range(40))
     assert bench.spool.set_aside_total == 0
 
 

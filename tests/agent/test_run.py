@@ -1,0 +1,307 @@
+"""`quarkpulse-agent run` as a real process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from agent.answers import AgentConfig, ConfigError, parse_config, parse_push_reply
+from agent.main import UsageError, parse_run_arguments
+from agent.runner import make_uuid, next_tick
+from agent.state import StateFolder
+from protocol import models
+from tests.agent.collector import DEVICE_ID, LOGIN_PAGE, Collector, Reply
+from tests.agent.conftest import AGENT, StartAgent
+
+GOLDEN = Path("protocol/examples")
+# What would make the process that stays heavy: 4 MiB for click and importlib.metadata, 9 for pydantic, 14 for aiohttp.
+HEAVY = {
+    "click",
+    "pydantic",
+    "pydantic_core",
+    "aiohttp",
+    "asyncio",
+    "importlib.metadata",
+    "dataclasses",
+    "argparse",
+    "uuid",
+}
+
+
+def stop(agent: "subprocess.Popen[str]") -> int:
+    agent.send_signal(signal.SIGTERM)
+    return agent.wait(10)
+
+
+def test_run_pushes_at_its_interval_and_says_goodbye(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 4)
+    assert stop(agent) == 0
+    assert [event.type for event in collector.events] == ["goodbye"]
+    assert (collector.events[0].model_extra or {})["reason"] == "stop"
+    # The first frame comes at once, the others at the agent's own instants.
+    gaps = [later.t - earlier.t for earlier, later in pairwise(collector.frames[1:])]
+    assert all(abs(gap - 300) < 200 for gap in gaps), gaps
+    assert len({frame.layout for frame in collector.frames}) == 1
+    assert sum(len(push.layouts) for push in collector.pushes) == 1
+    assert not list((state / "spool").glob("*.json.gz"))
+    values = collector.values(collector.frames[-1])
+    assert values["system_uptime_seconds"] is not None
+    assert values["agent_memory_bytes"] is not None
+
+
+def test_run_loads_nothing_heavy(collector: Collector, state: Path) -> None:
+    """Looks at the modules of a real process with all probes, after its first push."""
+    StateFolder(state).save_probes(
+        {"cpu": "agent.probes.cpu:CpuProbe", "filesystem": "agent.probes.filesystem:FilesystemProbe",
+         "hardware": "agent.probes.hardware:BatteryProbe", "disk": "agent.probes.disk:DiskProbe"}
+    )  # fmt: skip
+    finished = subprocess.run(
+        [sys.executable, "-X", "importtime", AGENT, "run", "--state", state, "--once"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    lines = [line for line in finished.stderr.splitlines() if line.startswith("import time:")]
+    loaded = {line.rpartition("|")[2].strip() for line in lines}
+    assert "psutil" in loaded
+    assert loaded & HEAVY == set()
+    assert len(collector.frames) == 1
+
+
+def test_once_pushes_one_frame(collector: Collector, state: Path) -> None:
+    run = [AGENT, "run", "--state", str(state), "--once"]
+    assert subprocess.run(run, check=False, capture_output=True).returncode == 0
+    assert len(collector.frames) == 1
+    collector.script.append(Reply(503))
+    assert subprocess.run(run, check=False, capture_output=True).returncode == 1
+    assert len(list((state / "spool").glob("*.json.gz"))) == 1
+
+
+@pytest.mark.slow
+def test_killed_in_the_midst_several_times_nothing_is_lost_and_nothing_comes_twice(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    acknowledged = 0
+    for _ in range(3):
+        # Half of the pushes fail, so that there is always something in the spool when the agent dies.
+        collector.script.extend([Reply(503), Reply(200, LOGIN_PAGE)])
+        agent = start_agent(state)
+        collector.wait_for(lambda it, before=acknowledged: len(it.frames) >= before + 2)  # type: ignore[misc]
+        agent.send_signal(signal.SIGKILL)
+        agent.wait(10)
+        acknowledged = len(collector.frames)
+    left = len(list((state / "spool").glob("*.json.gz")))
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= acknowledged + left + 1)
+    assert stop(agent) == 0
+    assert not list((state / "spool").glob("*.json.gz"))
+    assert not (state / "spool" / "aside").exists()
+    # An answer may die with the agent: then the same frame comes again, the same in every bit.
+    by_time = {frame.t: frame for frame in collector.frames}
+    assert all(frame == by_time[frame.t] for frame in collector.frames)
+    seqs = [push.seq for push in collector.pushes]
+    assert seqs == sorted(set(seqs))
+    assert len({push.spool for push in collector.pushes}) == 1
+
+
+def test_an_outage_is_filled_behind_what_is_live(collector: Collector, state: Path, start_agent: StartAgent) -> None:
+    collector.script.extend([Reply(503)] * 2)
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 4)
+    assert stop(agent) == 0
+    assert len({frame.t for frame in collector.frames}) == len(collector.frames)
+    assert not list((state / "spool").glob("*.json.gz"))
+
+
+def test_a_machine_whose_clock_is_an_hour_off_stamps_rightly_from_the_first_frame(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    collector.ahead_seconds = 3600.0
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 2)
+    assert stop(agent) == 0
+    now = collector.now_seconds()
+    assert all(abs(now - frame.t / 1000) < 30 for frame in collector.frames)
+    assert [event.type for event in collector.events] == ["goodbye"]
+    offset = collector.values(collector.frames[-1])["agent_clock_offset_seconds"]
+    assert offset == pytest.approx(3600.0, abs=3.0)
+    # And what it learnt outlives it.
+    saved = json.loads((state / "clock.json").read_bytes())
+    assert saved["correction_seconds"] == pytest.approx(3600.0, abs=3.0)
+
+
+def test_a_collector_that_sets_its_clock_makes_a_step_that_is_told(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 1)
+    collector.ahead_seconds = -600.0
+    collector.wait_for(lambda it: any(event.type == "clock_step" for event in it.events))
+    assert stop(agent) == 0
+    step = next(event for event in collector.events if event.type == "clock_step")
+    assert (step.model_extra or {})["seconds"] == pytest.approx(-600.0, abs=3.0)
+
+
+def test_an_ended_device_stops_for_good(collector: Collector, state: Path, start_agent: StartAgent) -> None:
+    collector.script.append(Reply(410, {"error": "ended", "message": "this device is no longer looked after"}))
+    assert start_agent(state).wait(20) == 0
+    assert (state / "ended").read_text() == "410 this device is no longer looked after\n"
+    asked = len(collector.requests)
+    assert start_agent(state).wait(20) == 0
+    assert len(collector.requests) == asked
+
+
+def test_two_agents_on_one_folder_are_one_too_many(
+    collector: Collector, state: Path, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    first = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 1)
+    assert start_agent(state).wait(10) == 1
+    assert "another quarkpulse-agent already runs" in (tmp_path / "agent.log").read_text()
+    assert stop(first) == 0
+
+
+def test_a_goodbye_that_cannot_be_sent_is_kept_and_does_not_hold_up_the_stop(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 1)
+    collector.script.extend([Reply(503)] * 50)
+    assert stop(agent) == 0
+    collector.script.clear()
+    again = start_agent(state)
+    collector.wait_for(lambda it: any(event.type == "goodbye" for event in it.events))
+    assert stop(again) == 0
+
+
+def test_a_new_configuration_works_at_once(collector: Collector, state: Path) -> None:
+    command = [AGENT, "run", "--state", str(state)]  # a frame a minute
+    agent = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        collector.config_etag = "second"
+        collector.config["push_interval_seconds"] = 1.0
+        collector.wait_for(lambda it: len(it.frames) >= 3)
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(10) == 0
+    saved = json.loads((state / "config.json").read_bytes())
+    assert (saved["etag"], saved["config"]["push_interval_seconds"]) == ("second", 1.0)
+
+
+def test_what_is_missing_is_said_once_and_the_rest_goes_on(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    StateFolder(state).save_probes({"gone": "agent.probes.gone:GoneProbe", "uptime": "agent.probes.host:UptimeProbe"})
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 2)
+    assert stop(agent) == 0
+    unavailable = [event for event in collector.events if event.type == "probe_unavailable"]
+    assert [(event.model_extra or {})["probe"] for event in unavailable] == ["gone"]
+    assert collector.values(collector.frames[-1])["system_uptime_seconds"] is not None
+
+
+def test_a_damaged_spool_does_not_keep_it_from_starting(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    spool = state / "spool"
+    spool.mkdir()
+    (spool / "0000000000000001-1796000000000.json.gz").write_bytes(b"\x1f\x8bgarbage")
+    (spool / "spool.json").write_bytes(b"\x00" * 60)
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 2)
+    assert stop(agent) == 0
+    assert [file.name for file in (spool / "aside").iterdir()] == ["0000000000000001-1796000000000.json.gz"]
+
+
+def test_a_folder_that_nobody_enrolled_is_refused_in_words(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [AGENT, "run", "--state", str(tmp_path)], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert finished.returncode == 1
+    assert "run `quarkpulse-agent enroll" in finished.stderr
+
+
+def test_a_fleet_spreads_over_the_interval_and_keeps_to_its_grid() -> None:
+    phases = [number / 10 for number in range(10)]
+    ticks = [next_tick(1000.0, 60.0, phase) for phase in phases]
+    assert len({round(tick % 60, 6) for tick in ticks}) == 10
+    assert all(1000.0 < tick <= 1060.0 for tick in ticks)
+    for phase in phases:
+        tick = next_tick(1000.0, 60.0, phase)
+        assert next_tick(tick, 60.0, phase) == pytest.approx(tick + 60.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "--state DIR is missing"),
+        (["--state"], "needs a value"),
+        (["--state", "x", "--speed"], "no such option"),
+        (["--state", "x", "--interval", "fast"], "must look like"),
+        (["--state", "x", "--interval", "1h"], "must look like"),
+        (["--state", "x", "--interval", "3m"], "must be 0.1s to 2m"),
+        (["--state", "x", "--interval", "nan"], "must be 0.1s to 2m"),
+    ],
+)
+def test_wrong_usage_is_explained(arguments: list[str], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        parse_run_arguments(arguments)
+
+
+def test_usage() -> None:
+    assert parse_run_arguments(["--state=x", "--interval", "5s"]) == (Path("x"), 5.0, False)
+    assert parse_run_arguments(["--once", "--state", "x", "--interval=2m"]) == (Path("x"), 120.0, True)
+    assert subprocess.run([AGENT, "run", "--help"], capture_output=True, check=True).stdout.startswith(b"Usage:")
+    assert subprocess.run([AGENT, "run"], capture_output=True, check=False).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"push_interval_seconds": 0}, "push_interval_seconds"),
+        ({"push_interval_seconds": "60"}, "push_interval_seconds"),
+        ({"push_interval_seconds": True}, "push_interval_seconds"),
+        ({"probe_intervals_seconds": {"cpu": -1}}, r"probe_intervals_seconds\.cpu"),
+        ({"probe_intervals_seconds": []}, "probe_intervals_seconds"),
+    ],
+)
+def test_a_bad_configuration_is_refused_naming_the_field(content: dict[str, object], field: str) -> None:
+    with pytest.raises(ConfigError, match=field):
+        parse_config(content)
+
+
+def test_the_golden_answers_are_understood() -> None:
+    assert parse_config(json.loads((GOLDEN / "config.response.json").read_bytes())) == AgentConfig(60.0, {})
+    for name in ("push", "push_need_layouts", "push_refused"):
+        golden = json.loads((GOLDEN / f"{name}.response.json").read_bytes())
+        model, reply = models.PushAnswer.model_validate(golden), parse_push_reply(golden)
+        assert reply.need_layouts == set(model.need_layouts)
+        assert reply.refused == {refusal.frame: refusal.reason for refusal in model.refused}
+        assert reply.now_seconds * 1000 == model.now
+        assert reply.config_etag == model.config_etag.strip('"')
+
+
+def test_uuids_are_of_version_4() -> None:
+    made = {make_uuid() for _ in range(50)}
+    assert len(made) == 50
+    assert all(one[14] == "4" and one[19] in "89ab" and len(one) == 36 for one in made)
+
+
+def test_the_secret_is_in_no_log(collector: Collector, state: Path, start_agent: StartAgent, tmp_path: Path) -> None:
+    collector.script.extend([Reply(401), Reply(403)])
+    agent = start_agent(state)
+    collector.wait_for(lambda it: not it.script or len(it.requests) >= 2)
+    assert stop(agent) == 0
+    log = (tmp_path / "agent.log").read_text()
+    assert DEVICE_ID in log
+    assert StateFolder(state).load_secret() not in log
+    assert os.path.exists(state / "secret")  # noqa: PTH110

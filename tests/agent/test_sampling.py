@@ -1,0 +1,143 @@
+"""Probes that work, fail, hang and are not there, run by real threads."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent.probes.base import Metric, MetricType, ProbeUnavailable, Sample
+from agent.runner import last_reading
+from agent.sampling import Sampler
+
+PATIENCE_SECONDS = 0.05
+
+
+class ScriptedProbe:
+    """Does what `act` does."""
+
+    timeout_seconds = 5.0
+    metrics = (Metric("system_test", MetricType.GAUGE, "tests", "For tests"),)
+
+    def __init__(self, name: str, act: Callable[[], float], interval_seconds: float = 60.0) -> None:
+        self.name = name
+        self.interval_seconds = interval_seconds
+        self.calls = 0
+        self._act = act
+
+    def sample(self) -> list[Sample]:
+        self.calls += 1
+        return [Sample("system_test", self._act(), {"probe": self.name})]
+
+
+class Machine:
+    def __init__(self, *probes: ScriptedProbe) -> None:
+        self.now = 1000.0
+        self.said: list[tuple[str, str]] = []
+        self.sampler = Sampler(
+            probes,
+            boot=lambda: self.now,
+            on_unavailable=self.hear,
+            patience_seconds=PATIENCE_SECONDS,
+        )
+
+    def hear(self, probe: str, reason: str) -> None:
+        self.said.append((probe, reason))
+
+    def tick(self, seconds: float = 60.0) -> None:
+        self.now += seconds
+        self.sampler.read_due(slack_seconds=seconds / 2)
+
+    def values(self) -> dict[str, list[float | None]]:
+        return {
+            schedule.name: [sample.value for sample in last_reading(schedule, self.now)]
+            for schedule in self.sampler.schedules
+        }
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """Lets what hangs go on; set at the end in any case."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def hang_on(event: threading.Event) -> Callable[[], float]:
+    def hang() -> float:
+        assert event.wait(30)
+        return 1.0
+
+    return hang
+
+
+def test_a_hanging_probe_keeps_one_thread_and_the_rest_go_on(release: threading.Event) -> None:
+    first, hanging = ScriptedProbe("first", lambda: 1.0), ScriptedProbe("hanging", hang_on(release))
+    last = ScriptedProbe("last", lambda: 2.0)
+    machine = Machine(first, hanging, last)
+    threads = threading.active_count()
+    for _ in range(5):
+        machine.tick()
+    assert threading.active_count() == threads + 1
+    assert (first.calls, hanging.calls, last.calls) == (5, 1, 5)
+    assert machine.values() == {"first": [1.0], "hanging": [], "last": [2.0]}
+    assert [schedule.errors for schedule in machine.sampler.schedules] == [0, 1, 0]  # once, at its timeout
+    release.set()
+    machine.sampler.wait(10)
+    machine.tick()
+    assert hanging.calls == 2
+    assert machine.values()["hanging"] == [1.0]
+
+
+def test_two_hanging_probes_do_not_hide_a_third(release: threading.Event) -> None:
+    hanging = [ScriptedProbe(f"hanging{number}", hang_on(release)) for number in range(2)]
+    machine = Machine(*hanging, ScriptedProbe("well", lambda: 3.0))
+    machine.tick()
+    assert machine.values()["well"] == [3.0]
+
+
+def test_a_failing_probe_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> float:
+        raise ZeroDivisionError("bad sensor")
+
+    machine = Machine(ScriptedProbe("bad", fail), ScriptedProbe("well", lambda: 3.0))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            machine.tick()
+    assert [schedule.errors for schedule in machine.sampler.schedules] == [3, 0]
+    assert len(caplog.records) == 1
+    assert machine.values()["well"] == [3.0]
+
+
+def test_what_the_machine_lacks_is_said_once_and_is_no_error() -> None:
+    def lack() -> float:
+        raise ProbeUnavailable("no battery")
+
+    machine = Machine(ScriptedProbe("battery", lack))
+    for _ in range(3):
+        machine.tick()
+    assert machine.said == [("battery", "no battery")]
+    assert machine.sampler.schedules[0].errors == 0
+
+
+def test_a_reading_is_repeated_until_it_is_three_intervals_old_and_then_unknown(release: threading.Event) -> None:
+    readings = iter([7.0])
+    hang = hang_on(release)
+    machine = Machine(ScriptedProbe("slow", lambda: next(readings, None) or hang(), interval_seconds=300.0))
+    machine.tick()
+    for minute in range(1, 16):
+        machine.tick()
+        assert machine.values()["slow"] == ([7.0] if minute < 15 else [None])
+
+
+def test_slow_probes_keep_their_interval_and_fast_ones_follow_the_push_interval() -> None:
+    fast, slow, chosen = (
+        ScriptedProbe("fast", lambda: 1.0),
+        ScriptedProbe("slow", lambda: 1.0, interval_seconds=300.0),
+        ScriptedProbe("chosen", lambda: 1.0),
+    )
+    machine = Machine(fast, slow, chosen)
+    machine.sampler.set_intervals(5.0, {"chosen": 20.0})
+    for _ in range(61):
+        machine.tick(5.0)
+    assert (fast.calls, slow.calls, chosen.calls) == (61, 2, 16)

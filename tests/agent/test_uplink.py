@@ -1,0 +1,108 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.uplink import AddressError, Uplink, UplinkError, find_hashed_certificates
+from protocol.wire import CONFIG_PATH
+from tests.agent.collector import LOGIN_PAGE, SECRET, Collector, Reply
+from tests.conftest import require
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For 127.0.0.1, signed by itself, with its key in the same file."""
+    folder = tmp_path_factory.mktemp("tls")
+    both = folder / "both.pem"
+    subprocess.run(
+        [require("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=elsewhere", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    both.write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
+    return both
+
+
+def test_a_trusted_certificate_is_spoken_to(certificate: Path) -> None:
+    with Collector(certificate=certificate) as collector:
+        uplink = Uplink(collector.url, secret=SECRET, ca=str(certificate))
+        answer = uplink.get(CONFIG_PATH)
+        uplink.close()
+        assert (answer.status, answer.etag) == (200, "first")
+        assert answer.date_seconds == pytest.approx(collector.now_seconds(), abs=2.0)
+
+
+def test_an_unknown_certificate_is_refused_in_words(certificate: Path) -> None:
+    with Collector(certificate=certificate) as collector:
+        with pytest.raises(UplinkError, match=r"certificate is not trusted .* enrol with --ca"):
+            Uplink(collector.url).get(CONFIG_PATH)
+        assert collector.requests == []
+
+
+def test_a_certificate_for_another_name_is_refused(certificate: Path) -> None:
+    with Collector(certificate=certificate) as collector:
+        address = collector.url.replace("127.0.0.1", "localhost")
+        with pytest.raises(UplinkError, match="not trusted"):
+            Uplink(address, ca=str(certificate)).get(CONFIG_PATH)
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("http://collector.example", "plain http"),
+        ("collector.example", "must look like"),
+        ("ftp://collector.example", "must look like"),
+        ("https://anna:secret@collector.example", "no user name"),
+        ("https://collector.example:99999", "not valid"),
+        ("https://[::1", "not valid"),
+    ],
+)
+def test_addresses_that_cannot_be_used_are_refused_in_words(address: str, complaint: str) -> None:
+    with pytest.raises(AddressError, match=complaint):
+        Uplink(address)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8420", "http://localhost", "http://[::1]:8420"])
+def test_plain_http_is_for_this_machine_only(address: str) -> None:
+    assert not Uplink(address).is_encrypted
+    assert not Uplink("http://10.0.0.7:8420", allow_plain_http=True).is_encrypted
+
+
+def test_a_folder_before_our_paths_is_kept(collector: Collector) -> None:
+    uplink = Uplink(f"{collector.url}/quarkpulse/")
+    uplink.get(CONFIG_PATH)
+    uplink.close()
+    assert collector.requests[0][1] == f"/quarkpulse{CONFIG_PATH}"
+
+
+def test_a_redirect_is_not_followed(collector: Collector) -> None:
+    collector.script.append(Reply(307, LOGIN_PAGE, {"Location": f"{collector.url}/elsewhere"}))
+    uplink = Uplink(collector.url, secret=SECRET)
+    answer = uplink.post("/v1/push", b"{}")
+    uplink.close()
+    assert (answer.status, answer.content) == (307, None)
+    assert len(collector.requests) == 1
+
+
+def test_the_secret_is_in_no_representation() -> None:
+    assert SECRET not in repr(Uplink("http://127.0.0.1", secret=SECRET))
+
+
+def test_an_answer_that_trickles_is_cut_off(collector: Collector) -> None:
+    collector.script.append(Reply(200, b"{", {"Transfer-Encoding": "chunked"}))
+    uplink = Uplink(collector.url, secret=SECRET)
+    uplink.set_patience(timeout_seconds=5.0, deadline_seconds=0.2)
+    with pytest.raises(UplinkError):
+        uplink.post("/v1/push", b"{}")
+    uplink.close()
+
+
+def test_an_administrators_own_bundle_is_used(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert find_hashed_certificates() is None
+    with Collector(certificate=certificate) as collector:
+        uplink = Uplink(collector.url)
+        assert uplink.get(CONFIG_PATH).status == 200
+        uplink.close()
