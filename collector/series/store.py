@@ -8,6 +8,7 @@ order.
 import asyncio
 import fcntl
 import logging
+import math
 import os
 import queue
 import threading
@@ -70,6 +71,7 @@ class StoreSettings:
     retention_seconds: float = 35 * 24 * 3600.0
     retention_bytes: int = 50 * 10**9
     checkpoint_seconds: float = 300.0
+    commit_interval_seconds: float = 0.01  # batches begin at least so far apart
     max_waiting_bytes: int = 64 << 20
     max_waiting_frames: int = 200_000
     write_timeout_seconds: float = 30.0  # a disk that takes longer is reported as busy
@@ -190,6 +192,7 @@ class SampleStore:
         self._gathering = _Batch()
         self._writing: _Batch | None = None
         self._start_is_scheduled = False
+        self._started_at = -math.inf  # the newest batch, on the loop's clock
         self._waiting_bytes = 0
         self._waiting_frames = 0
         self._counters = _Counters()
@@ -271,10 +274,8 @@ class SampleStore:
         batch.value_bytes += value_bytes
         waiter = self._loop.create_future()
         batch.waiters.append(waiter)
-        if self._writing is None and not self._start_is_scheduled:
-            # At the end of this turn of the loop, so that all that came with it goes together.
-            self._start_is_scheduled = True
-            self._loop.call_soon(self._start)
+        if self._writing is None:
+            self._schedule_start()
         await waiter
 
     async def end_device(self, device_id: str, at: Milliseconds) -> None:
@@ -407,13 +408,20 @@ class SampleStore:
 
     # On the loop
 
+    def _schedule_start(self) -> None:
+        """Begin the next batch: at once after a rest, else when the last one began a moment ago, since a batch costs
+        much the same whatever is in it."""
+        if not self._start_is_scheduled:
+            self._start_is_scheduled = True
+            self._idle.clear()
+            due = self._started_at + self._settings.commit_interval_seconds
+            self._loop.call_at(max(due, self._loop.time()), self._start)
+
     def _start(self) -> None:
         self._start_is_scheduled = False
-        if self._writing is not None or not self._gathering.waiters:
-            return
+        self._started_at = self._loop.time()
         batch = self._writing = self._gathering
         self._gathering = _Batch()
-        self._idle.clear()
         timer = self._loop.call_later(self._settings.write_timeout_seconds, self._give_up, batch)
         now = self._now()
 
@@ -435,7 +443,7 @@ class SampleStore:
             else:
                 waiter.set_exception(type(error)(*error.args))  # each its own: a traceback grows with each raise
         if self._gathering.waiters:
-            self._start()
+            self._schedule_start()
         else:
             self._idle.set()
 

@@ -26,7 +26,9 @@ SERIES = ("a", "b", "c", "d")
 WINDOWS: Windows = {"b": 300.0, "c": 900.0}
 DEEPER: Windows = {"a": 60.0, "b": 1200.0, "c": 900.0}
 LOOKBACK = 300_000
-SETTINGS = StoreSettings(segment_bytes=2_000, head=replace(HeadLimits(), expected_interval_ms=120_000))
+SETTINGS = StoreSettings(
+    segment_bytes=2_000, commit_interval_seconds=0.0, head=replace(HeadLimits(), expected_interval_ms=120_000)
+)
 
 
 @dataclass(frozen=True)
