@@ -16,6 +16,8 @@ from collector.series.labels import Indexes, LabelFrame
 from collector.series.read import Mask, Values
 
 Counts = NDArray[np.int64]
+RowFunction = Callable[[Values, Mask, Counts, Indexes], Values]
+"""Rows of values (m, k), which of them count, how many, and at which step each row stands; (m,) out."""
 
 
 def aggregate(context: Context, node: Aggregate, grid: Grid, param: Values | None) -> Grid:
@@ -51,29 +53,24 @@ def _names(node: Aggregate, frame: LabelFrame) -> list[str]:
     return columns_for(frame, node.labels, on=not node.without)
 
 
-def _sum(groups: Groups, grid: Grid) -> Values:
+def _sum(groups: Groups, grid: Grid, counts: Values) -> Values:
     sums = groups.reduce(np.add, np.where(grid.present, grid.values, 0.0))
-    return _repeat_doubtful(groups, grid, sums, lambda rows, valid, _n: sum_rows(rows, valid))
+    return _repeat_doubtful(groups, grid, counts, sums, lambda rows, valid, _n, _step: sum_rows(rows, valid))
 
 
 def _avg(groups: Groups, grid: Grid, counts: Values) -> Values:
     means = groups.reduce(np.add, np.where(grid.present, grid.values, 0.0)) / counts
-    return _repeat_doubtful(groups, grid, means, lambda rows, valid, n: mean_rows(rows, valid, n.astype(np.float64)))
+    return _repeat_doubtful(
+        groups, grid, counts, means, lambda rows, valid, n, _step: mean_rows(rows, valid, n.astype(np.float64))
+    )
 
 
-def _repeat_doubtful(
-    groups: Groups, grid: Grid, results: Values, repeat: Callable[[Values, Mask | None, Counts], Values]
-) -> Values:
+def _repeat_doubtful(groups: Groups, grid: Grid, counts: Values, results: Values, repeat: RowFunction) -> Values:
     """Sums again, with care, where cancellation or an overflow may have cost digits."""
     magnitudes = groups.reduce(np.add, np.where(grid.present, np.abs(grid.values), 0.0))
     doubtful = (magnitudes > np.abs(results) * 1e3 * np.maximum(1, groups.sizes)[:, None]) | np.isinf(results)
     doubtful |= np.isnan(results) & np.isinf(magnitudes)
-    for group, step in zip(*np.nonzero(doubtful), strict=True):
-        rows = groups.order[groups.starts[group] : groups.starts[group] + groups.sizes[group]]
-        rows = rows[grid.present[rows, step]]
-        if len(rows):
-            results[group, step] = repeat(grid.values[rows, step][None, :], None, np.array([len(rows)]))[0]
-    return results
+    return np.where(doubtful, _by_rows(groups, grid, counts, repeat), results) if doubtful.any() else results
 
 
 def _stdvar(groups: Groups, grid: Grid, counts: Values) -> Values:
@@ -84,10 +81,8 @@ def _stdvar(groups: Groups, grid: Grid, counts: Values) -> Values:
     return groups.reduce(np.add, np.where(grid.present, from_mean * from_mean, 0.0)) / counts
 
 
-def _by_rows(
-    groups: Groups, grid: Grid, counts: Values, function: Callable[[Values, Mask, Counts, Indexes], Values]
-) -> Values:
-    """`function` on a matrix whose rows are the present values of one group at one step."""
+def _by_rows(groups: Groups, grid: Grid, counts: Values, function: RowFunction) -> Values:
+    """`function` on matrices whose rows begin with the present values of one group at one step."""
     results = np.full(counts.shape, np.nan)
     sizes = groups.sizes
     for size in np.unique(sizes):  # groups of one size form a block
@@ -95,6 +90,9 @@ def _by_rows(
         members = groups.order[groups.starts[some][:, None] + np.arange(size)]
         values = np.moveaxis(grid.values[members], 1, 2).reshape(-1, size)
         valid = np.moveaxis(grid.present[members], 1, 2).reshape(-1, size)
+        if not valid.all():
+            order = np.argsort(~valid, axis=1, kind="stable")
+            values, valid = np.take_along_axis(values, order, axis=1), np.take_along_axis(valid, order, axis=1)
         n = counts[some].reshape(-1).astype(np.int64)
         step = np.tile(np.arange(counts.shape[1]), len(some))
         filled = np.flatnonzero(n > 0)
@@ -150,7 +148,7 @@ def number_text(value: float) -> str:
 
 
 _REDUCTIONS: dict[str, Callable[[Groups, Grid, Values], Values]] = {
-    "sum": lambda groups, grid, _: _sum(groups, grid),
+    "sum": _sum,
     "avg": _avg,
     "min": lambda groups, grid, _: groups.reduce(np.fmin, np.where(grid.present, grid.values, np.nan)),
     "max": lambda groups, grid, _: groups.reduce(np.fmax, np.where(grid.present, grid.values, np.nan)),

@@ -24,7 +24,7 @@ class Limits:
     """What one query may ask for."""
 
     series: int = 1_000_000  # selected, all selectors together
-    samples: int = 50_000_000  # read or made at once
+    samples: int = 20_000_000  # read or made on the way, 17 bytes each
     steps: int = 11_000  # of a range query, as in Prometheus
     seconds: float = 120.0
 

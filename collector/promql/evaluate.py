@@ -165,8 +165,9 @@ def read_windows(
         context.charge_samples(int(samples.counts.sum()))
         return selection.labels, without_stale(samples), starts, ends
     step = node.step or context.subquery_step
-    inner = np.arange((low // step + 1) * step, high + 1, step, dtype=np.int64)
-    context.charge_samples(len(inner))
+    first = (low // step + 1) * step  # aligned to multiples of the step, whatever the offset
+    context.charge_samples(max(0, (high - first) // step + 1))
+    inner = np.arange(first, high + 1, step, dtype=np.int64)
     if len(inner) == 0:
         return LabelFrame(0), Samples(np.zeros((0, 0), np.int64), np.zeros((0, 0)), np.zeros(0, np.int64)), starts, ends
     body = evaluate(context, node.body, inner)

@@ -77,7 +77,10 @@ def compile_expr(text: str) -> Plan:
         parsed = parser.parse(readable)
     except (ValueError, RecursionError, OverflowError) as exc:
         raise ParseError(str(exc), _place_of(str(exc), readable, tokens)) from exc
-    root = _Converter(tokens).convert(parsed, 0)
+    try:
+        root = _Converter(tokens).convert(parsed, 0)
+    except (ValueError, OverflowError) as exc:  # what the parser holds does not fit a duration or a time of Python's
+        raise ParseError(f"a duration or time is too large: {exc}") from exc
     windows: dict[str | None, float] = {}
     selectors = []
     for matchers, seconds in _reads(root, 0):

@@ -7,6 +7,7 @@ refuses early what is too long or nested too deep.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from collector.promql.errors import ParseError
 
@@ -66,19 +67,18 @@ def for_parser(text: str, tokens: Sequence[Token]) -> str:
 
     These are `offset 0s`, which says nothing, and digits grouped by underscores.
     """
-    words = [token.text for token in tokens]
-    for i, token in enumerate(tokens):
-        new = None
+    for before, token in pairwise(tokens):
+        if before.text.lower() == "offset" and _ZERO.fullmatch(token.text):
+            text = _overwritten(_overwritten(text, before, ""), token, "")
+    for token in tokens:
         if token.kind == "number" and "_" in token.text:
-            new = _UNDERSCORE.sub("", token.text)
-        elif token.text.lower() == "offset" and words[i + 1 : i + 2] and _ZERO.fullmatch(words[i + 1]):
-            new = ""
-        elif _ZERO.fullmatch(token.text) and i > 0 and words[i - 1].lower() == "offset":
-            new = ""
-        if new is not None:
-            start = token.column - 1
-            text = text[:start] + new.ljust(len(token.text)) + text[start + len(token.text) :]
+            text = _overwritten(text, token, _UNDERSCORE.sub("", token.text))
     return text
+
+
+def _overwritten(text: str, token: Token, new: str) -> str:
+    start = token.column - 1
+    return text[:start] + new.ljust(len(token.text)) + text[start + len(token.text) :]
 
 
 def column_of(name: str, tokens: Sequence[Token]) -> int | None:

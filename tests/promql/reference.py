@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 Point = tuple[int, float]  # Unix milliseconds, value
 OverTime = Callable[[Sequence[Point], int, int], float | None]  # samples, start and end of the window in ms
@@ -13,7 +14,7 @@ def growth(points: Sequence[Point], start: int, end: int, *, is_counter: bool) -
     (first_time, first), (last_time, last) = points[0], points[-1]
     result = last - first
     if is_counter:
-        for (_, before), (_, after) in zip(points, points[1:], strict=False):
+        for (_, before), (_, after) in pairwise(points):
             if after < before:
                 result += before
     sampled = (last_time - first_time) / 1000
@@ -74,7 +75,7 @@ def quantile(share: float, values: Sequence[float]) -> float:
 
 
 def pairs(points: Sequence[Point]) -> list[tuple[float, float]]:
-    return [(before, after) for (_, before), (_, after) in zip(points, points[1:], strict=False)]
+    return [(before, after) for (_, before), (_, after) in pairwise(points)]
 
 
 FUNCTIONS: dict[str, OverTime] = {
