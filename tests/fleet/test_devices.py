@@ -54,7 +54,7 @@ async def test_hostile_events_and_inventories_are_left_out_not_refused(
     pushed = [
         event(1, "\x00type\x1b", text="\x00"),
         event(2, text="x" * 20_000),
-        Event(id="e-3", t=0, type="x", value=float("nan")),  # type: ignore[call-arg]
+        Event(id="e-3", t=0, type="x", value=float("nan")),
         Event(id="e-4", t=(1 << 53) - 1, type="far"),
     ]
     with caplog.at_level(logging.WARNING):

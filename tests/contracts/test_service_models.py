@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+
+from collector.contracts import (
+    AlertOutcome,
+    Priority,
+    ServiceModel,
+    ServiceModelError,
+    Severity,
+    UnknownPlanError,
+    highest,
+    load_service_models,
+    model_named,
+    priority_of,
+)
+from collector.contracts.service_models import OWN_NAME, parse_service_models
+from protocol.wire import Kind
+
+MONTHLY = load_service_models()["monthly"]
+
+
+def test_the_two_shipped_models() -> None:
+    models = load_service_models()
+    assert {name: model.on_alert for name, model in models.items()} == {
+        "monthly": AlertOutcome.TICKET,
+        "break_fix": AlertOutcome.SHADOW,
+    }
+    assert [name for name, model in models.items() if model.requires_monitoring_consent] == ["break_fix"]
+
+
+def test_a_third_model_is_a_paragraph_of_yaml(tmp_path: Path) -> None:
+    (tmp_path / OWN_NAME).write_text(
+        "by_hand: {title: By hand, on_alert: ask_technician, priority_shift: 1}\n"
+        "monthly: {title: Quiet, on_alert: shadow}\n"
+    )
+    models = load_service_models(tmp_path)
+    assert list(models) == ["monthly", "break_fix", "by_hand"]
+    assert model_named(models, "by_hand").on_alert is AlertOutcome.ASK_TECHNICIAN
+    assert models["monthly"].on_alert is AlertOutcome.SHADOW
+    with pytest.raises(UnknownPlanError, match="monthly, break_fix, by_hand"):
+        model_named(models, "yearly")
+
+
+def test_all_problems_of_a_file_are_told_at_once() -> None:
+    with pytest.raises(ServiceModelError) as caught:
+        parse_service_models(
+            "a: {title: A, on_alert: tikcet}\nb: {title: B, on_alert: ticket, fee: 3}\nC: 1\n", "own.yaml"
+        )
+    problems = str(caught.value).splitlines()
+    assert [problem.rpartition(": ")[0] for problem in problems][:2] == ["own.yaml: a.on_alert", "own.yaml: b.fee"]
+    assert all(problem.startswith("own.yaml: C") for problem in problems[2:])
+
+
+@pytest.mark.parametrize("text", ["[", "- 1", "3"])
+def test_what_is_no_table_of_models_is_refused(text: str) -> None:
+    with pytest.raises(ServiceModelError, match=r"own\.yaml"):
+        parse_service_models(text, "own.yaml")
+
+
+@pytest.mark.parametrize(
+    ("severity", "kind", "priority"),
+    [
+        (Severity.CRITICAL, Kind.SERVER, Priority.P1),
+        (Severity.CRITICAL, Kind.DESKTOP, Priority.P2),
+        (Severity.CRITICAL, Kind.PRINTER, Priority.P3),
+        (Severity.MAJOR, Kind.SERVER, Priority.P2),
+        (Severity.MINOR, Kind.LAPTOP, Priority.P4),
+        (Severity.INFO, Kind.SERVER, Priority.P4),
+        (Severity.CRITICAL, "", Priority.P1),
+        ("strange", Kind.SERVER, Priority.P3),
+    ],
+)
+def test_priority(severity: str, kind: str, priority: Priority) -> None:
+    assert priority_of(severity, kind, MONTHLY) is priority
+
+
+def test_a_model_may_start_lower_but_no_lower_than_the_lowest() -> None:
+    model = ServiceModel(name="x", title="X", on_alert=AlertOutcome.TICKET, priority_shift=2)
+    assert priority_of(Severity.CRITICAL, Kind.SERVER, model) is Priority.P3
+    assert priority_of(Severity.MINOR, Kind.SERVER, model) is Priority.P4
+
+
+def test_the_highest_is_the_one_with_the_smallest_number() -> None:
+    assert highest(Priority.P3, Priority.P1) is Priority.P1
