@@ -1,0 +1,227 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from collector.cli import NOUNS, common, main
+from collector.cli.common import Duration, Row, iso, print_rows
+
+ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a command on a data folder of its own."""
+
+    def invoke(*arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, [*arguments, "--data", str(tmp_path / "data")])
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def listed(run: Run) -> Callable[..., list[dict[str, object]]]:
+    def rows(*arguments: str) -> list[dict[str, object]]:
+        found = json.loads(run(*arguments, "--json").stdout)
+        assert isinstance(found, list)
+        return found
+
+    return rows
+
+
+Listed = Callable[..., list[dict[str, object]]]
+
+
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for part in command.list_commands(context):
+            found = command.get_command(context, part)
+            assert found is not None
+            yield from commands(found, f"{name} {part}")
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(main, "main")), ids=lambda value: str(value)[:40])
+def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
+    assert command.help is not None
+    assert re.search(r"[Ee]\.g\. `|Example: ", command.help), name
+    assert all(param.help for param in command.params if isinstance(param, click.Option)), name
+
+
+def test_every_noun_is_there() -> None:
+    assert main.list_commands(click.Context(main)) == list(NOUNS)
+
+
+def test_an_unknown_noun_is_wrong_usage(run: Run) -> None:
+    assert "No such command" in run("tockens", code=2).stderr
+
+
+def test_a_customer_from_first_to_last(run: Run, listed: Listed) -> None:
+    run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+    token = run("tokens", "create", "--customer", "acme", "--site", "hq", "--kind", "server", "--uses", "1").stdout
+    assert re.fullmatch(r"[\w-]{43}\n", token)
+    viewer = run("tokens", "create", "--role", "viewer", "--expires", "30d").stdout
+    assert re.fullmatch(r"[\w-]{43}\n", viewer)
+    (site,) = listed("sites", "list", "--customer", "acme")
+    assert (site["id"], site["time_zone"]) == ("hq", "Europe/Amsterdam")
+    enrolment, access = listed("tokens", "list")
+    assert (enrolment["role"], enrolment["kind"], enrolment["uses_left"]) == ("enroll", "server", 1)
+    assert ISO.fullmatch(str(enrolment["expires_at"])) and access["role"] == "viewer"
+    run("tokens", "revoke", "2")
+    assert [row["usable"] for row in listed("tokens", "list")] == [True, False]
+    run("customers", "set-plan", "acme", "break_fix", "--from", "2999-01-01")
+    assert [row["plan"] for row in listed("contracts", "list")] == ["monthly", "break_fix"]
+    (customer,) = listed("customers", "show", "acme")
+    assert (customer["plan"], customer["sites"]) == ("monthly", ["hq"])
+    actions = [row["action"] for row in listed("audit", "list")]
+    assert actions == [
+        "customers.set-plan",
+        "tokens.revoke",
+        "tokens.create",
+        "tokens.create",
+        "sites.add",
+        "customers.add",
+    ]
+    assert token.strip() not in json.dumps(listed("audit", "list") + listed("tokens", "list"))
+
+
+def test_break_fix_needs_a_consent_before_its_token(run: Run, listed: Listed) -> None:
+    run("customers", "add", "bob", "--name", "Bob", "--plan", "break_fix")
+    create = ("tokens", "create", "--customer", "bob", "--site", "hq", "--kind", "desktop")
+    refused = run(*create, code=1)
+    assert refused.stdout == "" and "--monitoring-consent" in refused.stderr
+    run("customers", "set-plan", "bob", "break_fix", "--monitoring-consent", "Bob, 2026-01-01")
+    run(*create)
+    assert [row["monitoring_consent_by"] for row in listed("contracts", "list")] == [None, "Bob"]
+
+
+def test_thresholds_of_each_layer(run: Run, listed: Listed) -> None:
+    run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+    run("sites", "add", "hq", "--customer", "acme")
+    run("thresholds", "set", "filesystem_full", "0.01", "--customer", "acme")
+    run("thresholds", "set", "filesystem_full", "0.5", "--plan", "monthly")
+    run("thresholds", "set", "filesystem_full", "0.6", "--site", "acme/hq")
+    run("thresholds", "set", "filesystem_full", "0.7", "--site", "hq", "--customer", "acme")
+    assert [(row["layer"], row["subject"], row["value"]) for row in listed("thresholds", "list")] == [
+        ("customer", "acme", 0.01),
+        ("plan", "monthly", 0.5),
+        ("site", "acme/hq", 0.7),
+    ]
+    run("thresholds", "unset", "filesystem_full", "--customer", "acme")
+    run("thresholds", "unset", "filesystem_full", "--customer", "acme", code=1)
+    assert len(listed("thresholds", "list", "--all")) == 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("thresholds", "set", "filesystem_full", "0.1"),
+        ("thresholds", "set", "filesystem_full", "0.1", "--customer", "acme", "--device", "x"),
+        ("thresholds", "set", "filesystem_full", "0.1", "--site", "hq"),
+        ("thresholds", "set", "filesystem_full", "much", "--customer", "acme"),
+        ("tokens", "create", "--customer", "acme"),
+        ("tokens", "create", "--role", "viewer", "--kind", "server"),
+        ("tokens", "create", "--role", "viewer", "--expires", "soon"),
+        ("tokens", "create", "--customer", "acme", "--site", "hq", "--kind", "toaster"),
+        ("tickets", "list", "--shadow", "--status", "new"),
+        ("tickets", "set-status", "1001", "done"),
+        ("customers", "add", "acme", "--name", "Acme"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments, code=2).stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("customers", "show", "nobody"),
+        ("customers", "add", "Acme B.V.", "--name", "Acme", "--plan", "monthly"),
+        ("customers", "add", "acme", "--name", "Acme", "--plan", "yearly"),
+        ("tokens", "revoke", "3"),
+        ("devices", "show", "nothing"),
+        ("devices", "end", "nothing"),
+        ("tickets", "show", "1001"),
+        ("tickets", "comment", "1001", "hello"),
+        ("thresholds", "set", "filesystem_full", "nan", "--plan", "monthly"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments, code=1)
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+
+
+def test_lists_of_nothing_are_empty_arrays(listed: Listed, run: Run) -> None:
+    for noun in ("customers", "sites", "contracts", "tokens", "devices", "tickets", "thresholds", "audit"):
+        assert listed(noun, "list") == []
+    assert listed("tickets", "list", "--shadow", "--all") == []
+    assert run("tickets", "list").stdout == ""
+    assert run("db", "check").stdout == "no problems\n"
+    assert "schema" in run("db", "migrate").stdout
+
+
+def test_a_wrong_config_is_refused_with_its_place(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "config.toml").write_text("retention = 3\n")
+    assert f"{tmp_path}/data/config.toml: retention: is no setting" in run("tickets", "list", code=1).stderr
+
+
+def test_tickets_list_loads_neither_numpy_nor_the_server(tmp_path: Path) -> None:
+    script = (
+        "import sys; from collector.cli import main\n"
+        "try: main(['tickets', 'list', '--json'])\n"
+        "finally: print([name for name in ('numpy', 'aiohttp', 'rich', 'alembic', 'asyncpg', 'promql_parser')\n"
+        "    if name in sys.modules], file=sys.stderr)\n"
+    )
+    environment = {**os.environ, "QUARKPULSE_DATA": str(tmp_path)}
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, check=True, env=environment, capture_output=True)  # makes the database, with alembic
+    again = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert (again.stdout, again.stderr) == ("[]\n", "[]\n")
+
+
+def test_text_is_aligned_and_obeys_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[Row] = [{"id": "a", "name": "\x1b[2Jwiped", "gone": None}, {"id": "longer", "name": "ok", "gone": True}]
+    print_rows(rows, as_json=False, columns=["id", "name", "gone"])
+    assert capsys.readouterr().out.splitlines() == [
+        "ID      NAME       GONE",
+        "a       �[2Jwiped  -",
+        "longer  ok         yes",
+    ]
+
+
+def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    print_rows([{"id": "a", "name": "[red]plain"}], as_json=False)
+    assert "[red]plain" in capsys.readouterr().out
+
+
+def test_times_are_utc_with_a_z() -> None:
+    assert iso(datetime(2026, 3, 2, 9, 0, 0, 999_999, tzinfo=UTC)) == "2026-03-02T09:00:00.999Z"
+    assert iso(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"), [("90s", timedelta(seconds=90)), ("12h", timedelta(hours=12)), ("4w", timedelta(weeks=4))]
+)
+def test_durations(text: str, duration: timedelta) -> None:
+    assert Duration().convert(text, None, None) == duration
+
+
+def test_under_sudo_the_actor_is_who_called_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "anna")
+    assert common.actor().startswith("anna@")
