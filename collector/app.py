@@ -12,20 +12,18 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from collector.alerting.loop import EvaluationStats, Evaluator
+from collector.alerting.pack import RulePack, load_pack
 from collector.alerting.reader import RoutingReader
-from collector.alerting.rulefile import RuleFileError, RuleSet, load_rules, shipped_folder
-from collector.alerting.thresholds import (
-    Definition,
-    ThresholdDevice,
-    ThresholdReader,
-    load_thresholds,
-    thresholds_file,
-)
+from collector.alerting.rulefile import RuleFileError, RuleSet
+from collector.alerting.tenancy import THRESHOLD_METRIC
+from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
 from collector.api.agents import AgentApi, authenticated, configure
 from collector.api.auth import ReadAccess
 from collector.api.measure import measured
 from collector.api.problems import problems_middleware
 from collector.api.push import PushApi
+from collector.api.query import QueryApi
+from collector.api.query_rules import EvaluatedGroup
 from collector.clock import Clock, from_milliseconds, to_milliseconds
 from collector.config import Settings
 from collector.contracts import ServiceModel, load_service_models
@@ -68,7 +66,6 @@ PUSH_REFUSALS = {
     500: "failed",
     503: "busy",
 }
-THRESHOLD_METRIC = "quarkpulse_threshold"
 
 
 async def serve(
@@ -84,10 +81,10 @@ async def serve(
     Raises RuleFileError, ServiceModelError, AlreadyServedError, DatabaseError and OSError before it listens.
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    rules, definitions = load_rule_files(settings)
+    pack = load_rules(settings)
     with only_server(settings.data):
         async with (
-            Collector.opened(settings, clock, rules, definitions) as collector,
+            Collector.opened(settings, clock, pack) as collector,
             collector.listening() as url,
             asyncio.TaskGroup() as tasks,
         ):
@@ -98,11 +95,9 @@ async def serve(
                 loop.cancel()
 
 
-def load_rule_files(settings: Settings) -> tuple[RuleSet, Mapping[str, Definition]]:
+def load_rules(settings: Settings) -> RulePack:
     """The rules and thresholds that the settings name. Raises RuleFileError with every problem of every file."""
-    definitions = load_thresholds(thresholds_file(settings.rules_dir))
-    rules = load_rules([settings.rules_dir or shipped_folder()], known_thresholds=definitions)
-    return rules, definitions
+    return load_pack([settings.rules_dir] if settings.rules_dir is not None else [])
 
 
 class Collector:
@@ -113,16 +108,14 @@ class Collector:
         settings: Settings,
         clock: Clock,
         *,
-        rules: RuleSet,
-        definitions: Mapping[str, Definition],
+        pack: RulePack,
         database: Database,
         store: SampleStore,
         directory: FleetDirectory,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._definitions = definitions
-        self._rules = rules
+        self._pack = pack
         self._database = database
         self._store = store
         self._directory = directory
@@ -133,18 +126,23 @@ class Collector:
         self._watch = PresenceWatch(self._heard, timedelta(seconds=settings.push_interval_seconds))
         self._incidents = Incidents(self._model_of, self._watch.is_seen, self._watch.last_heard)
         self._evaluation = EvaluationStats()
-        self._evaluator = self._new_evaluator(rules)
+        self._evaluator = self._new_evaluator(pack.rules)
         self._senders: dict[str, Sender] = {}
         self._ingest = Ingest(store, self, clock)
         self._pushes = PushMetrics()
+        self._queries = QueryApi(
+            self._reader,
+            clock,
+            version("quarkpulse"),
+            self._evaluated_groups,
+            lookback=timedelta(seconds=settings.lookback_seconds),
+        )
         self._exposition = Exposition(self._health, self._pushes)
         self._seen_revisions: dict[str, int] = {}
 
     @classmethod
     @asynccontextmanager
-    async def opened(
-        cls, settings: Settings, clock: Clock, rules: RuleSet, definitions: Mapping[str, Definition]
-    ) -> AsyncIterator["Collector"]:
+    async def opened(cls, settings: Settings, clock: Clock, pack: RulePack) -> AsyncIterator["Collector"]:
         """Database and samples as the last process left them, the head rebuilt, alerts taken up again."""
         async with AsyncExitStack() as resources:
             database = await resources.enter_async_context(await Database.open(settings.database))
@@ -152,7 +150,7 @@ class Collector:
                 directory = await load_directory(connection)
             store = await SampleStore.open(
                 settings.data,
-                windows=rules.windows,
+                windows=pack.rules.windows,
                 clock=clock,
                 settings=StoreSettings(
                     retention_seconds=settings.retention_days * 86_400, retention_bytes=settings.retention_bytes
@@ -162,8 +160,7 @@ class Collector:
             collector = cls(
                 settings,
                 clock,
-                rules=rules,
-                definitions=definitions,
+                pack=pack,
                 database=database,
                 store=store,
                 directory=directory,
@@ -198,23 +195,23 @@ class Collector:
         while True:
             async with asyncio.TaskGroup() as tasks:
                 running = tasks.create_task(self._evaluator.run(), name="rule groups")
-                rules, definitions = await self._next_rules(reload)
+                pack = await self._next_rules(reload)
                 running.cancel()
-            self._definitions = definitions
+            rules = pack.rules
             await self._store.set_windows(rules.windows)
-            self._rules = rules
+            self._pack = pack
             self._evaluator = self._new_evaluator(rules)
             await self._reload_state()
             await self._evaluator.restore()
             logger.info("rules reloaded: groups=%d version=%s", len(rules.groups), rules.version)
 
-    async def _next_rules(self, reload: asyncio.Event) -> tuple[RuleSet, Mapping[str, Definition]]:
+    async def _next_rules(self, reload: asyncio.Event) -> RulePack:
         """Waits for a reload that brings good rules; bad ones are told and change nothing."""
         while True:
             await reload.wait()
             reload.clear()
             try:
-                return await asyncio.to_thread(load_rule_files, self._settings)
+                return await asyncio.to_thread(load_rules, self._settings)
             except RuleFileError as error:
                 logger.error("reload refused, the old rules stay:\n%s", error)  # noqa: TRY400 - the text says it all
 
@@ -243,7 +240,7 @@ class Collector:
             )
             for target in self._directory.targets
         ]
-        self._thresholds.update(self._definitions, self._rules.threshold_names, listed, overrides)
+        self._thresholds.update(self._pack.thresholds, self._pack.rules.threshold_names, listed, overrides)
 
     async def _sweep_presence(self) -> None:
         now = self._clock()
@@ -322,6 +319,7 @@ class Collector:
             yield f"{'https' if self._settings.uses_tls else 'http'}://{address.host}:{port}"
         finally:
             await runner.cleanup()
+            self._queries.close()
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[problems_middleware], client_max_size=wire.MAX_BODY_BYTES)
@@ -341,6 +339,7 @@ class Collector:
             [
                 *agents.routes(),
                 web.post(wire.PUSH_PATH, measured(PushApi(self._sender, self._ingest).push, self._pushes)),
+                *self._queries.routes(access.guard),
                 web.get("/metrics", access.guard(self._metrics)),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._healthz),
@@ -359,6 +358,22 @@ class Collector:
         token = self._directory.access(secret, self._clock())
         # A token of one customer must not read what is about all.
         return token is not None and token.role in READING_ROLES and token.customer is None
+
+    def _evaluated_groups(self) -> list[EvaluatedGroup]:
+        evaluator, groups = self._evaluator, []
+        for group in evaluator.rules.groups:
+            stats = self._evaluation.group(group.key)
+            groups.append(
+                EvaluatedGroup(
+                    group,
+                    evaluator.interval(group),
+                    {rule.key: evaluator.active.get(rule.key, {}) for rule in group.alert_rules},
+                    stats.last_at,
+                    stats.duration_seconds,
+                    stats.errors,
+                )
+            )
+        return groups
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         async with self._database.connect() as connection:

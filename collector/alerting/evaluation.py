@@ -35,7 +35,7 @@ class Pass:
     at: datetime
     active: dict[str, dict[str, Alert]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
-    failed_rules: list[str] = field(default_factory=list)
+    errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
     conflicts: list[Conflict] = field(default_factory=list)
 
 
@@ -49,7 +49,7 @@ def evaluate(group: Group, active: ActiveAlerts, engine: Engine, at: datetime) -
             holding = _holding(rule, result)
         except PromqlError as error:
             logger.warning("rule failed, its alerts stay as they were: rule=%s error=%s", rule.alert, error)
-            done.failed_rules.append(rule.alert)
+            done.errors[rule.alert] = str(error)
             done.active[rule.key] = dict(before)
             continue
         done.conflicts.extend(result.conflicts)
@@ -61,10 +61,10 @@ def _holding(rule: AlertRule, result: Result) -> dict[str, tuple[dict[str, str],
     """By fingerprint, the label sets for which the condition holds, with labels and annotations written out."""
     holding: dict[str, tuple[dict[str, str], Holding]] = {}
     for series, number in _elements(result):
-        labels = {name: text for name, text in series.items() if name != NAME}
-        final = {**labels, **rule.render_labels(labels, number), ALERTNAME: rule.alert}
+        # Templates see the metric's name, the alert does not bear it.
+        final = {**series, NAME: "", **rule.render_labels(series, number), ALERTNAME: rule.alert}
         final = {name: text for name, text in final.items() if text}
-        holding[fingerprint(final)] = (final, Holding(number, rule.render_annotations(labels, number)))
+        holding[fingerprint(final)] = (final, Holding(number, rule.render_annotations(series, number)))
     return holding
 
 

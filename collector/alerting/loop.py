@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
-from collector.alerting.evaluation import ALERTNAME, Pass, Transition, evaluate
+from collector.alerting.evaluation import ALERTNAME, ActiveAlerts, Pass, Transition, evaluate
 from collector.alerting.records import AlertRecord, AlertState
 from collector.alerting.rulefile import Group, RuleSet
 from collector.alerting.state import Alert, Phase
@@ -48,6 +48,7 @@ class GroupStats:
     evaluations: int = 0
     missed: int = 0
     failures: int = 0
+    errors: Mapping[str, str] = field(default_factory=dict)  # of the last evaluation, by rule
 
 
 @dataclass(slots=True)
@@ -110,6 +111,15 @@ class Evaluator:
             for group in self._rules.groups:
                 tasks.create_task(self._run_group(group), name=f"rules {group.key}")
 
+    @property
+    def rules(self) -> RuleSet:
+        return self._rules
+
+    @property
+    def active(self) -> ActiveAlerts:
+        """The alerts as the last stored evaluations left them."""
+        return self._active
+
     def interval(self, group: Group) -> timedelta:
         return group.interval or self._default_interval
 
@@ -150,7 +160,8 @@ class Evaluator:
         stats.duration_seconds = seconds
         stats.last_at = done.at
         stats.evaluations += 1
-        stats.failures += len(done.failed_rules)
+        stats.failures += len(done.errors)
+        stats.errors = done.errors
         for conflict in done.conflicts:
             self._stats.conflicts[conflict.labels.get("customer", "")] += 1
         for transition in done.transitions:

@@ -150,12 +150,12 @@ async def list_alerts(connection: AsyncConnection, *, resolved_since: datetime |
     ).order_by(alerts.c.id.desc())
     if resolved_since is not None:
         query = query.where(alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= resolved_since))
-    return [_told(row._mapping) for row in await connection.execute(query)]
+    return [_told(dict(row._mapping)) for row in await connection.execute(query)]
 
 
-def _told(row: Mapping[str, object]) -> dict[str, object]:
+def _told(row: dict[str, object]) -> dict[str, object]:
     """A listed alert; why it is unknown comes first in its reason."""
     unseen = row["not_seen_since"]
     if row["state"] != AlertState.UNKNOWN or not isinstance(unseen, datetime):
-        return dict(row)
+        return row
     return {**row, "reason": f"not seen since {unseen:%Y-%m-%d %H:%M} UTC, so not known to be over; {row['reason']}"}

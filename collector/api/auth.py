@@ -27,12 +27,19 @@ def is_loopback(address: str | None) -> bool:
         return False
 
 
+def is_local_name(host: str) -> bool:
+    """Whether a Host header, port and all, names this machine's loopback."""
+    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    return name.lower() == "localhost" or is_loopback(name)
+
+
 @dataclass(frozen=True, slots=True)
 class ReadAccess:
     """Who may read `/metrics` and the query API.
 
     Without a token only a peer on this machine may, over a socket that listens on loopback, and only if no header
-    says that the request came through a proxy: behind one, every stranger looks local.
+    says that the request came through a proxy: behind one, every stranger looks local. A browser on this machine may
+    be led here by a foreign name that resolves to loopback, so the name that it asked for must be local too.
     """
 
     may_read: Callable[[str], bool]  # whether this secret is that of an access token which reads everything
@@ -57,4 +64,4 @@ class ReadAccess:
     def is_local(self, request: web.Request) -> bool:
         if not self.only_loopback or any(is_forwarding(name) for name in request.headers):
             return False
-        return is_loopback(request.remote)
+        return is_loopback(request.remote) and is_local_name(request.host)

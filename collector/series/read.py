@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from functools import lru_cache
+from typing import Protocol, cast
 
 import numpy as np
+import re2
 from numpy.typing import NDArray
 
 from collector.series.labels import LabelFrame, Strings
@@ -38,6 +40,17 @@ class MatchOp(StrEnum):
     NOT_REGEX = "!~"
 
 
+_REGEX_OPTIONS = re2.Options()
+_REGEX_OPTIONS.dot_nl = True  # Prometheus 3: `.` matches a newline too
+_REGEX_OPTIONS.log_errors = False
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """RE2, as Prometheus uses: no pattern takes exponential time."""
+    return cast("re.Pattern[str]", re2.compile(pattern, options=_REGEX_OPTIONS))
+
+
 @dataclass(frozen=True, slots=True)
 class Matcher:
     """One condition on a label, `__name__` included. Regular expressions are anchored and `.` matches a newline."""
@@ -53,9 +66,9 @@ class Matcher:
             case MatchOp.NOT_EQUAL:
                 return text != self.value
             case MatchOp.REGEX:
-                return re.fullmatch(self.value, text, re.DOTALL) is not None
+                return _compiled(self.value).fullmatch(text) is not None
             case MatchOp.NOT_REGEX:
-                return re.fullmatch(self.value, text, re.DOTALL) is None
+                return _compiled(self.value).fullmatch(text) is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

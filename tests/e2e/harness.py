@@ -77,6 +77,7 @@ class Collector:
     rules: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    tokens: dict[str, str] = field(default_factory=dict)  # by customer, each good for many devices
 
     @property
     def data(self) -> Path:
@@ -163,8 +164,10 @@ class Collector:
         return self.run("tokens", "create", *created).strip()
 
     def enrol(self, customer: str, hostname: str = "ws-1") -> "Sender":
+        if customer not in self.tokens:
+            self.tokens[customer] = self.token(customer, uses=100)
         request: wire.EnrollRequest = {
-            "token": self.token(customer),
+            "token": self.tokens[customer],
             "hostname": hostname,
             "kind": "server",
             "machine_id": uuid.uuid4().hex,

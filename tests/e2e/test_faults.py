@@ -14,6 +14,8 @@ import pytest
 from protocol import wire
 from tests.e2e.harness import PROGRAMS, Collector, Sender, collector_in, disk_series, eventually, now_ms
 
+pytestmark = pytest.mark.slow
+
 HOUR_MS = 3_600_000
 
 
@@ -232,6 +234,7 @@ def counter(collector: Collector, name: str) -> float:
 def test_strangers_do_not_read_what_is_only_for_viewers(collector: Collector) -> None:
     assert collector.request("GET", "/metrics").status == 200
     assert collector.request("GET", "/metrics", X_Forwarded_For="192.0.2.1").status == 401
+    assert collector.request("GET", "/metrics", Host="rebound.example").status == 401
     viewer = collector.run("tokens", "create", "--role", "viewer").strip()
     seen = lambda: collector.request("GET", "/metrics", secret=viewer, Via="1.1 proxy").status == 200  # noqa: E731
     eventually(seen, "serve to notice the token", seconds=10)

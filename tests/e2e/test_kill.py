@@ -3,18 +3,23 @@ ticket."""
 
 import http.client
 import random
-from collections import Counter
+import urllib.parse
 from pathlib import Path
 
 import pytest
 
 from protocol import wire
-from tests.e2e.harness import Collector, Sender, collector_in, disk_series, eventually, now_ms
+from tests.e2e.harness import DISK_RULES, Collector, Sender, collector_in, disk_series, eventually, now_ms
 
 pytestmark = pytest.mark.slow
 
 KILLS = 4
-STREAM_SECONDS = 60.0
+
+# Reads an hour back, so that the head holds every sample of the test.
+HOUR_RULE = """\
+      - alert: EverFull
+        expr: min_over_time(system_filesystem_utilization_ratio[1h]) > 2
+"""
 
 
 def push_acked(sender: Sender, frame: wire.Frame, layout: wire.Layout) -> bool:
@@ -30,7 +35,7 @@ def test_nothing_acknowledged_is_lost_and_no_second_ticket_opens(tmp_path: Path)
     series = disk_series()
     layout: wire.Layout = {"id": wire.layout_id([series]), "series": [series]}
     choose = random.Random(20260105)  # noqa: S311 - when to kill, not a secret
-    with collector_in(tmp_path) as collector:
+    with collector_in(tmp_path, DISK_RULES + HOUR_RULE) as collector:
         collector.add_customers()
         sender = collector.enrol("acme")
         acked: dict[int, float] = {}
@@ -62,12 +67,15 @@ def test_nothing_acknowledged_is_lost_and_no_second_ticket_opens(tmp_path: Path)
         stream(5)
         tickets = collector.rows("tickets", "list", "--all")
         assert len(tickets) == 1
-        collector.stop()
-        stored = samples_in_log(collector, sender.device_id)
+        stored = stored_samples(collector, sender.device_id)
     assert len(acked) > 100
     assert {t: stored[t] for t in acked} == acked
 
 
-def samples_in_log(collector: Collector, device_id: str) -> dict[int, float]:
-    """Every sample of the device's one series, read from the log as a restart reads it."""
-    raise NotImplementedError
+def stored_samples(collector: Collector, device_id: str) -> dict[int, float]:
+    """Every sample of the device's one series, as the query API tells them; a time told twice fails."""
+    query = urllib.parse.quote(f'system_filesystem_utilization_ratio{{device_id="{device_id}"}}[1h]')
+    (found,) = collector.request("GET", f"/api/v1/query?query={query}").json["data"]["result"]
+    told = [(round(t * 1000), float(value)) for t, value in found["values"]]
+    assert len(dict(told)) == len(told)
+    return dict(told)
