@@ -3,15 +3,19 @@
 import re
 import shlex
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from click.testing import CliRunner
+
+from agent.cli import cli as agent
+from collector.cli import main as collector
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+PROGRAMS = {"quarkpulse-agent": agent, "quarkpulse-collector": collector}
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -87,9 +91,8 @@ COMMANDS = sorted(
 @cache
 def help_of(program: str, words: tuple[str, ...]) -> str | None:
     """The help of a command; None if there is no such command."""
-    path = Path(sys.executable).with_name(program)
-    asked = subprocess.run([path, *words, "--help"], capture_output=True, text=True, check=False, timeout=60)
-    return asked.stdout if asked.returncode == 0 else None
+    asked = CliRunner().invoke(PROGRAMS[program], [*words, "--help"])
+    return asked.output if asked.exit_code == 0 else None
 
 
 def documented_help(command: Command) -> str:
