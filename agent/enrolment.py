@@ -1,6 +1,7 @@
 """Makes this machine a device of a customer: once, with a token that the provider handed out."""
 
 import platform
+import shutil
 import socket
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -12,7 +13,7 @@ from agent import VERSION
 from agent.answers import explain
 from agent.files import write_atomically
 from agent.machine import guess_kind, instance_of, read_machine_id, read_os_name, read_serial
-from agent.state import Identity, StateError, StateFolder, encode
+from agent.state import FolderLock, Identity, StateError, StateFolder, encode
 from agent.uplink import Uplink
 from protocol import models
 from protocol.errors import PermanentError
@@ -71,19 +72,31 @@ def enroll(
     uplink = Uplink(collector, ca=ca_path, allow_plain_http=allow_plain_http)
     folder.make()  # before the token is used: a folder that takes no secret would waste it
     try:
-        request = describe_machine(folder, token, kind)
-        answer = uplink.post(ENROLL_PATH, request.model_dump_json().encode())
-        if answer.status != 200:
-            raise EnrolmentError(f"the collector did not enrol this machine: {explain(answer)}")
-        try:
-            enrolled = models.EnrollAnswer.model_validate(answer.content)
-        except ValidationError:
-            raise EnrolmentError(f"{collector} does not answer as a Quarkpulse collector; check the address") from None
-        identity = Identity(collector.rstrip("/"), enrolled.device_id, ca_path, allow_plain_http)
-        write_atomically(folder.config_path, encode({"etag": "", "config": enrolled.config.model_dump(mode="json")}))
-        folder.save_enrolment(identity, enrolled.secret, find_probes() if probes is None else probes)
+        with FolderLock(folder.lock_path):
+            enrolled = ask(uplink, describe_machine(folder, token, kind))
+            identity = Identity(collector.rstrip("/"), enrolled.device_id, ca_path, allow_plain_http)
+            if not folder.belongs_to(identity):
+                # What was spooled as another device, perhaps another customer's, must not arrive as this one's.
+                shutil.rmtree(folder.spool_path, ignore_errors=True)
+            write_atomically(
+                folder.config_path, encode({"etag": "", "config": enrolled.config.model_dump(mode="json")})
+            )
+            folder.save_enrolment(identity, enrolled.secret, find_probes() if probes is None else probes)
     except OSError as error:
         raise StateError(f"cannot write to the state folder {state} ({error})") from error
     finally:
         uplink.close()
     return enrolled.device_id
+
+
+def ask(uplink: Uplink, request: models.EnrollRequest) -> models.EnrollAnswer:
+    """Raises UplinkError or EnrolmentError."""
+    answer = uplink.post(ENROLL_PATH, request.model_dump_json().encode())
+    if answer.status != 200:
+        raise EnrolmentError(f"the collector did not enrol this machine: {explain(answer)}")
+    try:
+        return models.EnrollAnswer.model_validate(answer.content)
+    except ValidationError:
+        raise EnrolmentError(
+            f"{uplink.host}:{uplink.port} does not answer as a Quarkpulse collector; check the address"
+        ) from None

@@ -121,8 +121,9 @@ class Agent:
         self._make_frame()
         if self._options.once:
             self._delivery.step()
+            self._uplink.close()
             self._save_clock()
-            return 0 if len(self._spool) == 0 else 1
+            return 0 if self._delivery.push_failures == 0 else 1
         self._sender.start()
         while not self._wakeup.signalled and not self._sender.has_crashed and self._delivery.ended_reason is None:
             self._tick()

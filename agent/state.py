@@ -56,6 +56,14 @@ class StateFolder:
     def is_enrolled(self) -> bool:
         return self.identity_path.exists() and self.secret_path.exists()
 
+    def belongs_to(self, identity: Identity) -> bool:
+        """Whether what lies here was gathered as this very device of this collector."""
+        try:
+            known = self.load_identity()
+        except StateError:
+            return False
+        return (known.collector, known.device_id) == (identity.collector, identity.device_id)
+
     def save_enrolment(self, identity: Identity, secret: str, probes: Mapping[str, str]) -> None:
         """The identity comes last: a folder without it is not enrolled, whatever else is there. Raises OSError."""
         write_atomically(self.secret_path, secret.encode())

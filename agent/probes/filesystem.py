@@ -21,6 +21,7 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 
 # A network mount that does not answer within this time is left out of the reading; its thread waits on.
 REMOTE_TIMEOUT_SECONDS = 2.0
+MAX_REMOTE_MOUNTS = 64  # a thread each: a server with thousands of mounted homes has its first ones looked at
 
 # Kernel interfaces that look like file systems.
 PSEUDO_TYPES = frozenset({
@@ -250,10 +251,9 @@ class FilesystemProbe:
     def _look_at_remote(self, mounts: list[Mount]) -> list[tuple[Mount, Usage]]:
         """All of them at the same time. One that still hangs from an earlier round is not asked again."""
         looks: list[tuple[Mount, RemoteLook]] = []
-        for mount in mounts:
-            if mount.is_remote:
-                look = self._hanging.pop(mount.mountpoint, None) or RemoteLook(mount.mountpoint, self._usage)
-                looks.append((mount, look))
+        for mount in [mount for mount in mounts if mount.is_remote][:MAX_REMOTE_MOUNTS]:
+            look = self._hanging.pop(mount.mountpoint, None) or RemoteLook(mount.mountpoint, self._usage)
+            looks.append((mount, look))
         looked = []
         hanging: dict[str, RemoteLook] = {}
         patience_seconds = self._remote_timeout_seconds

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from agent.cli import cli
 from agent.enrolment import enroll, find_probes
 from agent.machine import instance_of, read_machine_id, read_serial
-from agent.state import StateError, StateFolder
+from agent.state import FolderLock, StateError, StateFolder
 from protocol import models
 from protocol.wire import Kind
 from tests.agent.collector import DEVICE_ID, LOGIN_PAGE, SECRET, Collector, Reply
@@ -42,6 +42,7 @@ def test_enrolling_prints_the_device_and_fills_a_private_folder(collector: Colle
     assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in state.iterdir()} == {
         "agent.json": 0o600,
         "config.json": 0o600,
+        "lock": 0o600,
         "probes.json": 0o600,
         "secret": 0o600,
     }
@@ -77,6 +78,26 @@ def test_enrolling_twice_is_refused_unless_forced(collector: Collector, tmp_path
     assert len(collector.enrolled) == 1
     assert enroll_cli(collector.url, state, "--force").exit_code == 0
     assert not StateFolder(state).ended_path.exists()
+
+
+def test_what_was_spooled_as_another_device_does_not_arrive_as_this_one(collector: Collector, state: Path) -> None:
+    spool = state / "spool"
+    spool.mkdir()
+    (spool / "0000000000000001-1796000000000.json.gz").touch()
+    assert enroll_cli(collector.url, state, "--force").exit_code == 0
+    assert spool.exists()  # the same device again
+    answer = {"device_id": "ws-2", "secret": SECRET, "now": 1, "config": collector.config}
+    collector.enroll_reply = Reply(200, answer)
+    assert enroll_cli(collector.url, state, "--force").exit_code == 0
+    assert not spool.exists()
+
+
+def test_a_folder_in_use_is_not_enrolled_again_under_the_agents_feet(collector: Collector, state: Path) -> None:
+    with FolderLock(state / "lock"):
+        result = enroll_cli(collector.url, state, "--force")
+    assert result.exit_code == 1
+    assert "already runs" in result.output
+    assert len(collector.enrolled) == 1
 
 
 @pytest.mark.parametrize(
