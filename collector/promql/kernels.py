@@ -92,25 +92,27 @@ def idelta(windows: Windows) -> tuple[Values, Mask | None]:
 def _regression(windows: Windows, origin: Times) -> tuple[Values, Values]:
     """Least squares: slope per second, and the value of the line at `origin` (ms, shape (m,))."""
     valid, counts, values = windows.valid, windows.counts.astype(np.float64), windows.values
-    seconds = (windows.times - origin[:, None]) / 1000
-    mean_seconds = sum_rows(seconds, valid) / counts
-    mean_value = sum_rows(values, valid) / counts
-    from_mean = seconds - mean_seconds[:, None]
+    since = np.subtract(windows.times, origin[:, None], dtype=np.float64)  # ms
     if valid is not None:
-        from_mean = np.where(valid, from_mean, 0.0)
+        since = np.where(valid, since, 0.0)
+    mean_since = since.sum(axis=1) / counts
+    mean_value = sum_rows(values, valid) / counts
+    since -= mean_since[:, None]
     rise = values - mean_value[:, None]
     if valid is not None:
+        since *= valid
         rise = np.where(valid, rise, 0.0)
-    slope = np.einsum("ij,ij->i", from_mean, rise) / np.einsum("ij,ij->i", from_mean, from_mean)
-    intercept = mean_value - slope * mean_seconds
+    slope = np.einsum("ij,ij->i", since, rise) / np.einsum("ij,ij->i", since, since)
+    intercept = mean_value - slope * mean_since
+    # A series that does not move has slope 0 exactly, not what rounding leaves.
     first = values[:, 0]
-    level = (values == first[:, None]) if valid is None else (values == first[:, None]) | ~valid
-    flat = level.all(axis=1)
-    if flat.any():
-        nothing = np.where(np.isinf(first), np.nan, 0.0)
-        slope = np.where(flat, nothing, slope)
-        intercept = np.where(flat, first + nothing, intercept)
-    return slope, intercept
+    flat = np.flatnonzero(first == _at(values, windows.last))
+    level = values[flat] == first[flat, None]
+    flat = flat[(level if valid is None else level | ~valid[flat]).all(axis=1)]
+    nothing = np.where(np.isinf(first[flat]), np.nan, 0.0)
+    slope[flat] = nothing
+    intercept[flat] = first[flat] + nothing
+    return slope * 1000, intercept
 
 
 def deriv(windows: Windows) -> tuple[Values, Mask | None]:

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from collector.promql.regex import compile_regex
 from collector.series.labels import LabelFrame, Strings
-from collector.series.read import Latest, Matcher, MatchOp, Milliseconds, Samples, Selection, is_stale
+from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection, is_stale
 
 Point = tuple[int, float]  # Unix milliseconds, value
 
@@ -33,7 +32,7 @@ class MemoryReader:
 
     def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
         if matchers not in self._selections:
-            keys = [key for key in self._points if all(matches(m, dict(key)) for m in matchers)]
+            keys = [key for key in self._points if all(m.matches(dict(key).get(m.label, "")) for m in matchers)]
             self._selections[matchers] = Selection(LabelFrame.of([dict(key) for key in keys], self.strings), keys)
         return self._selections[matchers]
 
@@ -67,16 +66,3 @@ class MemoryReader:
                 times = np.array([at for at, _ in points], dtype=np.int64)
                 self._matrices[key] = times, np.array([value for _, value in points], dtype=np.float64)
             yield self._matrices[key]
-
-
-def matches(matcher: Matcher, labels: Mapping[str, str]) -> bool:
-    text = labels.get(matcher.label, "")
-    match matcher.op:
-        case MatchOp.EQUAL:
-            return text == matcher.value
-        case MatchOp.NOT_EQUAL:
-            return text != matcher.value
-        case MatchOp.REGEX:
-            return compile_regex(matcher.value).fullmatch(text) is not None
-        case MatchOp.NOT_REGEX:
-            return compile_regex(matcher.value).fullmatch(text) is None

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from collector.promql import Engine, Matrix, ParseError, PromqlError, Result, Scalar, String, Vector, compile_expr
-from tests.promql.memory import MemoryReader, matches
+from tests.promql.memory import MemoryReader
 from tests.promqltest.script import NAME, Clear, Eval, Labels, Load, read_script
 
 TOLERANCE = 1e-6  # relative; Prometheus's own
@@ -146,7 +146,7 @@ class _Store:
         except ParseError:
             return None
         for labels, reason in self._left_out:
-            if any(all(matches(matcher, labels) for matcher in matchers) for matchers in selectors):
+            if any(all(m.matches(labels.get(m.label, "")) for m in matchers) for matchers in selectors):
                 return reason
         return None
 
