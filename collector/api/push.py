@@ -16,6 +16,7 @@ from collector.ingest.native import Ingest, Sender
 from protocol import wire
 from protocol.models import Push
 
+JSON_HEADERS = {"Content-Type": "application/json"}
 GZIP_WINDOW_BITS = 31  # zlib's way to say: gzip, any window
 
 
@@ -42,7 +43,7 @@ class PushApi:
         if push.inventory is not None and len(orjson.dumps(push.inventory)) > wire.MAX_INVENTORY_BYTES:
             return problem(422, "invalid", f"inventory: more than {wire.MAX_INVENTORY_BYTES} bytes as JSON")
         answer = await self.ingest.push(sender, push)
-        return web.Response(body=orjson.dumps(answer), content_type="application/json")
+        return web.Response(body=orjson.dumps(answer), headers=JSON_HEADERS)
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -33,6 +33,7 @@ Windows = Mapping[str | None, float]  # metric name to the seconds of history th
 
 LAST_POOL = 0  # in SeriesTable.pool_of; rings have their depth there
 MAX_WINDOW_MS = 2 * 3600 * 1000
+SLACK_MS = 120_000  # an evaluation may stand so far behind the newest sample and still see its whole window
 MAX_AHEAD_MS = int(MAX_AHEAD_SECONDS * 1000)
 MAX_CACHED_SELECTIONS = 4_096
 ROUNDS = 4  # a device's frames beyond so many in one batch are merged at once instead of one by one
@@ -199,7 +200,7 @@ class Head:
     @property
     def reach_ms(self) -> Milliseconds:
         """How far back the head may know anything."""
-        return max(MAX_WINDOW_MS + self.limits.lookback_ms, self.limits.silent_ms)
+        return max(MAX_WINDOW_MS + SLACK_MS, self.limits.silent_ms)
 
     @property
     def frames_ahead(self) -> int:
@@ -548,7 +549,9 @@ class Head:
     def _keep_ms(self, name: str | None, windows: Windows) -> Milliseconds:
         """How far back a metric's samples are kept; 0: only the newest."""
         seconds = windows.get(name, windows.get(None, 0.0))
-        return 0 if seconds <= 0 else min(MAX_WINDOW_MS, int(seconds * 1000)) + self.limits.lookback_ms
+        if seconds <= 0:
+            return 0
+        return max(min(MAX_WINDOW_MS, int(seconds * 1000)), self.limits.lookback_ms) + SLACK_MS
 
     def _mark_stale(self, stream: Stream, rows: Slots, t: Milliseconds) -> None:
         if len(rows) == 0:

@@ -156,18 +156,33 @@ class RingPool:
         first = inside.argmax(axis=1)
         inside_counts = inside.sum(axis=1)
         width = int(inside_counts.max(initial=0))
-        steps = np.arange(width)
-        columns = (counts % self.depth + first)[of_block, None] + steps
-        np.remainder(columns, self.depth, out=columns)
-        columns += rows.astype(np.int64)[:, None] * self.depth
-        values = self.values.reshape(-1).take(columns)
-        within = np.minimum(first[:, None] + steps, self.depth - 1)
-        row_times = np.take_along_axis(times, within, axis=1)[of_block]
+        starts = ((counts + first) % self.depth)[of_block]
+        row_times, values = self._slices(rows, starts, width)
         row_counts = inside_counts[of_block]
         empty = is_absent(values)
         if empty.any():
             _close_gaps(row_times, values, row_counts, empty)
         return row_times, values, row_counts
+
+    def _slices(self, rows: Slots, starts: Counts, width: int) -> tuple[Times, Values]:
+        """`width` columns of each row from its start on, going round the ring; both of shape (n, width).
+
+        Rows with one start are copied together, as slices: far faster than picking every sample by its own index."""
+        times = np.empty((len(rows), width), dtype=np.int64)
+        values = np.empty((len(rows), width))
+        order = np.argsort(starts, kind="stable")
+        heads = np.flatnonzero(np.diff(starts[order], prepend=-1))
+        for group in np.split(order, heads[1:]) if width else []:
+            start = int(starts[group[0]])
+            before_the_end = min(width, self.depth - start)
+            some = rows[group]
+            blocks = self.block_of[some]
+            times[group, :before_the_end] = self.times[blocks, start : start + before_the_end]
+            values[group, :before_the_end] = self.values[some, start : start + before_the_end]
+            if before_the_end < width:
+                times[group, before_the_end:] = self.times[blocks, : width - before_the_end]
+                values[group, before_the_end:] = self.values[some, : width - before_the_end]
+        return times, values
 
 
 def _close_gaps(times: Times, values: Values, counts: Counts, empty: NDArray[np.bool_]) -> None:
