@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TypeVar, cast
 
 import numpy as np
@@ -52,6 +53,7 @@ class Memory:
 
     strings: ScratchStrings
     slots: dict[tuple[int, str], tuple[tuple[object, ...], object]] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)  # held while the plan is evaluated: one thread at a time
     renewals: int = 0  # how often strings were made; each may add some, so that a memory is given up in time
 
     @classmethod

@@ -53,7 +53,7 @@ class Engine:
         """
         context = self._context(plan, at, at, drop_conflicts=drop_conflicts, shared=shared)
         times = np.array([at], dtype=np.int64)
-        with np.errstate(all="ignore"):
+        with context.memory.lock, np.errstate(all="ignore"):
             if isinstance(plan.root, RangeSelector | Subquery):
                 return _samples(context, plan.root, times)
             found = evaluate(context, plan.root, times)
@@ -81,7 +81,7 @@ class Engine:
             raise EvaluationError("a range query takes an instant vector or a scalar, not a range vector")
         context = self._context(plan, start, end)
         times = np.arange(start, end + 1, step, dtype=np.int64)
-        with np.errstate(all="ignore"):
+        with context.memory.lock, np.errstate(all="ignore"):
             found = evaluate(context, plan.root, times)
         if isinstance(found, str):
             raise EvaluationError("a range query takes an instant vector or a scalar, not a string")

@@ -177,10 +177,13 @@ class _Converter:
         if op not in AGGREGATIONS:
             raise ParseError(f"{op} is experimental in Prometheus and not supported", self._column(op))
         modifier = expr.modifier
+        param = None if expr.param is None else self.convert(expr.param, depth + 1)
+        if op == "count_values" and param == Text(""):
+            raise ParseError("count_values: the label must have a name", self._column(op))
         return Aggregate(
             op,
             self.convert(expr.expr, depth + 1),
-            None if expr.param is None else self.convert(expr.param, depth + 1),
+            param,
             tuple(sorted(set(modifier.labels))) if modifier is not None else (),
             without=modifier is not None and modifier.type == parser.AggModifierType.Without,
         )

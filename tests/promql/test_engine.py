@@ -3,6 +3,7 @@
 import gc
 import math
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
 
@@ -222,6 +223,27 @@ def test_strings_that_queries_make_do_not_stay() -> None:
     del plan, result
     gc.collect()
     assert strings() is None
+
+
+def test_one_plan_in_several_threads() -> None:
+    plan = compile_expr('count_values("value", x * time())')
+    engine = Engine(HUNDRED)
+
+    def values(at: int) -> set[str]:
+        result = engine.instant(plan, at * 1_000)
+        assert isinstance(result, Vector)
+        return {labels["value"] for labels in result.label_sets()}
+
+    with ThreadPoolExecutor(4) as threads:
+        for at, found_values in enumerate(threads.map(values, range(60))):
+            assert found_values == {number_text(n * float(at)) for n in range(100)}
+
+
+@pytest.mark.parametrize("operator", [" + ", " or ", " and "])
+def test_the_longest_chain_that_compiles_is_evaluated(operator: str) -> None:
+    reader = MemoryReader([({"__name__": "x"}, [(0, 1.0)])])
+    plan = compile_expr(operator.join(["x"] * 120))
+    assert len(found(Engine(reader).instant(plan, 0, shared=Shared()))) == 1
 
 
 def test_order() -> None:

@@ -21,6 +21,7 @@ from collector.series.read import Matcher, MatchOp
         ("1 + mad_over_time(x[5m])", 5, "experimental"),
         ("histogram_count(x)", 1, "native histograms"),
         ("limitk(2, x)", 1, "experimental"),
+        ('count_values("", x)', 1, "name"),
         ('x{a=~"a{2,1001}"}', 3, "repetition"),
         ("x @ -1", 5, "1970"),
         ('label_replace(x, "\\xff", "", "a", "")', 18, "UTF-8"),
