@@ -1,6 +1,7 @@
 """The state database: SQLite in the data folder, or PostgreSQL when it is shared."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
@@ -26,6 +27,8 @@ POOL_SIZE = 8
 _BEGIN = "sqlite_begin"
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"}
+
+_TRY_AGAIN = ("40001", "40P01")  # PostgreSQL: could not serialize, deadlock
 
 
 class Database:
@@ -108,10 +111,17 @@ def _with_driver(url: str) -> URL:
 
 
 def _make_file(path: Path) -> None:
-    """Makes the folder and an empty file that only their owner can read; SQLite's side files take its rights over."""
+    """Makes the folder and an empty file that only their owner can read; SQLite's side files take its rights over.
+
+    What root makes belongs to the folder's owner: an administrator's first command must not lock the service out.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
+        if not path.exists():
+            path.touch(mode=0o600)
+            if os.geteuid() == 0:
+                owner = path.parent.stat()
+                os.chown(path, owner.st_uid, owner.st_gid)
     except OSError as exc:
         raise DatabaseError(f"{path}: cannot be made or written: {exc.strerror}; choose another --data") from exc
 
@@ -161,5 +171,8 @@ async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 def _explained() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as exc:
-        raise DatabaseUnavailableError(f"the state database did not answer as it should: {exc.orig}") from exc
+    except DBAPIError as exc:
+        passing = isinstance(exc, (OperationalError, InterfaceError)) or exc.connection_invalidated
+        if passing or getattr(exc.orig, "sqlstate", None) in _TRY_AGAIN:
+            raise DatabaseUnavailableError(f"the state database did not answer as it should: {exc.orig}") from exc
+        raise

@@ -101,10 +101,11 @@ async def record_events(
     events: Sequence[Event],
     inventory: Mapping[str, object] | None,
     now: datetime,
-) -> None:
+) -> str | None:
     """Keeps what a push told beside its frames. The same events may come again: (id, device) tells them.
 
     `now` is when the push was received. What cannot be stored is left out and logged, since no resend could mend it.
+    Returns the reason of a goodbye that holds now.
     """
     if events:
         rows = [
@@ -121,14 +122,16 @@ async def record_events(
         ]
         await insert_absent(connection, device_events, rows)
     changes: dict[str, object] = {}
+    goodbye: str | None = None
     for event in events:
         if event.type == EventType.GOODBYE and to_milliseconds(now - GOODBYE_HOLDS_FOR) <= event.t:
-            reason = (event.model_extra or {}).get("reason")
-            changes |= {"goodbye_at": now, "goodbye_reason": one_line(str(reason))[:64]}
+            goodbye = one_line(str((event.model_extra or {}).get("reason")))[:64]
+            changes |= {"goodbye_at": now, "goodbye_reason": goodbye}
     if inventory is not None and (kept := _storable(inventory, MAX_INVENTORY_BYTES, device)) is not None:
         changes["inventory"] = kept
     if changes:
         await connection.execute(update(devices).where(devices.c.id == device).values(**changes))
+    return goodbye
 
 
 async def delete_events(connection: AsyncConnection, received_before: datetime) -> int:

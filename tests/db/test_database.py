@@ -1,4 +1,5 @@
 import asyncio
+import os
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -136,6 +137,29 @@ async def test_sqlite_is_durable_and_only_its_owner_reads_it(tmp_path: Path) -> 
     assert found == ["wal", 2, 1, 15_000]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def owners_of(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_uid for path in folder.iterdir()}
+
+
+@pytest.mark.needs_root
+async def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12_345, 12_345)
+    async with await Database.open(f"sqlite:///{tmp_path}/quarkpulse.db"):
+        owners = await asyncio.to_thread(owners_of, tmp_path)
+    assert owners == {"quarkpulse.db": 12_345, "quarkpulse.db-wal": 12_345, "quarkpulse.db-shm": 12_345}
+
+
+async def test_a_database_that_somebody_keeps_is_told_as_passing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.db.database.BUSY_TIMEOUT_SECONDS", 0.01)
+    url = f"sqlite:///{tmp_path}/quarkpulse.db"
+    async with await Database.open(url) as holder, await Database.open(url) as waiter, holder.begin():
+        with pytest.raises(DatabaseUnavailableError, match="locked"):
+            async with waiter.begin():
+                pass
 
 
 @pytest.mark.parametrize(
