@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from collector.alerting.loop import EvaluationStats, Evaluator
 from collector.alerting.pack import RulePack, load_pack
 from collector.alerting.reader import RoutingReader
+from collector.alerting.recording import Recorder
 from collector.alerting.rulefile import RuleFileError, RuleSet
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
@@ -125,6 +126,7 @@ class Collector:
         self._engine = Engine(self._reader, lookback=timedelta(seconds=settings.lookback_seconds))
         self._watch = PresenceWatch(self._heard, timedelta(seconds=settings.push_interval_seconds))
         self._incidents = Incidents(self._model_of, self._watch.is_seen, self._watch.last_heard)
+        self._recorder = Recorder(store)
         self._evaluation = EvaluationStats()
         self._evaluator = self._new_evaluator(pack.rules)
         self._senders: dict[str, Sender] = {}
@@ -260,6 +262,7 @@ class Collector:
             self._engine,
             self._database,
             self._incidents,
+            self._recorder,
             clock=self._clock,
             default_interval=timedelta(seconds=self._settings.evaluation_interval_seconds),
             stats=self._evaluation,

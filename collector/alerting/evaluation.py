@@ -1,14 +1,14 @@
-"""One evaluation of one rule group at one instant: pure but for reading series, so that it can run in a thread."""
+"""One evaluation of one rule at one instant: pure but for reading series, so that it can run in a thread."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from collector.alerting.rulefile import AlertRule, Group
+from collector.alerting.rulefile import AlertRule, RecordingRule
 from collector.alerting.state import Alert, Change, Holding, Timing, fingerprint, step
 from collector.clock import to_milliseconds
-from collector.promql import Conflict, Engine, PromqlError, Result, Scalar, Vector
+from collector.promql import Conflict, Engine, EvaluationError, PromqlError, Result, Scalar, Vector
 from collector.series.labels import NAME
 
 logger = logging.getLogger(__name__)
@@ -38,23 +38,39 @@ class Pass:
     errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
     conflicts: list[Conflict] = field(default_factory=list)
 
+    def failed(self, rule: str, error: PromqlError) -> None:
+        logger.warning("rule failed: rule=%s error=%s", rule, error)
+        self.errors[rule] = str(error)
 
-def evaluate(group: Group, active: ActiveAlerts, engine: Engine, at: datetime) -> Pass:
-    """All rules of `group` at `at`. A rule that fails keeps its alerts as they were, and the others go on."""
-    done = Pass(at)
-    for rule in group.alert_rules:
-        before = active.get(rule.key, {})
-        try:
-            result = engine.instant(rule.plan, to_milliseconds(at), drop_conflicts=True)
-            holding = _holding(rule, result)
-        except PromqlError as error:
-            logger.warning("rule failed, its alerts stay as they were: rule=%s error=%s", rule.alert, error)
-            done.errors[rule.alert] = str(error)
-            done.active[rule.key] = dict(before)
-            continue
-        done.conflicts.extend(result.conflicts)
-        done.active[rule.key] = _advance(rule, before, holding, done, at)
-    return done
+
+def advance_alerts(rule: AlertRule, before: Mapping[str, Alert], engine: Engine, done: Pass) -> None:
+    """Moves one rule's alerts on to `done.at`. Where it cannot be evaluated they stay as they were."""
+    try:
+        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True)
+    except PromqlError as error:
+        done.failed(rule.alert, error)
+        done.active[rule.key] = dict(before)
+        return
+    done.conflicts.extend(result.conflicts)
+    done.active[rule.key] = _advance(rule, before, _holding(rule, result), done)
+
+
+def recorded_samples(rule: RecordingRule, engine: Engine, done: Pass) -> list[tuple[dict[str, str], float]]:
+    """What a recording rule gives at `done.at`: label sets without the metric's name, and values. Nothing where it
+    cannot be evaluated, or where two of its label sets become one."""
+    try:
+        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True)
+        found: dict[str, tuple[dict[str, str], float]] = {}
+        for series, number in _elements(result):
+            labels = {name: text for name, text in {**series, **rule.labels, NAME: ""}.items() if text}
+            if fingerprint(labels) in found:
+                raise EvaluationError("vector contains metrics with the same labelset after applying rule labels")
+            found[fingerprint(labels)] = (labels, number)
+    except PromqlError as error:
+        done.failed(rule.record, error)
+        return []
+    done.conflicts.extend(result.conflicts)
+    return list(found.values())
 
 
 def _holding(rule: AlertRule, result: Result) -> dict[str, tuple[dict[str, str], Holding]]:
@@ -81,14 +97,13 @@ def _advance(
     before: Mapping[str, Alert],
     holding: Mapping[str, tuple[dict[str, str], Holding]],
     done: Pass,
-    at: datetime,
 ) -> dict[str, Alert]:
     timing = Timing(rule.hold_for, rule.keep_firing_for)
     after: dict[str, Alert] = {}
     for mark in [*holding, *(known for known in before if known not in holding)]:
         alert = before.get(mark)
         labels, holds = holding.get(mark, (alert.labels if alert else {}, None))
-        moved = step(timing, alert, labels, holds, at)
+        moved = step(timing, alert, labels, holds, done.at)
         if moved.alert is not None:
             after[mark] = moved.alert
         if moved.changes and (told := moved.alert or alert) is not None:

@@ -13,9 +13,17 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
-from collector.alerting.evaluation import ALERTNAME, ActiveAlerts, Pass, Transition, evaluate
+from collector.alerting.evaluation import (
+    ALERTNAME,
+    ActiveAlerts,
+    Pass,
+    Transition,
+    advance_alerts,
+    recorded_samples,
+)
+from collector.alerting.recording import Recorder
 from collector.alerting.records import AlertRecord, AlertState
-from collector.alerting.rulefile import Group, RuleSet
+from collector.alerting.rulefile import AlertRule, Group, RuleSet
 from collector.alerting.state import Alert, Phase
 from collector.clock import EPOCH, Clock
 from collector.promql import Engine
@@ -71,6 +79,7 @@ class Evaluator:
         engine: Engine,
         database: Transactions,
         incidents: IncidentSink,
+        recorder: Recorder,
         *,
         clock: Clock,
         default_interval: timedelta,
@@ -80,6 +89,7 @@ class Evaluator:
         self._engine = engine
         self._database = database
         self._incidents = incidents
+        self._recorder = recorder
         self._clock = clock
         self._default_interval = default_interval
         self._stats = stats
@@ -128,11 +138,9 @@ class Evaluator:
         stats = self._stats.group(group.key)
         at = instant_before(self._clock(), interval)
         while True:
-            upcoming = at + interval
-            await asyncio.sleep(max(0.0, (upcoming - self._clock()).total_seconds()))
-            # A late tick is skipped and counted, not caught up in a burst.
-            at = max(upcoming, instant_before(self._clock(), interval))
-            stats.missed += (at - upcoming) // interval
+            await asyncio.sleep(max(0.0, (at + interval - self._clock()).total_seconds()))
+            at, missed = next_instant(at, self._clock(), interval)
+            stats.missed += missed
             try:
                 await self.evaluate_group(group, at)
             except TransientError:
@@ -142,8 +150,14 @@ class Evaluator:
     async def evaluate_group(self, group: Group, at: datetime) -> Pass:
         """One evaluation at `at`, stored in one transaction before the memory moves on."""
         started = time.monotonic()
-        active = {rule.key: self._active.get(rule.key, {}) for rule in group.alert_rules}
-        done = await asyncio.to_thread(evaluate, group, active, self._engine, at)
+        done = Pass(at)
+        for rule in group.rules:  # in order: a rule may read what one before it recorded
+            if isinstance(rule, AlertRule):
+                before = self._active.get(rule.key, {})
+                await asyncio.to_thread(advance_alerts, rule, before, self._engine, done)
+            else:
+                samples = await asyncio.to_thread(recorded_samples, rule, self._engine, done)
+                await self._recorder.record(f"{group.key} {rule.record}", rule.record, samples, at)
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
             unknown = await records.open_alerts(
@@ -176,6 +190,13 @@ class Evaluator:
 def instant_before(now: datetime, interval: timedelta) -> datetime:
     """The last multiple of `interval` since the epoch that is not after `now`."""
     return EPOCH + (now - EPOCH) // interval * interval
+
+
+def next_instant(last: datetime, now: datetime, interval: timedelta) -> tuple[datetime, int]:
+    """The instant to evaluate next, and how many were missed: a late tick is skipped and counted, not caught up."""
+    upcoming = last + interval
+    at = max(upcoming, instant_before(now, interval))
+    return at, (at - upcoming) // interval
 
 
 def _alert_of(record: AlertRecord) -> Alert:

@@ -1,0 +1,52 @@
+"""What recording rules give, stored as samples: logged, kept in memory and read like any other series."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+
+from collector.clock import to_milliseconds
+from collector.series.catalog import DeviceFrame, Layout, TemplateList
+from collector.series.labels import Target
+
+_TARGET_LABELS = tuple(field.name for field in fields(Target))
+
+LabelledValues = Sequence[tuple[Mapping[str, str], float]]
+
+
+class SampleSink(Protocol):
+    """The part of the sample store that is needed."""
+
+    def series(self, series: Sequence[tuple[str, Mapping[str, str]]]) -> TemplateList: ...
+
+    def layout(self, target: Target, series: TemplateList, stream: str = "") -> Layout: ...
+
+    async def append(self, frames: Sequence[DeviceFrame]) -> None: ...
+
+
+class Recorder:
+    def __init__(self, store: SampleSink) -> None:
+        self._store = store
+        self._written: dict[str, set[Target]] = {}  # by stream, who had series at its last evaluation
+
+    async def record(self, stream: str, metric: str, samples: LabelledValues, at: datetime) -> None:
+        """Returns once the samples are durable. `stream` names the rule; the series that it gave before and gives no
+        more get a staleness marker. Raises what the store's `append` raises."""
+        by_target: dict[Target, list[tuple[Mapping[str, str], float]]] = {
+            target: [] for target in self._written.get(stream, ())
+        }
+        for labels, value in samples:
+            own = {name: text for name, text in labels.items() if name not in _TARGET_LABELS}
+            target = Target(**{name: labels.get(name, "") for name in _TARGET_LABELS})
+            by_target.setdefault(target, []).append((own, value))
+        now = to_milliseconds(at)
+        frames = []
+        for target, owned in by_target.items():
+            series = self._store.series([(metric, own) for own, _ in owned])
+            values = np.array([value for _, value in owned], dtype=np.float64).tobytes()
+            frames.append(DeviceFrame(self._store.layout(target, series, stream), now, now, values))
+        if frames:
+            await self._store.append(frames)
+        self._written[stream] = {target for target, owned in by_target.items() if owned}

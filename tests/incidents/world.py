@@ -1,0 +1,161 @@
+"""A collector without HTTP whose clock the test moves: real store, real database, real rules."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from collector.alerting.evaluation import Pass
+from collector.alerting.loop import EvaluationStats, Evaluator
+from collector.alerting.recording import Recorder
+from collector.alerting.records import list_alerts
+from collector.alerting.rulefile import load_rules
+from collector.clock import from_milliseconds, to_milliseconds
+from collector.contracts import ServiceModel, load_service_models
+from collector.db.database import Database
+from collector.desk.shadows import ShadowTicket, list_shadows
+from collector.desk.tickets import Ticket, list_tickets
+from collector.fleet.customers import Consent, add_customer
+from collector.fleet.directory import DeviceStatus, Member
+from collector.fleet.watch import Heard, PresenceWatch
+from collector.incidents.service import Incidents
+from collector.promql import Engine
+from collector.series.catalog import DeviceFrame, pack_values
+from collector.series.labels import Target
+from collector.series.store import SampleStore
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+INTERVAL = timedelta(seconds=15)
+PUSH_INTERVAL = timedelta(seconds=15)
+MODELS = load_service_models()
+
+ACME = Target("ws-1", "acme", "hq", "server")
+ACME_2 = Target("ws-2", "acme", "hq", "server")
+BAKKERIJ = Target("kassa-1", "bakkerij", "hq", "desktop")
+TARGETS = (ACME, ACME_2, BAKKERIJ)
+PLANS = {"acme": "monthly", "bakkerij": "break_fix"}
+
+
+@dataclass
+class World:
+    database: Database
+    store: SampleStore
+    rules_folder: Path
+    now: datetime = START
+    stats: EvaluationStats = field(default_factory=EvaluationStats)
+    plans: dict[str, str] = field(default_factory=lambda: dict(PLANS))
+
+    def __post_init__(self) -> None:
+        self.watch = PresenceWatch(self._heard, PUSH_INTERVAL)
+        self.evaluator = self._new_evaluator()
+
+    def _new_evaluator(self) -> Evaluator:
+        incidents = Incidents(self._model_of, self.watch.is_seen, self.watch.last_heard)
+        return Evaluator(
+            load_rules([self.rules_folder]),
+            Engine(self.store.reader),
+            self.database,
+            incidents,
+            Recorder(self.store),
+            clock=lambda: self.now,
+            default_interval=INTERVAL,
+            stats=self.stats,
+        )
+
+    def _model_of(self, customer: str, _at: datetime) -> ServiceModel | None:
+        return MODELS.get(self.plans.get(customer, ""))
+
+    def _heard(self, device: str) -> Heard | None:
+        known = self.store.freshness(device)
+        if known is None or known.newest_ms is None:
+            return None
+        return Heard(from_milliseconds(known.received_ms), from_milliseconds(known.newest_ms), PUSH_INTERVAL)
+
+    async def restart(self, after: timedelta = timedelta(0)) -> None:
+        """As a process that died and came back: nothing but database and samples is left."""
+        self.now += after
+        self.watch = PresenceWatch(self._heard, PUSH_INTERVAL)
+        self.watch.sweep(MEMBERS, self.now)
+        self.evaluator = self._new_evaluator()
+        await self.evaluator.restore()
+
+    async def push(self, values: Mapping[Target, float], metric: str = "x") -> None:
+        """One frame of each device, at the present."""
+        series = self.store.series([(metric, {})])
+        now = to_milliseconds(self.now)
+        frames = [
+            DeviceFrame(self.store.layout(target, series), now, now, pack_values([value]))
+            for target, value in values.items()
+        ]
+        await self.store.append(frames)
+
+    async def evaluate(self) -> list[Pass]:
+        return [await self.evaluator.evaluate_group(group, self.now) for group in self.evaluator.rules.groups]
+
+    async def tick(self, values: Mapping[Target, float] | None = None) -> None:
+        """An interval goes by: devices push, rules are evaluated."""
+        self.now += INTERVAL
+        await self.push(values or {})
+        self.watch.sweep(MEMBERS, self.now)
+        await self.evaluate()
+
+    async def goodbye(self, target: Target, reason: str = "shutdown") -> None:
+        self.watch.said_goodbye(target.device_id, reason, self.now)
+        await self.store.end_device(target.device_id, to_milliseconds(self.now))
+
+    async def tickets(self) -> list[Ticket]:
+        async with self.database.connect() as connection:
+            return await list_tickets(connection)
+
+    async def shadows(self) -> list[ShadowTicket]:
+        async with self.database.connect() as connection:
+            return await list_shadows(connection)
+
+    async def alerts(self) -> list[dict[str, object]]:
+        async with self.database.connect() as connection:
+            return await list_alerts(connection, resolved_since=None)
+
+    async def states(self) -> list[object]:
+        """Of all alerts that were ever stored, oldest first."""
+        return [alert["state"] for alert in reversed(await self.alerts())]
+
+
+def member(target: Target) -> Member:
+    return Member(
+        target=target,
+        status=DeviceStatus.ACTIVE,
+        hostname=target.device_id,
+        os="",
+        agent_version="",
+        read_by=None,
+        address=None,
+        enrolled_at=START,
+        last_seen_at=None,
+        goodbye_at=None,
+        goodbye_reason=None,
+    )
+
+
+MEMBERS = {target.device_id: member(target) for target in TARGETS}
+
+
+@asynccontextmanager
+async def world_with(database: Database, folder: Path, rules: str) -> AsyncIterator[World]:
+    """Customers acme (monthly) and bakkerij (break/fix), and one rule file."""
+    (folder / "rules").mkdir()
+    (folder / "rules" / "world.yaml").write_text(rules)
+    async with database.begin() as connection:
+        for customer, plan in PLANS.items():
+            consent = Consent.parse("J. Jansen, 2026-01-05")
+            await add_customer(
+                connection, MODELS, customer=customer, name=customer, plan=plan, consent=consent, actor="t", now=START
+            )
+    moment = [START]
+    store = await SampleStore.open(
+        folder / "data", windows=load_rules([folder / "rules"]).windows, clock=lambda: moment[0]
+    )
+    try:
+        yield World(database, store, folder / "rules")
+    finally:
+        await store.close()
