@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
 TICK_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
 SHUTDOWN_SECONDS = 10.0
 READING_ROLES = frozenset({Role.VIEWER, Role.TECHNICIAN, Role.MANAGER, Role.ADMIN})
@@ -180,6 +181,7 @@ class Collector:
             "store": self._store.maintain(),
             "ticks": self._every(TICK_SECONDS, self._store.tick),
             "changes": self._every(WATCH_SECONDS, self._notice_changes),
+            "housekeeping": self._every(HOUSEKEEPING_SECONDS, self._forget_old_events),
             "presence": self._every(PRESENCE_SECONDS, self._sweep_presence),
         }
 
@@ -253,6 +255,10 @@ class Collector:
         if swept.save:
             async with self._database.begin() as connection:
                 await devices.save_last_seen(connection, swept.save)
+
+    async def _forget_old_events(self) -> None:
+        async with self._database.begin() as connection:
+            await devices.delete_events(connection, self._clock() - timedelta(days=self._settings.retention_days))
 
     # What the parts ask of each other
 

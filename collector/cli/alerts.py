@@ -15,15 +15,21 @@ RECENT = timedelta(hours=24)
 
 @click.group()
 def alerts() -> None:
-    """Alerts: pending, firing, unknown and resolved, e.g. `alerts list`."""
+    """Alerts: pending, firing, unknown and resolved.
+
+    E.g. `alerts list`.
+    """
 
 
 @alerts.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those resolved more than 24 hours ago.")
 @json_option
 @with_database
-async def list_command(database: Database, settings: Settings, everything: bool, as_json: bool) -> None:
-    """List the open alerts and those of the last 24 hours, newest first, e.g. `alerts list --json`."""
+async def list_command(database: Database, _settings: Settings, everything: bool, as_json: bool) -> None:
+    """List the open alerts and those of the last 24 hours, newest first.
+
+    E.g. `alerts list --json`.
+    """
     since = None if everything else system_clock() - RECENT
     async with database.connect() as connection:
         rows = await records.list_alerts(connection, resolved_since=since)

@@ -23,7 +23,9 @@ from collector.demo.timeline import Timeline
     help="Rule files to use.  [default: the demo's own]",
 )
 def demo(ends: bool, rules: Path | None) -> None:
-    """Show one incident at a monthly and a break/fix customer, e.g. `demo --exit`.
+    """Show one incident at a monthly and a break/fix customer.
+
+    E.g. `demo --exit`.
 
     Starts a collector and two agents on this machine, loads all its cores for half a minute, and shows the alert, the
     ticket and the shadow ticket as they come and go. Everything is kept in a temporary folder.

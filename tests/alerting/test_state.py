@@ -24,7 +24,7 @@ def replay(timing: Timing, holds: list[bool]) -> list[tuple[Alert | None, tuple[
 
 
 def phases(timing: Timing, holds: list[bool]) -> list[Phase | None]:
-    return [alert and alert.phase for alert, _ in replay(timing, holds)]
+    return [None if alert is None else alert.phase for alert, _ in replay(timing, holds)]
 
 
 def test_a_rule_without_for_fires_at_once() -> None:

@@ -61,7 +61,7 @@ class Answer:
     body: bytes
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the collector says
+    def json(self) -> Any:
         return json.loads(self.body)
 
     @property
@@ -92,7 +92,7 @@ class Collector:
         return (self.folder / "serve.log").read_text()
 
     def start(self, *, ready: bool = True) -> None:
-        command = [
+        command: list[str | Path] = [
             PROGRAMS / "quarkpulse-collector", "serve",
             "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--rules", self.rules,
         ]  # fmt: skip
@@ -235,7 +235,7 @@ def collector_in(folder: Path, rules: str = DISK_RULES, *, start: bool = True) -
 @contextmanager
 def agent_process(state: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """`quarkpulse-agent run` on an enrolled state folder; stopped as a service manager would."""
-    command = [PROGRAMS / "quarkpulse-agent", "run", "--state", state, *arguments]
+    command: list[str | Path] = [PROGRAMS / "quarkpulse-agent", "run", "--state", state, *arguments]
     with (state.parent / f"{state.name}.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -180,7 +180,7 @@ def test_a_frame_for_a_strange_printer_is_refused_alone(collector: Collector, se
     assert "prn-of-someone-else" in answer.json["refused"][0]["reason"]
 
 
-def test_frames_may_come_twice_and_in_any_order(collector: Collector, sender: Sender) -> None:
+def test_frames_may_come_twice_and_in_any_order(sender: Sender) -> None:
     series = disk_series()
     layout: wire.Layout = {"id": wire.layout_id([series]), "series": [series]}
     now = now_ms()
