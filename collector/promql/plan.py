@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -29,12 +30,11 @@ from collector.promql.nodes import (
 )
 from collector.promql.operators import AGGREGATIONS, COMPARISONS, compute
 from collector.promql.regex import RegexError, compile_regex
-from collector.promql.scan import Token, column_of, column_of_complaint, for_parser, scan
+from collector.promql.scan import MAX_DURATION_SECONDS, Token, column_of, column_of_complaint, for_parser, scan
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp, Milliseconds
 
 MAX_DEPTH = 120  # of the tree, left-deep chains of operators included
-MAX_DURATION_MS = 100 * 365 * 24 * 3_600_000
 DEFAULT_LOOKBACK_SECONDS = 300.0
 
 # By their names: the parser's enumerations cannot be hashed.
@@ -74,11 +74,13 @@ def compile_expr(text: str) -> Plan:
     tokens = scan(text)
     readable = for_parser(text, tokens)
     try:
-        parsed = parser.parse(readable)
+        with _panics_as_errors():
+            parsed = parser.parse(readable)
     except (ValueError, RecursionError, OverflowError) as exc:
         raise ParseError(str(exc), _place_of(str(exc), readable, tokens)) from exc
     try:
-        root = _Converter(tokens).convert(parsed, 0)
+        with _panics_as_errors():
+            root = _Converter(tokens).convert(parsed, 0)
     except (ValueError, OverflowError) as exc:  # what the parser holds does not fit a duration or a time of Python's
         raise ParseError(f"a duration or time is too large: {exc}") from exc
     windows: dict[str | None, float] = {}
@@ -104,6 +106,17 @@ def is_scalar(node: Node) -> bool:
     return False
 
 
+@contextmanager
+def _panics_as_errors() -> Iterator[None]:
+    """A panic of the parser's Rust reaches Python as a BaseException of a class that cannot be imported."""
+    try:
+        yield
+    except BaseException as exc:
+        if type(exc).__name__ != "PanicException":
+            raise
+        raise ValueError(f"the parser gave up: {exc}") from exc
+
+
 def _place_of(message: str, text: str, tokens: tuple[Token, ...]) -> int | None:
     named = column_of_complaint(message, tokens)
     if named is not None or not tokens:
@@ -111,7 +124,8 @@ def _place_of(message: str, text: str, tokens: tuple[Token, ...]) -> int | None:
     # The parser names no place: the query reads well up to some word, and the trouble begins with the next.
     for before, after in reversed(list(pairwise(tokens[:200]))):
         try:
-            parser.parse(text[: after.column - 1])
+            with _panics_as_errors():
+                parser.parse(text[: after.column - 1])
         except (ValueError, RecursionError, OverflowError):
             continue
         return after.column if before.column < after.column else None
@@ -232,7 +246,7 @@ class _Converter:
 
     def _milliseconds(self, duration: timedelta | None) -> Milliseconds:
         milliseconds = 0 if duration is None else duration // timedelta(milliseconds=1)
-        if abs(milliseconds) > MAX_DURATION_MS:
+        if abs(milliseconds) > MAX_DURATION_SECONDS * 1000:
             raise ParseError("a duration may not exceed 100 years")
         return milliseconds
 

@@ -14,6 +14,7 @@ from collector.promql.errors import ParseError
 MAX_CHARACTERS = 32_768
 MAX_TOKENS = 5_000
 MAX_NESTING = 100
+MAX_DURATION_SECONDS = 100 * 365 * 24 * 3_600
 
 _TOKEN = re.compile(
     r"""
@@ -54,8 +55,9 @@ def scan(text: str) -> tuple[Token, ...]:
             raise ParseError(f"nested deeper than {MAX_NESTING} brackets", token.column)
         if kind == "string" and token.text[0] != "`":
             _refuse_broken_bytes(token)
-        if token.text in {"-", "+"} and len(tokens) > 0 and tokens[-1].text == "@" and token.text == "-":
+        if token.text == "-" and tokens and tokens[-1].text == "@":
             raise ParseError("'@' takes a time after 1970", token.column)
+        _refuse_endless(token, tokens)
         tokens.append(token)
         if len(tokens) > MAX_TOKENS:
             raise ParseError(f"a query may have {MAX_TOKENS} words and signs", token.column)
@@ -93,6 +95,19 @@ def column_of_complaint(message: str, tokens: Sequence[Token]) -> int | None:
         if column is not None:
             return column
     return None
+
+
+def _refuse_endless(token: Token, before: Sequence[Token]) -> None:
+    """A duration in plain seconds that no duration type holds."""
+    lead = next((earlier.text for earlier in reversed(before) if earlier.text not in {"+", "-"}), "")
+    if lead != "[" and lead.lower() != "offset":
+        return
+    try:
+        seconds = float(token.text)
+    except ValueError:
+        return
+    if not seconds <= MAX_DURATION_SECONDS:
+        raise ParseError("a duration may not exceed 100 years", token.column)
 
 
 def _refuse_broken_bytes(token: Token) -> None:
