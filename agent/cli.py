@@ -86,7 +86,12 @@ def run_from_click(arguments: tuple[str, ...]) -> None:
 @cli.command("probe")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "json", "prometheus"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "prometheus"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
 )
 def probe_command(names: tuple[str, ...], form: str) -> None:
     """Read this machine now and print it, e.g. `quarkpulse-agent probe cpu memory --format json`.

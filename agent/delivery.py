@@ -104,11 +104,13 @@ class Delivery:
     def _load(self, seqs: list[int]) -> list[tuple[int, Record]]:
         """Records to send together: readable ones, until a push would grow too large; at least one."""
         batch: list[tuple[int, Record]] = []
+        shared: dict[str, Layout] = {}  # a hundred copies of one layout would take 5 MiB
         size = layouts = events = 0
         for seq in seqs:
             record = self._spool.read(seq)
             if record is None:
                 continue
+            record["layouts"] = [shared.setdefault(layout["id"], layout) for layout in record["layouts"]]
             size += sum(12 * len(frame.get("v", ())) for frame in record["frames"])  # a value takes about 12 characters
             layouts += len(record["layouts"])
             events += len(record["events"])

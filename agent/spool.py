@@ -146,7 +146,7 @@ class Spool:
             except FileNotFoundError:
                 self._forget(at)
                 self.dropped += 1
-            except (OSError, ValueError, zlib.error) as error:
+            except (OSError, ValueError, RecursionError, zlib.error) as error:
                 logger.warning("damaged record set aside: seq=%d reason=%r", seq, str(error))
                 self.set_aside(seq)
         return None
@@ -286,8 +286,18 @@ def decode(body: bytes) -> Record:
     if not unpacker.eof:
         raise ValueError("cut short, or far too long")
     found = json.loads(content)
-    if not isinstance(found, dict) or not all(
-        isinstance(found.get(key), list) for key in ("layouts", "frames", "events")
-    ):
+    if not is_record(found):
         raise ValueError("not a record")
     return Record(layouts=found["layouts"], frames=found["frames"], events=found["events"])
+
+
+def is_record(found: object) -> bool:
+    """Whether a file's content has the shape that the sender relies on; what the values mean, the collector judges."""
+    if not isinstance(found, dict):
+        return False
+    parts = [found.get(key) for key in ("layouts", "frames", "events")]
+    if not all(isinstance(part, list) and all(isinstance(one, dict) for one in part) for part in parts):
+        return False
+    return all(isinstance(layout.get("id"), str) for layout in found["layouts"]) and all(
+        isinstance(frame.get("v"), list) for frame in found["frames"]
+    )

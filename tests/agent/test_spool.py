@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.spool import RESERVE, Limits, Record, Spool
+from agent.spool import RESERVE, Limits, Record, Spool, compress
 from protocol.wire import Frame, Layout, Series, layout_id
 
 NOW = 1_796_000_000_000
@@ -57,7 +57,19 @@ def test_a_damaged_number_file_begins_a_new_spool_and_keeps_its_records(tmp_path
     assert values(again) == [1, 2]
 
 
-@pytest.mark.parametrize("damage", [b"", b"not gzip", None], ids=["empty", "garbage", "cut short"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"not gzip",
+        None,
+        compress(b"[1, 2]"),
+        compress(b'{"layouts": [7], "frames": [], "events": []}'),
+        compress(b'{"layouts": [{}], "frames": [{"v": 3}], "events": []}'),
+        compress(b"[" * 100_000),
+    ],
+    ids=["empty", "garbage", "cut short", "no record", "no layout", "no frame", "too deep"],
+)
 def test_a_damaged_record_is_set_aside_and_counted(tmp_path: Path, damage: bytes | None) -> None:
     spool = Spool(tmp_path)
     for value in range(3):
