@@ -33,6 +33,7 @@ Windows = Mapping[str | None, float]  # metric name to the seconds of history th
 
 LAST_POOL = 0  # in SeriesTable.pool_of; rings have their depth there
 MAX_WINDOW_MS = 2 * 3600 * 1000
+MAX_SPACING_SECONDS = 120  # longer ones are gaps
 SLACK_MS = 120_000  # an evaluation may stand so far behind the newest sample and still see its whole window
 MAX_AHEAD_MS = int(MAX_AHEAD_SECONDS * 1000)
 MAX_CACHED_SELECTIONS = 4_096
@@ -87,13 +88,13 @@ class Stream:
     newest: Milliseconds = NEVER  # time of the newest frame
     horizon: Milliseconds = NEVER  # time of what is newest in the rings: a frame, or the end of the device
     received: Milliseconds = NEVER
-    spacings: tuple[int, int, int] = (60_000, 60_000, 60_000)  # of the last frames
+    spacings: tuple[int, int, int] = (60, 60, 60)  # of the last frames, in whole seconds, rounded up
     rows: Slots = field(default_factory=lambda: np.empty(0, dtype=np.int32))  # all rows, those that left included
     left: dict[int, Milliseconds] = field(default_factory=dict)  # rows not in the layout: since when
     last_slots: Slots = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     last_positions: Slots = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     blocks: tuple[Block, ...] = ()
-    ahead: list[DeviceFrame] = field(default_factory=list)
+    ahead: tuple[DeviceFrame, ...] = ()  # frames from the future
 
 
 class Head:
@@ -254,7 +255,7 @@ class Head:
     # For the checkpoint
 
     def add_stream(self, key: tuple[Target, str]) -> Stream:
-        expected = self.limits.expected_interval_ms
+        expected = self.limits.expected_interval_ms // 1000
         stream = Stream(key, self.table.add_stream(key[0]), spacings=(expected, expected, expected))
         self.streams[key] = stream
         return stream
@@ -270,7 +271,7 @@ class Head:
 
     def wait(self, stream: Stream, frame: DeviceFrame) -> None:
         """Keep a frame until its time comes."""
-        stream.ahead.append(frame)
+        stream.ahead = (*stream.ahead, frame)
         self._waiting.add(stream)
 
     def rebind(self, stream: Stream) -> None:
@@ -305,7 +306,7 @@ class Head:
         due: list[DeviceFrame] = []
         for stream in list(self._waiting):
             due += [frame for frame in stream.ahead if frame.t <= now + MAX_AHEAD_MS]
-            stream.ahead = [frame for frame in stream.ahead if frame.t > now + MAX_AHEAD_MS]
+            stream.ahead = tuple(frame for frame in stream.ahead if frame.t > now + MAX_AHEAD_MS)
             if not stream.ahead:
                 self._waiting.discard(stream)
         self._apply(due)
@@ -387,7 +388,7 @@ class Head:
     def _note(self, stream: Stream, frame: DeviceFrame) -> None:
         """Remember when a newer frame of a stream was and came."""
         if stream.newest != NEVER:
-            spacing = min(120_000, frame.t - stream.newest)
+            spacing = min(MAX_SPACING_SECONDS, -((stream.newest - frame.t) // 1000))
             stream.spacings = (stream.spacings[1], stream.spacings[2], spacing)
         stream.newest = frame.t
         stream.horizon = max(stream.horizon, frame.t)
@@ -632,4 +633,4 @@ class Head:
 
 def _freshness(stream: Stream) -> Freshness:
     newest = None if stream.newest == NEVER else stream.newest
-    return Freshness(newest, stream.received, min(120.0, max(1.0, median(stream.spacings) / 1000)))
+    return Freshness(newest, stream.received, float(median(stream.spacings)))

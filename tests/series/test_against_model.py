@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,15 +61,29 @@ steps = st.sampled_from((0, 1, 5_000, 30_000, 60_000, 61_000, 90_000, 200_000))
 ages = st.builds(lambda step, sign: step * sign, steps, st.sampled_from((1, 1, 1, -1)))
 layouts = st.sampled_from((SERIES, ("a", "b"), ("c", "b"), ("d",), ("c", "d", "a")))
 pushes = st.builds(Push, devices, layouts, st.lists(ages, min_size=1, max_size=12).map(tuple), st.integers(0, 999))
-deeds = st.sampled_from(("restart", "crash", "checkpoint", "deepen", "sweep")).map(Do)
+deeds = st.sampled_from(("restart", "crash", "checkpoint", "deepen")).map(Do)
 actions = st.one_of(
     pushes, pushes, pushes, st.builds(Wait, steps), st.builds(Wait, steps), st.builds(End, devices, steps), deeds
 )
 
 
-@given(st.lists(actions, min_size=1, max_size=40))
-@settings(max_examples=120, deadline=None)
+stories = st.lists(actions, min_size=1, max_size=40)
+
+
+@given(stories)
+@settings(max_examples=25)
 def test_what_is_read_is_what_the_model_says(todo: list[object]) -> None:
+    _check_story(todo)
+
+
+@pytest.mark.slow
+@given(stories)
+@settings(max_examples=200)
+def test_what_is_read_is_what_the_model_says_at_length(todo: list[object]) -> None:
+    _check_story(todo)
+
+
+def _check_story(todo: list[object]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_play(todo, Path(folder)))
 
