@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 
 import promql_parser as parser
@@ -30,12 +29,22 @@ from collector.promql.nodes import (
 )
 from collector.promql.operators import AGGREGATIONS, COMPARISONS, compute
 from collector.promql.regex import RegexError, compile_regex
-from collector.promql.scan import MAX_DURATION_SECONDS, Token, column_of, column_of_complaint, for_parser, scan
+from collector.promql.scan import (
+    MAX_DURATION_SECONDS,
+    Token,
+    column_of,
+    column_of_complaint,
+    for_parser,
+    open_brackets,
+    scan,
+)
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp, Milliseconds
 
 MAX_DEPTH = 120  # of the tree, left-deep chains of operators included
 DEFAULT_LOOKBACK_SECONDS = 300.0
+_NO_SENTENCE = "invalid promql query"  # what the parser says of every error of grammar
+_PLACES_TRIED = 200
 
 # By their names: the parser's enumerations cannot be hashed.
 _MATCH_OPS = {
@@ -77,7 +86,7 @@ def compile_expr(text: str) -> Plan:
         with _panics_as_errors():
             parsed = parser.parse(readable)
     except (ValueError, RecursionError, OverflowError) as exc:
-        raise ParseError(str(exc), _place_of(str(exc), readable, tokens)) from exc
+        raise _complaint(str(exc), readable, tokens) from exc
     try:
         with _panics_as_errors():
             root = _Converter(tokens).convert(parsed, 0)
@@ -117,19 +126,26 @@ def _panics_as_errors() -> Iterator[None]:
         raise ValueError(f"the parser gave up: {exc}") from exc
 
 
-def _place_of(message: str, text: str, tokens: tuple[Token, ...]) -> int | None:
-    named = column_of_complaint(message, tokens)
-    if named is not None or not tokens:
-        return named
+def _complaint(message: str, text: str, tokens: tuple[Token, ...]) -> ParseError:
+    column = column_of_complaint(message, tokens) or _place_of(text, tokens)
+    word = next((token.text for token in tokens if token.column == column), None)
+    if message == _NO_SENTENCE and word is not None:
+        message = f"the query cannot be read from {word!r} on"
+    return ParseError(message, column)
+
+
+def _place_of(text: str, tokens: tuple[Token, ...]) -> int | None:
     # The parser names no place: the query reads well up to some word, and the trouble begins with the next.
-    for before, after in reversed(list(pairwise(tokens[:200]))):
+    closers = open_brackets(tokens)
+    for i in range(min(len(tokens), _PLACES_TRIED) - 1, 0, -1):
         try:
             with _panics_as_errors():
-                parser.parse(text[: after.column - 1])
-        except (ValueError, RecursionError, OverflowError):
-            continue
-        return after.column if before.column < after.column else None
-    return tokens[0].column
+                parser.parse(text[: tokens[i].column - 1] + closers[i])
+        except (ValueError, RecursionError, OverflowError) as exc:
+            if str(exc) == _NO_SENTENCE:
+                continue
+        return tokens[i].column
+    return tokens[0].column if tokens else None
 
 
 class _Converter:

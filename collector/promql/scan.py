@@ -97,6 +97,19 @@ def column_of_complaint(message: str, tokens: Sequence[Token]) -> int | None:
     return None
 
 
+def open_brackets(tokens: Sequence[Token]) -> list[str]:
+    """For each token, what would close the brackets that are open before it."""
+    closing = {"(": ")", "[": "]", "{": "}"}
+    found, stack = [], ""
+    for token in tokens:
+        found.append(stack)
+        if token.text in closing:
+            stack = closing[token.text] + stack
+        elif stack and token.text == stack[0]:
+            stack = stack[1:]
+    return found
+
+
 def _refuse_endless(token: Token, before: Sequence[Token]) -> None:
     """A duration in plain seconds that no duration type holds."""
     lead = next((earlier.text for earlier in reversed(before) if earlier.text not in {"+", "-"}), "")
