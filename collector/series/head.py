@@ -439,10 +439,11 @@ class Head:
         run: list[DeviceFrame] = []
         for frame in frames:
             is_newer = frame.t > stream.horizon
-            if run and frame.layout is not run[-1].layout:
+            changes = is_newer and frame.layout is not stream.layout
+            if run and (changes or frame.layout is not run[-1].layout):
                 self._merge(stream, run)
                 run = []
-            if is_newer and frame.layout is not stream.layout:
+            if changes:
                 self._change_layout(stream, frame)
             if frame.t > stream.newest:
                 self._note(stream, frame)

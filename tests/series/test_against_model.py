@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collector.clock import from_milliseconds
@@ -70,7 +70,11 @@ actions = st.one_of(
 stories = st.lists(actions, min_size=1, max_size=40)
 
 
+LATE_THEN_NEW = [Push("nas", ("a", "b"), (0,) * 5, 1), Push("nas", SERIES, (0, -1), 2), Do("crash")]
+
+
 @given(stories)
+@example(LATE_THEN_NEW)  # replayed at once, the late frame of a layout must not profit from the newer one behind it
 @settings(max_examples=25)
 def test_what_is_read_is_what_the_model_says(todo: list[object]) -> None:
     _check_story(todo)
