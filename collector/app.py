@@ -52,7 +52,6 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
-TICK_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
 SHUTDOWN_SECONDS = 10.0
@@ -179,7 +178,6 @@ class Collector:
         return {
             "rules": self._evaluate(reload),
             "store": self._store.maintain(),
-            "ticks": self._every(TICK_SECONDS, self._store.tick),
             "changes": self._every(WATCH_SECONDS, self._notice_changes),
             "housekeeping": self._every(HOUSEKEEPING_SECONDS, self._forget_old_events),
             "presence": self._every(PRESENCE_SECONDS, self._sweep_presence),

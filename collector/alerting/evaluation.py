@@ -8,7 +8,7 @@ from datetime import datetime
 from collector.alerting.rulefile import AlertRule, RecordingRule
 from collector.alerting.state import Alert, Change, Holding, Timing, fingerprint, step
 from collector.clock import to_milliseconds
-from collector.promql import Conflict, Engine, EvaluationError, PromqlError, Result, Scalar, Vector
+from collector.promql import Conflict, Engine, EvaluationError, PromqlError, Result, Scalar, Shared, Vector
 from collector.series.labels import NAME
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Pass:
     transitions: list[Transition] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
     conflicts: list[Conflict] = field(default_factory=list)
+    shared: Shared = field(default_factory=Shared)  # what several rules compute is computed once
 
     def failed(self, rule: str, error: PromqlError) -> None:
         logger.warning("rule failed: rule=%s error=%s", rule, error)
@@ -46,7 +47,7 @@ class Pass:
 def advance_alerts(rule: AlertRule, before: Mapping[str, Alert], engine: Engine, done: Pass) -> None:
     """Moves one rule's alerts on to `done.at`. Where it cannot be evaluated they stay as they were."""
     try:
-        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True)
+        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True, shared=done.shared)
     except PromqlError as error:
         done.failed(rule.alert, error)
         done.active[rule.key] = dict(before)
@@ -59,7 +60,7 @@ def recorded_samples(rule: RecordingRule, engine: Engine, done: Pass) -> list[tu
     """What a recording rule gives at `done.at`: label sets without the metric's name, and values. Nothing where it
     cannot be evaluated, or where two of its label sets become one."""
     try:
-        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True)
+        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True, shared=done.shared)
         found: dict[str, tuple[dict[str, str], float]] = {}
         for series, number in _elements(result):
             labels = {name: text for name, text in {**series, **rule.labels, NAME: ""}.items() if text}

@@ -26,7 +26,7 @@ from collector.alerting.records import AlertRecord, AlertState
 from collector.alerting.rulefile import AlertRule, Group, RuleSet
 from collector.alerting.state import Alert, Phase
 from collector.clock import EPOCH, Clock
-from collector.promql import Engine
+from collector.promql import Engine, Shared
 from protocol.errors import TransientError
 
 logger = logging.getLogger(__name__)
@@ -158,6 +158,7 @@ class Evaluator:
             else:
                 samples = await asyncio.to_thread(recorded_samples, rule, self._engine, done)
                 await self._recorder.record(f"{group.key} {rule.record}", rule.record, samples, at)
+                done.shared = Shared()  # what was computed before may read what is recorded now
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
             unknown = await records.open_alerts(

@@ -12,7 +12,7 @@ import re2
 
 from collector.alerting import gotext
 from collector.alerting.gotext import Value
-from collector.promql.regex import expand
+from collector.series.regex import expand
 
 Evaluate = Callable[[Mapping[str, str], float], Value]
 

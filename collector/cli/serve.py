@@ -1,6 +1,7 @@
 """`serve`: the collector itself."""
 
 import asyncio
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -35,6 +36,10 @@ def serve(settings: Settings) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Pushes make many short-lived objects and hardly any cycles: by default a third of the time would go into looking
+    # for those. What was loaded so far stays for good.
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1000)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 

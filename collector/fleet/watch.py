@@ -25,7 +25,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    lost: list[str] = field(default_factory=list)  # devices that were online and are no longer
+    lost: list[str] = field(default_factory=list)  # devices that fell silent without a goodbye
     save: dict[str, datetime] = field(default_factory=dict)  # by device, when it was last heard
 
 
@@ -73,7 +73,7 @@ class PresenceWatch:
                 continue
             before = self._presence.get(device)
             presence = self._presence[device] = self.presence(member, now)
-            if before is Presence.ONLINE and presence is not Presence.ONLINE:
+            if before is Presence.ONLINE and presence is Presence.SILENT:
                 found.lost.append(device)
             heard = self._heard(device)
             if heard is None:

@@ -11,9 +11,9 @@ from collector.promql.functions import CALENDAR, ELEMENTWISE
 from collector.promql.groups import group_frame
 from collector.promql.histograms import histogram_quantile
 from collector.promql.nodes import Call, RangeSelector, Selector
-from collector.promql.regex import RegexError, compile_regex, expand
 from collector.series.labels import ABSENT_CODE, NAME, Codes, LabelFrame
 from collector.series.read import MatchOp, Times, Values
+from collector.series.regex import RegexError, compile_regex, expand
 
 Argument = Grid | Values | str
 

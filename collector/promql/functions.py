@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from collector.promql.kernels import KERNELS
 from collector.promql.nodes import Call, Text
 from collector.promql.operators import Ufunc
-from collector.promql.regex import RegexError, compile_regex
 from collector.series.read import Mask, Values
+from collector.series.regex import RegexError, compile_regex
 
 
 def _check_label_replace(call: Call) -> str | None:

@@ -28,7 +28,6 @@ from collector.promql.nodes import (
     Text,
 )
 from collector.promql.operators import AGGREGATIONS, COMPARISONS, compute
-from collector.promql.regex import RegexError, compile_regex
 from collector.promql.scan import (
     MAX_DURATION_SECONDS,
     Token,
@@ -40,6 +39,7 @@ from collector.promql.scan import (
 )
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp, Milliseconds
+from collector.series.regex import RegexError, compile_regex
 
 MAX_DEPTH = 120  # of the tree, left-deep chains of operators included
 DEFAULT_LOOKBACK_SECONDS = 300.0

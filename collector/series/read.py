@@ -1,16 +1,14 @@
 """How series are read: the one interface that PromQL knows, kept by the head and by anything that stands beside it."""
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
-import re2
 from numpy.typing import NDArray
 
 from collector.series.labels import LabelFrame, Strings
+from collector.series.regex import compile_regex
 
 Milliseconds = int
 Times = NDArray[np.int64]  # Unix milliseconds
@@ -40,17 +38,6 @@ class MatchOp(StrEnum):
     NOT_REGEX = "!~"
 
 
-_REGEX_OPTIONS = re2.Options()
-_REGEX_OPTIONS.dot_nl = True  # Prometheus 3: `.` matches a newline too
-_REGEX_OPTIONS.log_errors = False
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """RE2, as Prometheus uses: no pattern takes exponential time."""
-    return cast("re.Pattern[str]", re2.compile(pattern, options=_REGEX_OPTIONS))
-
-
 @dataclass(frozen=True, slots=True)
 class Matcher:
     """One condition on a label, `__name__` included. Regular expressions are anchored and `.` matches a newline."""
@@ -66,9 +53,9 @@ class Matcher:
             case MatchOp.NOT_EQUAL:
                 return text != self.value
             case MatchOp.REGEX:
-                return _compiled(self.value).fullmatch(text) is not None
+                return compile_regex(self.value).fullmatch(text) is not None
             case MatchOp.NOT_REGEX:
-                return _compiled(self.value).fullmatch(text) is None
+                return compile_regex(self.value).fullmatch(text) is None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

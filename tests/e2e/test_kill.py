@@ -4,22 +4,35 @@ ticket."""
 import http.client
 import random
 import urllib.parse
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from protocol import wire
-from tests.e2e.harness import DISK_RULES, Collector, Sender, collector_in, disk_series, eventually, now_ms
+from tests.e2e.harness import (
+    DISK_RULES,
+    Collector,
+    Sender,
+    agent_process,
+    collector_in,
+    disk_series,
+    enrol_agent,
+    eventually,
+    now_ms,
+)
 
 pytestmark = pytest.mark.slow
 
 KILLS = 4
 
-# Reads an hour back, so that the head holds every sample of the test.
-HOUR_RULE = """\
-      - alert: EverFull
-        expr: min_over_time(system_filesystem_utilization_ratio[1h]) > 2
-"""
+DISK = "system_filesystem_utilization_ratio"
+UPTIME = "system_uptime_seconds"
+
+
+def reading_an_hour(metric: str) -> str:
+    """A rule that never fires, but has the head hold every sample of the test."""
+    return f"      - {{alert: Never, expr: 'min_over_time({metric}[1h]) < -1'}}\n"
 
 
 def push_acked(sender: Sender, frame: wire.Frame, layout: wire.Layout) -> bool:
@@ -35,7 +48,7 @@ def test_nothing_acknowledged_is_lost_and_no_second_ticket_opens(tmp_path: Path)
     series = disk_series()
     layout: wire.Layout = {"id": wire.layout_id([series]), "series": [series]}
     choose = random.Random(20260105)  # noqa: S311 - when to kill, not a secret
-    with collector_in(tmp_path, DISK_RULES + HOUR_RULE) as collector:
+    with collector_in(tmp_path, DISK_RULES + reading_an_hour(DISK)) as collector:
         collector.add_customers()
         sender = collector.enrol("acme")
         acked: dict[int, float] = {}
@@ -67,15 +80,56 @@ def test_nothing_acknowledged_is_lost_and_no_second_ticket_opens(tmp_path: Path)
         stream(5)
         tickets = collector.rows("tickets", "list", "--all")
         assert len(tickets) == 1
-        stored = stored_samples(collector, sender.device_id)
+        stored = stored_samples(collector, sender.device_id, DISK)
     assert len(acked) > 100
     assert {t: stored[t] for t in acked} == acked
 
 
-def stored_samples(collector: Collector, device_id: str) -> dict[int, float]:
-    """Every sample of the device's one series, as the query API tells them; a time told twice fails."""
-    query = urllib.parse.quote(f'system_filesystem_utilization_ratio{{device_id="{device_id}"}}[1h]')
-    (found,) = collector.request("GET", f"/api/v1/query?query={query}").json["data"]["result"]
+def spooled(state: Path) -> list[Path]:
+    """What the agent has measured and not yet delivered."""
+    return list((state / "spool").glob("[0-9]*"))
+
+
+def stored_samples(collector: Collector, device_id: str, metric: str) -> dict[int, float]:
+    """Every sample of the device's one series of this metric, as the query API tells; a time told twice fails."""
+    query = urllib.parse.quote(f'{metric}{{device_id="{device_id}"}}[1h]')
+    result = collector.request("GET", f"/api/v1/query?query={query}").json["data"]["result"]
+    if not result:
+        return {}
+    (found,) = result
     told = [(round(t * 1000), float(value)) for t, value in found["values"]]
     assert len(dict(told)) == len(told)
     return dict(told)
+
+
+def test_killed_agents_and_collectors_leave_no_gap_but_their_own(tmp_path: Path) -> None:
+    """A real agent at one frame a second. While the collector is dead the agent spools; what it spooled before it was
+    itself killed comes in after its restart."""
+    with collector_in(tmp_path, DISK_RULES + reading_an_hour(UPTIME)) as collector:
+        collector.add_customers()
+        state = tmp_path / "agent"
+        enrol_agent(collector, "acme", state)
+        (device,) = collector.rows("devices", "list")
+
+        def newest() -> int:
+            return max(stored_samples(collector, device["id"], UPTIME), default=0)
+
+        def wait_for_more() -> None:
+            before = newest()
+            eventually(lambda: newest() > before + 2_000, "more frames")
+
+        for _ in range(KILLS):
+            with agent_process(state, "--interval", "1s") as agent:
+                wait_for_more()
+                collector.kill()
+                eventually(lambda: len(spooled(state)) >= 3, "the agent to spool some frames")
+                agent.kill()
+                agent.wait()
+            collector.start()
+        with agent_process(state, "--interval", "1s"):
+            wait_for_more()
+            eventually(lambda: not spooled(state), "the agent to catch up")
+            times = sorted(stored_samples(collector, device["id"], UPTIME))
+        gaps = [later - earlier for earlier, later in pairwise(times) if later - earlier > 1_900]
+        # Only while the agent itself was dead is anything missing.
+        assert len(gaps) <= KILLS, gaps

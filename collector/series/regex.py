@@ -1,4 +1,4 @@
-"""Regular expressions of PromQL: RE2 itself, so that no pattern means another thing or takes exponential time."""
+"""Regular expressions: RE2 itself, so that none means another thing than in Prometheus or takes exponential time."""
 
 import re
 from functools import lru_cache
