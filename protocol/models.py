@@ -113,6 +113,12 @@ class EnrollAnswer(WireModel):
     config: Config
 
 
+class ProblemDetail(WireModel):
+    loc: str
+    msg: str
+
+
 class Problem(WireModel):
     error: str
     message: str
+    details: list[ProblemDetail]

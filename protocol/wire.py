@@ -157,11 +157,17 @@ class EnrollAnswer(TypedDict):
     config: Config
 
 
+class ProblemDetail(TypedDict):
+    loc: str  # the field, such as `frames.0.v.3`
+    msg: str
+
+
 class Problem(TypedDict):
     """The body of every refusal (4xx, 5xx)."""
 
     error: str  # a word for programs, such as `unauthorized`
     message: str  # a sentence for people: what happened and what to do
+    details: list[ProblemDetail]  # of a 422: the fields that are wrong, the first 20 of them; else empty
 
 
 def canonical_series(series: Sequence[Series]) -> bytes:

@@ -1,12 +1,13 @@
 """Refusals as JSON: every error of the API has the shape of `protocol.wire.Problem`."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from protocol import wire
 from protocol.errors import QuarkpulseError, TransientError
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,15 @@ class Refused(Exception):  # noqa: N818 - it carries an answer
 
 
 def problem(
-    status: int, error: str, message: str, *, headers: Mapping[str, str] | None = None, **more: object
+    status: int,
+    error: str,
+    message: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    details: Sequence[wire.ProblemDetail] = (),
 ) -> web.Response:
     """A refusal: `error` is a word for programs, `message` a sentence for people."""
-    body = orjson.dumps({"error": error, "message": message, **more})
+    body = orjson.dumps(wire.Problem(error=error, message=message, details=list(details)))
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
@@ -40,7 +46,7 @@ def invalid(error: ValidationError) -> web.Response:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     if found[0]["type"] == "json_invalid":
         return problem(400, "malformed", f"the body is not JSON: {found[0]['msg']}")
-    details = [{"loc": ".".join(map(str, one["loc"])), "msg": one["msg"]} for one in found[:MAX_DETAILS]]
+    details = [wire.ProblemDetail(loc=".".join(map(str, one["loc"])), msg=one["msg"]) for one in found[:MAX_DETAILS]]
     first = details[0]
     return problem(422, "invalid", f"{first['loc'] or 'body'}: {first['msg']}", details=details)
 
