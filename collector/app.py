@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from itertools import islice
+from typing import TypeVar
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -50,8 +52,12 @@ from protocol.models import Event
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
+SWEEP_SLICE = 500
+SAVE_SLICE = 2_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
 SHUTDOWN_SECONDS = 10.0
@@ -99,6 +105,13 @@ async def serve(
 def load_rules(settings: Settings) -> RulePack:
     """The rules and thresholds that the settings name. Raises RuleFileError with every problem of every file."""
     return load_pack([settings.rules_dir] if settings.rules_dir is not None else [])
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """`items` in tuples of `size`, the last one maybe shorter."""
+    iterator = iter(items)
+    while batch := tuple(islice(iterator, size)):
+        yield batch
 
 
 class Collector:
@@ -245,14 +258,20 @@ class Collector:
         self._thresholds.update(self._pack.thresholds, self._pack.rules.threshold_names, listed, overrides)
 
     async def _sweep_presence(self) -> None:
-        now = self._clock()
-        swept = self._watch.sweep(self._directory.members, now)
-        if swept.lost:
-            logger.info("devices lost: count=%d first=%s", len(swept.lost), swept.lost[0])
-            await self._store.end_devices(swept.lost, to_milliseconds(now))
-        if swept.save:
+        lost: list[str] = []
+        save: dict[str, datetime] = {}
+        # In slices: a fleet of ten thousand would otherwise hold up every push that comes in meanwhile.
+        for members in batched(self._directory.members.items(), SWEEP_SLICE):
+            swept = self._watch.sweep(dict(members), self._clock())
+            lost += swept.lost
+            save |= swept.save
+            await asyncio.sleep(0)
+        if lost:
+            logger.info("devices fell silent: count=%d first=%s", len(lost), lost[0])
+            await self._store.end_devices(lost, to_milliseconds(self._clock()))
+        for slice_ in batched(save.items(), SAVE_SLICE):
             async with self._database.begin() as connection:
-                await devices.save_last_seen(connection, swept.save)
+                await devices.save_last_seen(connection, dict(slice_))
 
     async def _forget_old_events(self) -> None:
         async with self._database.begin() as connection:
