@@ -23,12 +23,15 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from collector.series.catalog import VALUE_BYTES, Catalog, DeviceFrame, Layout, TemplateList
 from collector.series.labels import Target
 from protocol.errors import PermanentError, TransientError
 
 logger = logging.getLogger(__name__)
+
+Buffer = bytes | memoryview
 
 MAGIC = b"QPSEG"
 VERSION = 1
@@ -256,6 +259,89 @@ class LogWriter:
             self._segment = None
 
 
+class Definitions:
+    """What the numbers in the records of one segment mean, as far as it was read."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.layouts: dict[int, Layout] = {}
+        self._catalog = catalog
+        self._lists: dict[int, TemplateList] = {}
+        self._templates: dict[int, tuple[str, tuple[tuple[str, str], ...]]] = {}
+
+    def add(self, payload: Buffer) -> None:
+        """Take in a record of DEFINITIONS."""
+        known = orjson.loads(payload)
+        for number, name, labels in known["templates"]:
+            self._templates[number] = (name, tuple(sorted(labels.items())))
+        for number, members in known["lists"]:
+            if all(member in self._templates for member in members):
+                self._lists[number] = self._catalog.series(self._templates[member] for member in members)
+        for number, series_number, device_id, customer, site, kind, stream in known["layouts"]:
+            series = self._lists.get(series_number)
+            if series is not None:
+                target = Target(device_id, customer, site, kind)
+                self.layouts[number] = self._catalog.layout(target, series, stream)
+
+    def ends(self, payload: Buffer) -> list[End]:
+        """What a record of ENDS says."""
+        listed = orjson.loads(payload)
+        return [End(self.layouts[number], t) for number, t in listed if number in self.layouts]
+
+
+class FrameColumns(NamedTuple):
+    """The frames of one record, column by column, each of shape (n,)."""
+
+    layouts: NDArray[np.uint32]
+    sizes: NDArray[np.uint32]  # in values
+    received: NDArray[np.int64]
+    times: NDArray[np.int64]
+    values_at: int  # where in the payload the values begin
+
+
+def frame_columns(payload: Buffer) -> FrameColumns:
+    (count,) = struct.unpack_from("<I", payload)
+    at = 4
+    return FrameColumns(
+        np.frombuffer(payload, "<u4", count, at),
+        np.frombuffer(payload, "<u4", count, at + 4 * count),
+        np.frombuffer(payload, "<i8", count, at + 8 * count),
+        np.frombuffer(payload, "<i8", count, at + 16 * count),
+        at + 24 * count,
+    )
+
+
+def record_end(data: bytes, offset: int) -> int | None:
+    """Where the record at `offset` ends; None if there is no sound one."""
+    if offset + RECORD.size > len(data):
+        return None
+    marker, kind, length, checksum = RECORD.unpack_from(data, offset)
+    end = offset + RECORD.size + length
+    if marker != MARKER or length > MAX_PAYLOAD_BYTES or end > len(data):
+        return None
+    payload = memoryview(data)[offset + RECORD.size : end]
+    return end if zlib.crc32(payload, zlib.crc32(bytes((kind,)))) == checksum else None
+
+
+def resume_after(data: bytes, offset: int) -> int | None:
+    """Where the next sound record after `offset` begins."""
+    candidate = data.find(MARKER, offset + 1)
+    while candidate >= 0:
+        if record_end(data, candidate) is not None:
+            return candidate
+        candidate = data.find(MARKER, candidate + 1)
+    return None
+
+
+def check_header(path: Path, data: bytes) -> int:
+    """When a segment was begun (Unix milliseconds), from its first bytes. Raises LogFormatError."""
+    if len(data) < HEADER.size or not data.startswith(MAGIC):
+        raise LogFormatError(f"{path} is not a segment of the sample log")
+    _, version, created = HEADER.unpack_from(data)
+    if version != VERSION:
+        raise LogFormatError(f"{path} has version {version}, known is {VERSION}; it needs a newer collector")
+    return int(created)
+
+
 class SegmentReader:
     """Reads one segment, stepping over what is damaged."""
 
@@ -263,17 +349,10 @@ class SegmentReader:
         """Raises LogFormatError if the file is no segment, OSError if it cannot be read."""
         self._path = segment_path(directory, number)
         self._number = number
-        self._catalog = catalog
         self._damage = damage
         self._data = self._path.read_bytes()
-        self._layouts: dict[int, Layout] = {}
-        self._lists: dict[int, TemplateList] = {}
-        self._templates: dict[int, tuple[str, tuple[tuple[str, str], ...]]] = {}
-        if len(self._data) < HEADER.size or not self._data.startswith(MAGIC):
-            raise LogFormatError(f"{self._path} is not a segment of the sample log")
-        _, version, self.created = HEADER.unpack_from(self._data)
-        if version != VERSION:
-            raise LogFormatError(f"{self._path} has version {version}, known is {VERSION}; it needs a newer collector")
+        self._definitions = Definitions(catalog)
+        self.created = check_header(self._path, self._data)
         self.sound_bytes = HEADER.size  # up to the end of the last sound record
 
     @property
@@ -284,9 +363,9 @@ class SegmentReader:
         """What the records after byte `start` hold. Definitions are read from the beginning all the same."""
         offset = HEADER.size
         while offset < len(self._data):
-            end = self._record_end(offset)
+            end = record_end(self._data, offset)
             if end is None:
-                sound = self._resume_after(offset)
+                sound = resume_after(self._data, offset)
                 stretch = (len(self._data) if sound is None else sound) - offset
                 if sound is None:
                     self._damage.torn_bytes += stretch
@@ -300,69 +379,27 @@ class SegmentReader:
             payload = memoryview(self._data)[offset + RECORD.size : end]
             position = Position(self._number, end)
             if kind == RecordType.DEFINITIONS:
-                self._define(payload)
+                self._definitions.add(payload)
             elif offset >= start and kind == RecordType.FRAMES:
                 yield Batch(self._frames(payload), [], position)
             elif offset >= start and kind == RecordType.ENDS:
-                yield Batch([], self._ends(payload), position)
+                yield Batch([], self._definitions.ends(payload), position)
             offset = end
 
-    def _record_end(self, offset: int) -> int | None:
-        """Where the record at `offset` ends; None if there is no sound one."""
-        if offset + RECORD.size > len(self._data):
-            return None
-        marker, kind, length, checksum = RECORD.unpack_from(self._data, offset)
-        end = offset + RECORD.size + length
-        if marker != MARKER or length > MAX_PAYLOAD_BYTES or end > len(self._data):
-            return None
-        payload = memoryview(self._data)[offset + RECORD.size : end]
-        return end if zlib.crc32(payload, zlib.crc32(bytes((kind,)))) == checksum else None
-
-    def _resume_after(self, offset: int) -> int | None:
-        """Where the next sound record after `offset` begins."""
-        candidate = self._data.find(MARKER, offset + 1)
-        while candidate >= 0:
-            if self._record_end(candidate) is not None:
-                return candidate
-            candidate = self._data.find(MARKER, candidate + 1)
-        return None
-
-    def _define(self, payload: memoryview) -> None:
-        known = orjson.loads(payload)
-        for number, name, labels in known["templates"]:
-            self._templates[number] = (name, tuple(sorted(labels.items())))
-        for number, members in known["lists"]:
-            if all(member in self._templates for member in members):
-                self._lists[number] = self._catalog.series(self._templates[member] for member in members)
-        for number, series_number, device_id, customer, site, kind, stream in known["layouts"]:
-            series = self._lists.get(series_number)
-            if series is not None:
-                target = Target(device_id, customer, site, kind)
-                self._layouts[number] = self._catalog.layout(target, series, stream)
-
     def _frames(self, payload: memoryview) -> list[DeviceFrame]:
-        (count,) = struct.unpack_from("<I", payload)
-        at = 4
-        layouts = np.frombuffer(payload, "<u4", count, at).tolist()
-        sizes = np.frombuffer(payload, "<u4", count, at + 4 * count).tolist()
-        received = np.frombuffer(payload, "<i8", count, at + 8 * count).tolist()
-        times = np.frombuffer(payload, "<i8", count, at + 16 * count).tolist()
-        values = bytes(payload[at + 24 * count :])
+        columns = frame_columns(payload)
+        values = bytes(payload[columns.values_at :])
         frames: list[DeviceFrame] = []
         start = 0
-        for number, size, got, t in zip(layouts, sizes, received, times, strict=True):
+        for number, size, got, t in zip(*(column.tolist() for column in columns[:4]), strict=True):
             stop = start + size * VALUE_BYTES
-            layout = self._layouts.get(number)
+            layout = self._definitions.layouts.get(number)
             if layout is None:
                 self._damage.lost_frames += 1
             else:
                 frames.append(DeviceFrame(layout, t, got, values[start:stop]))
             start = stop
         return frames
-
-    def _ends(self, payload: memoryview) -> list[End]:
-        listed = orjson.loads(payload)
-        return [End(self._layouts[number], t) for number, t in listed if number in self._layouts]
 
 
 def cut_torn_tail(directory: Path, number: int, sound_bytes: int) -> None:
