@@ -225,9 +225,13 @@ class LogWriter:
 
     @property
     def position(self) -> Position:
-        if self._segment is None:
-            return Position(self._next, 0)
-        return Position(self._segment.number, self._segment.size)
+        segment = self._segment
+        return Position(self._next, 0) if segment is None else Position(segment.number, segment.size)
+
+    @property
+    def active(self) -> int:
+        """The segment that is written, or will be next; those before it never change. From any thread."""
+        return self.position.segment
 
     def append(self, frames: Sequence[DeviceFrame], ends: Sequence[End], now: int) -> None:
         """Return once all of it is on disk. Raises LogWriteError; then none of it counts as stored."""
@@ -248,10 +252,11 @@ class LogWriter:
             if segment.size < self.segment_bytes and now - segment.created < self.segment_milliseconds:
                 return segment
             self._leave()
-        number = self._next
-        self._next += 1
-        self._segment = SegmentWriter.create(self.directory, number, now)
-        return self._segment
+        try:
+            segment = self._segment = SegmentWriter.create(self.directory, self._next, now)
+        finally:
+            self._next += 1  # only now: whoever asks meanwhile must not take it for finished
+        return segment
 
     def _leave(self) -> None:
         if self._segment is not None:

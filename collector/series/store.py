@@ -67,7 +67,7 @@ class FrameSizeError(PermanentError):
 class StoreSettings:
     head: HeadLimits = field(default_factory=HeadLimits)
     segment_bytes: int = 64 << 20
-    segment_seconds: float = 3600.0
+    segment_seconds: float = 900.0  # also how long a sample waits, at most, until it is compacted
     retention_seconds: float = 35 * 24 * 3600.0
     retention_bytes: int = 50 * 10**9
     checkpoint_seconds: float = 300.0
@@ -174,15 +174,15 @@ class SampleStore:
         lock: int,
     ) -> None:
         self.reader = HeadReader(head)
-        self._directory = directory
-        self._log_directory = directory / "log"
+        self.directory = directory
+        self.log_directory = directory / "log"
         self._clock = clock
         self._settings = settings
-        self._catalog = catalog
+        self.catalog = catalog
         self._damage = damage
         self._lock = lock
         self._log = LogWriter.open(
-            self._log_directory,
+            self.log_directory,
             position,
             segment_bytes=settings.segment_bytes,
             segment_milliseconds=int(settings.segment_seconds * 1000),
@@ -199,6 +199,7 @@ class SampleStore:
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._is_closed = False
+        self._released = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._upkeep = asyncio.Lock()  # checkpoint, change of windows, close: one at a time
@@ -232,6 +233,18 @@ class SampleStore:
             lock=lock,
         )
 
+    # For history
+
+    @property
+    def active_segment(self) -> int:
+        """The segment of the log that is written, or will be next; those before it are sealed. From any thread."""
+        return self._log.active
+
+    def release_log(self, through: int) -> None:
+        """Say that what the log holds up to the segment `through` is stored elsewhere: it is deleted when the head
+        could not need it any more. From any thread."""
+        self._released = through
+
     # Layouts and frames
 
     def series(self, series: Sequence[tuple[str, Mapping[str, str]]]) -> TemplateList:
@@ -239,14 +252,14 @@ class SampleStore:
 
         Raises DuplicateSeriesError if one stands there twice.
         """
-        return self._catalog.series(
+        return self.catalog.series(
             (name, tuple(sorted((label, value) for label, value in labels.items() if value))) for name, labels in series
         )
 
     def layout(self, target: Target, series: TemplateList, stream: str = "") -> Layout:
         """What frames of a device with these series refer to. `stream` keeps apart what the collector itself says
         about a device ("presence") from what its agent sends (""): each has its own current layout."""
-        return self._catalog.layout(target, series, stream)
+        return self.catalog.layout(target, series, stream)
 
     async def append(self, frames: Sequence[DeviceFrame]) -> None:
         """Return once the frames are on disk and in the head. A cancelled wait takes nothing back.
@@ -303,11 +316,11 @@ class SampleStore:
 
     def stats(self) -> StoreStats:
         head, counters, damage = self.reader.head, self._counters, self._damage
-        numbers = segment_numbers(self._log_directory)
+        numbers = segment_numbers(self.log_directory)
         return StoreStats(
             series=len(head.table),
             devices=len(head.freshness_all()),
-            log_bytes=sum(segment_path(self._log_directory, number).stat().st_size for number in numbers),
+            log_bytes=sum(segment_path(self.log_directory, number).stat().st_size for number in numbers),
             log_segments=len(numbers),
             frames_appended=counters.frames,
             samples_appended=counters.samples,
@@ -359,13 +372,20 @@ class SampleStore:
             await asyncio.to_thread(checkpoint.publish, draft, self._checkpoint_path)
             deleted = await asyncio.to_thread(
                 delete_old_segments,
-                self._log_directory,
+                self.log_directory,
                 keep=position,
                 oldest=now - int(self._settings.retention_seconds * 1000),
                 max_bytes=self._settings.retention_bytes,
             )
             if deleted:
                 logger.info("old samples deleted: segments=%d", deleted)
+            await asyncio.to_thread(
+                delete_old_segments,
+                self.log_directory,
+                keep=min(position, Position(self._released + 1, 0)),
+                oldest=now - self.reader.head.reach_ms,
+                max_bytes=self._settings.retention_bytes,
+            )
 
     async def set_windows(self, windows: Windows) -> None:
         """Keep as much as other rules read. Where that is more than before, the head is made anew from the log beside
@@ -511,7 +531,7 @@ class SampleStore:
         return checkpoint.write(self._checkpoint_path, head, position), position
 
     def _replay(self, head: Head, start: Position, since: Milliseconds) -> Replayed:
-        return replay(self._log_directory, head, self._catalog, start, since, repair=False)
+        return replay(self.log_directory, head, self.catalog, start, since, repair=False)
 
     def _swap_in(self, head: Head, position: Position, since: Milliseconds) -> None:
         self._replay(head, position, since)
