@@ -23,7 +23,7 @@ from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
 from collector.api.agents import AgentApi, authenticated, configure
 from collector.api.auth import ReadAccess
 from collector.api.measure import measured
-from collector.api.problems import problems_middleware
+from collector.api.problems import problem, problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.query_rules import EvaluatedGroup
@@ -368,7 +368,7 @@ class Collector:
                 *self._queries.routes(access.guard),
                 web.get("/metrics", access.guard(self._metrics)),
                 web.get("/healthz", self._healthz),
-                web.get("/readyz", self._healthz),
+                web.get("/readyz", self._readyz),
             ]
         )
         return application
@@ -424,6 +424,16 @@ class Collector:
             log_segments=store.log_segments,
             commits=store.commits,
             commit_seconds=store.commit_seconds,
+            store_faults={
+                "write_failed": store.write_failures,
+                "checkpoint_failed": store.checkpoint_failures,
+                "busy": store.frames_refused_busy,
+                "series_refused": store.series_refused,
+                "frames_lost": store.lost_frames,
+                "frames_ahead_refused": store.frames_ahead_refused,
+                "segments_unreadable": store.unreadable_segments,
+            },
+            late_frames=store.late_frames,
             head_series=store.series,
             head_devices=store.devices,
             groups={
@@ -440,4 +450,17 @@ class Collector:
         return {"acked": by_status[200] - without_layouts, "need_layouts": without_layouts, **refused}
 
     async def _healthz(self, _request: web.Request) -> web.Response:
+        """The process answers."""
         return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        """It takes in pushes and evaluates rules; else 503 and what is wrong."""
+        wrong = list(self._what_is_wrong())
+        if wrong:
+            return problem(503, "not_ready", "; ".join(wrong))
+        return web.json_response({"status": "ready"})
+
+    def _what_is_wrong(self) -> Iterator[str]:
+        for group in self._evaluator.rules.groups:
+            if self._evaluation.group(group.key).is_failing:
+                yield f"evaluations of {group.name} cannot be stored: see the log"

@@ -56,6 +56,7 @@ class GroupStats:
     evaluations: int = 0
     missed: int = 0
     failures: int = 0
+    is_failing: bool = False  # the last evaluation could not be stored
     errors: Mapping[str, str] = field(default_factory=dict)  # of the last evaluation, by rule
 
 
@@ -143,9 +144,15 @@ class Evaluator:
             stats.missed += missed
             try:
                 await self.evaluate_group(group, at)
-            except TransientError:
+            except TransientError as error:
                 stats.failures += 1
-                logger.exception("evaluation not stored, repeated at the next instant: group=%s", group.key)
+                if not stats.is_failing:
+                    logger.error("evaluations are not stored, tried again: group=%s error=%s", group.key, error)  # noqa: TRY400
+                stats.is_failing = True
+            else:
+                if stats.is_failing:
+                    logger.info("evaluations are stored again: group=%s", group.key)
+                stats.is_failing = False
 
     async def evaluate_group(self, group: Group, at: datetime) -> Pass:
         """One evaluation at `at`, stored in one transaction before the memory moves on."""

@@ -34,6 +34,8 @@ class Health:
     log_segments: int
     commits: int
     commit_seconds: float  # in all
+    store_faults: Mapping[str, int]  # by kind
+    late_frames: int
     head_series: int
     head_devices: int
     groups: Mapping[str, GroupHealth]
@@ -92,6 +94,15 @@ def health_families(health: Health) -> Iterator[Metric]:
         "Time to bring a batch of frames to disk.",
         count_value=health.commits,
         sum_value=health.commit_seconds,
+    )
+    yield _counter(
+        "quarkpulse_store_faults",
+        "What went wrong with storing samples: failed writes, refused or lost frames, by kind.",
+        ["fault"],
+        _by_one(health.store_faults),
+    )
+    yield _counter(
+        "quarkpulse_ingest_frames_late", "Frames older than what was known already.", [], {(): health.late_frames}
     )
     yield _gauge("quarkpulse_head_series", "Series in memory.", [], {(): health.head_series})
     yield _gauge("quarkpulse_head_devices", "Devices with series in memory.", [], {(): health.head_devices})
