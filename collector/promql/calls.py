@@ -96,8 +96,20 @@ def _map(context: Context, node: Call, argument: Argument, function: Callable[..
 def _clamp(context: Context, node: Call, args: Sequence[Argument]) -> Grid:
     low = _scalar(args[1]) if node.name != "clamp_max" else np.array([-np.inf])
     high = _scalar(args[-1]) if node.name != "clamp_min" else np.array([np.inf])
-    grid = context.drop_name(node, _grid(args[0]))
-    return Grid(grid.labels, np.maximum(low, np.minimum(high, grid.values)), grid.present & ~(high < low))
+    argument = _grid(args[0])
+    # Before the name goes: where the bounds cross there is no series, so none that equals another.
+    kept = Grid(argument.labels, argument.values, argument.present & ~(high < low))
+    grid = context.drop_name(node, kept)
+    return Grid(grid.labels, _maximum(low, _minimum(high, grid.values)), grid.present)
+
+
+def _maximum(some: Values, others: Values) -> Values:
+    """As Go's math.Max: infinity even beside a NaN."""
+    return np.where((some == np.inf) | (others == np.inf), np.inf, np.maximum(some, others))
+
+
+def _minimum(some: Values, others: Values) -> Values:
+    return -_maximum(-some, -others)
 
 
 def _scalar_of(grid: Grid) -> Values:

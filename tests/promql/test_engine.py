@@ -326,3 +326,26 @@ def test_many_distinct_labels_still_make_one_key() -> None:
     groups = group_all(doubled)
     assert len(groups) == 500
     assert (groups.of[:500] == groups.of[500:]).all()
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("clamp_min(x, Inf)", math.inf),
+        ("clamp_max(x, -Inf)", -math.inf),
+        ("clamp(x, -Inf, Inf)", math.nan),
+        ("clamp_min(x, 1)", math.nan),
+    ],
+)
+def test_an_infinite_bound_holds_for_nan_too(query: str, value: float) -> None:
+    """As Go's math.Max and math.Min, by which Prometheus clamps."""
+    reader = MemoryReader([({"__name__": "x"}, [(0, math.nan)])])
+    (got,) = found(ask(reader, query)).values()
+    assert got == value or (math.isnan(got) and math.isnan(value))
+
+
+def test_where_bounds_cross_no_series_can_clash() -> None:
+    reader = MemoryReader([({"__name__": "x"}, [(0, 1.0)]), ({"__name__": "y"}, [(0, 1.0)])])
+    assert found(ask(reader, 'clamp({__name__=~"x|y"}, 2, 0)')) == {}
+    with pytest.raises(EvaluationError, match="same labelset"):
+        ask(reader, 'clamp({__name__=~"x|y"}, 0, 2)')
