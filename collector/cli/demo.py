@@ -57,7 +57,7 @@ async def _play(console: Console, rules: Path, *, ends: bool) -> None:
 
 
 def _print_addresses(console: Console, story: Demo) -> None:
-    url = f"http://{story.address}"
+    url = story.url
     commands = (
         f"quarkpulse-collector tickets list --data {story.data}",
         f"quarkpulse-collector tickets list --shadow --data {story.data}",

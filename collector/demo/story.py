@@ -6,14 +6,14 @@ burner on every core. The story acts through the commands that an operator has, 
 
 import asyncio
 import os
+import re
 import signal
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from collector.alerting.records import AlertState, Outcome, list_alerts
@@ -29,9 +29,11 @@ from protocol.errors import QuarkpulseError
 
 AGENT_INTERVAL_SECONDS = 5
 POLL_SECONDS = 0.25
+LISTENING = "listening on"  # as `serve` says it
 STOP_SECONDS = 10.0
 # Each step of the story takes seconds; a slow machine gets more, but the demo never hangs.
 STEP_SECONDS = 60.0
+QUIET_SECONDS = 20.0  # where the machine is busy anyway, the incident comes on top
 
 BURN = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
 
@@ -68,7 +70,7 @@ class Demo:
 
     def __init__(self, folder: Path, rules: Path, timeline: Timeline, clock: Clock) -> None:
         self.data = folder / "collector"
-        self.address = f"127.0.0.1:{free_port()}"
+        self.url = ""  # once the collector listens
         self._folder = folder
         self._rules = rules
         self._timeline = timeline
@@ -76,6 +78,7 @@ class Demo:
         self._programs = Path(sys.executable).parent
         self._told: dict[tuple[object, ...], str] = {}
         self._database: Database | None = None
+        self._quiet_since: datetime | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -88,7 +91,7 @@ class Demo:
             await processes.enter_async_context(self._process("collector", *self._serve_command()))
             with self._timeline.waiting_for("waiting for the collector"):
                 await self._until(self._is_listening, "the collector to listen")
-            self._timeline.say(f"collector listens on http://{self.address}")
+            self._timeline.say(f"collector listens on {self.url}")
             for client in CLIENTS:
                 await self._enrol(client)
                 state = str(self._folder / client.customer)
@@ -101,6 +104,8 @@ class Demo:
     async def play(self) -> Aftermath:
         """Cause the incident, watch it through to its end. Raises DemoError where the outcome is not the promised."""
         timeline = self._timeline
+        with timeline.waiting_for("waiting until this machine has calmed down from the start"), suppress(DemoError):
+            await self._until(self._is_quiet, "a quiet moment", step_seconds=QUIET_SECONDS)
         cores = os.cpu_count() or 1
         timeline.say(f"the incident: a burner on each of {cores} cores", style="red")
         async with self._burning(cores):
@@ -116,7 +121,7 @@ class Demo:
     def _serve_command(self) -> Sequence[str]:
         return (
             "quarkpulse-collector", "serve",
-            "--data", str(self.data), "--listen", self.address, "--rules", str(self._rules),
+            "--data", str(self.data), "--listen", "127.0.0.1:0", "--rules", str(self._rules),
         )  # fmt: skip
 
     async def _add_customer(self, client: Client) -> None:
@@ -131,19 +136,16 @@ class Demo:
             "tokens", "create", "--customer", client.customer, "--site", "hq", "--kind", "server", "--uses", "1"
         )
         state = str(self._folder / client.customer)
-        url = f"http://{self.address}"
-        await self._run("quarkpulse-agent", "enroll", "--collector", url, "--token", token.strip(), "--state", state)
+        await self._run(
+            "quarkpulse-agent", "enroll", "--collector", self.url, "--token", token.strip(), "--state", state
+        )
         self._timeline.say("agent enrolled", who=client.name)
 
     async def _is_listening(self) -> bool:
-        host, port = self.address.rsplit(":", 1)
-        try:
-            _, writer = await asyncio.open_connection(host, int(port))
-        except OSError:
-            return False
-        writer.close()
-        await writer.wait_closed()
-        return True
+        """Whether the collector has said where it listens: the system chose its port."""
+        said = re.search(rf"{LISTENING} (\S+)", (self._folder / "collector.log").read_text())
+        self.url = said[1] if said else ""
+        return bool(self.url)
 
     async def _both_report(self) -> bool:
         async with self._opened().connect() as connection:
@@ -157,6 +159,17 @@ class Demo:
         for device in online:
             self._tell(device.customer, ("device", device.id), f"device {device.id} reports")
         return len(online) == len(CLIENTS)
+
+    async def _is_quiet(self) -> bool:
+        """Whether both devices have been judged by a reading of their own, and none of them is busy already."""
+        async with self._opened().connect() as connection:
+            alerts = await list_alerts(connection, resolved_since=None)
+        self._quiet_since = self._quiet_since or self._clock()
+        if alerts:
+            self._quiet_since = None
+        return self._quiet_since is not None and self._clock() - self._quiet_since > timedelta(
+            seconds=AGENT_INTERVAL_SECONDS
+        )
 
     async def _has_decided(self) -> bool:
         await self._tell_alerts()
@@ -268,9 +281,3 @@ async def end(process: Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
