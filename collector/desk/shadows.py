@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
-from collector.db.inserts import insert_if_absent
 from collector.db.tables import shadow_tickets
-from collector.db.text import one_line
-from collector.desk.tickets import MAX_TITLE_CHARS, Claim, NewTicket, TicketConflictError, claim
+from collector.desk.opening import Claim, NewTicket, TicketConflictError, claim, insert_open, latest_row, newest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +36,7 @@ async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: date
         values = {"resolved_at": None, "priority": highest(latest.priority, wanted.priority)}
         await connection.execute(update(shadow_tickets).where(shadow_tickets.c.id == latest.id).values(values))
         return latest.id
-    row = {
-        "key": wanted.key,
-        "customer": wanted.customer,
-        "site": wanted.site,
-        "device": wanted.device,
-        "incident": wanted.incident,
-        "rule": wanted.rule,
-        "title": one_line(wanted.title)[:MAX_TITLE_CHARS],
-        "priority": wanted.priority,
-        "would_have_opened_at": now,
-        "began_at": wanted.began_at,
-    }
-    if not await insert_if_absent(connection, shadow_tickets, row):
+    if not await insert_open(connection, shadow_tickets, wanted, would_have_opened_at=now):
         return await join_or_open(connection, wanted, now)  # another writer opened it in between
     opened = await _latest(connection, wanted.key)
     if opened is None or opened.resolved_at is not None:
@@ -72,11 +58,7 @@ async def list_shadows(
     connection: AsyncConnection, *, customer: str | None = None, resolved_since: datetime | None = None
 ) -> list[ShadowTicket]:
     """Shadow tickets, newest first: those that are open or were resolved after `resolved_since`, or all without it."""
-    query = _SHADOWS.order_by(shadow_tickets.c.id.desc())
-    if customer is not None:
-        query = query.where(shadow_tickets.c.customer == customer)
-    if resolved_since is not None:
-        query = query.where(or_(shadow_tickets.c.resolved_at.is_(None), shadow_tickets.c.resolved_at >= resolved_since))
+    query = newest_first(_SHADOWS, shadow_tickets, customer=customer, resolved_since=resolved_since)
     return [_to_shadow(row) for row in await connection.execute(query)]
 
 
@@ -90,11 +72,5 @@ def _to_shadow(row: Sequence[Any]) -> ShadowTicket:
 
 async def _latest(connection: AsyncConnection, key: str) -> ShadowTicket | None:
     """The open shadow ticket of this key, or else the newest one."""
-    found = await connection.execute(
-        _SHADOWS.where(shadow_tickets.c.key == key)
-        .order_by(shadow_tickets.c.resolved_at.is_not(None), shadow_tickets.c.id.desc())
-        .limit(1)
-        .with_for_update()
-    )
-    row = found.one_or_none()
+    row = await latest_row(connection, shadow_tickets, _SHADOWS, key)
     return None if row is None else _to_shadow(row)

@@ -5,23 +5,19 @@ Every function works in the caller's transaction, so that an evaluation and the 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum, auto
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
 from collector.db import audit
-from collector.db.inserts import insert_if_absent
 from collector.db.tables import ticket_events, tickets
-from collector.db.text import one_line
+from collector.desk.opening import Claim, NewTicket, TicketConflictError, claim, insert_open, latest_row, newest_first
 from collector.desk.states import TicketAction, TicketStatus, action_to, advance
-from protocol.errors import PermanentError, TransientError
+from protocol.errors import PermanentError
 
-REOPEN_WITHIN = timedelta(hours=24)  # a fault that comes back sooner was not solved
-MAX_TITLE_CHARS = 500
 MAX_COMMENT_CHARS = 20_000
 
 SYSTEM = "system"
@@ -29,25 +25,6 @@ SYSTEM = "system"
 
 class TicketError(PermanentError):
     """What was asked of a ticket cannot be done; the message says why."""
-
-
-class TicketConflictError(TransientError):
-    """Somebody else changed the ticket at the same moment: look at it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewTicket:
-    """What a ticket, or a shadow ticket, is opened with."""
-
-    key: str  # customer, scope entity and incident: one open ticket for each
-    customer: str
-    site: str | None
-    device: str | None
-    incident: str
-    rule: str
-    title: str
-    priority: Priority
-    began_at: datetime  # when the condition began, which may be long before the ticket opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +55,6 @@ class HistoryEvent:
     data: dict[str, object]
 
 
-class Claim(Enum):
-    """What to do about an incident."""
-
-    OPEN = auto()
-    JOIN = auto()
-    REOPEN = auto()
-
-
-def claim(resolved_at: datetime | None, *, is_closed: bool, now: datetime) -> Claim:
-    """What becomes of an incident for whose key there is a ticket already."""
-    if resolved_at is None:
-        return Claim.JOIN
-    return Claim.REOPEN if not is_closed and now - resolved_at < REOPEN_WITHIN else Claim.OPEN
-
-
 async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: datetime) -> int:
     """The number of the ticket for this incident: the open one of its key, one that was resolved within the last 24
     hours and reopens, or a new one that names the one before. A ticket's priority is raised to the incident's."""
@@ -108,28 +70,15 @@ async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: date
                 return latest.number
             case Claim.OPEN:
                 pass
-    row = {
-        "key": wanted.key,
-        "customer": wanted.customer,
-        "site": wanted.site,
-        "device": wanted.device,
-        "incident": wanted.incident,
-        "rule": wanted.rule,
-        "title": one_line(wanted.title)[:MAX_TITLE_CHARS],
-        "status": TicketStatus.NEW,
-        "priority": wanted.priority,
-        "opened_at": now,
-        "began_at": wanted.began_at,
-        "follows": None if latest is None else latest.number,
-    }
-    if not await insert_if_absent(connection, tickets, row):
+    follows = None if latest is None else latest.number
+    if not await insert_open(connection, tickets, wanted, status=TicketStatus.NEW, opened_at=now, follows=follows):
         return await join_or_open(connection, wanted, now)  # another writer opened it in between
     number: int | None = await connection.scalar(
         select(tickets.c.number).where(tickets.c.key == wanted.key, tickets.c.resolved_at.is_(None))
     )
     if number is None:
         raise TicketConflictError(f"the ticket for {wanted.key} was resolved as it opened; try again")
-    data = {"priority": wanted.priority, "follows": row["follows"]}
+    data = {"priority": wanted.priority, "follows": follows}
     await _add_event(connection, number, "opened", data, actor=SYSTEM, now=now)
     return number
 
@@ -196,13 +145,9 @@ async def list_tickets(
     resolved_since: datetime | None = None,
 ) -> list[Ticket]:
     """Tickets, newest first: those that are open or were resolved after `resolved_since`, or all without it."""
-    query = _TICKETS.order_by(tickets.c.number.desc())
-    if customer is not None:
-        query = query.where(tickets.c.customer == customer)
+    query = newest_first(_TICKETS, tickets, customer=customer, resolved_since=resolved_since)
     if status is not None:
         query = query.where(tickets.c.status == status)
-    if resolved_since is not None:
-        query = query.where(or_(tickets.c.resolved_at.is_(None), tickets.c.resolved_at >= resolved_since))
     return [_to_ticket(row) for row in await connection.execute(query)]
 
 
@@ -226,13 +171,7 @@ def _to_ticket(row: Sequence[Any]) -> Ticket:
 
 async def _latest(connection: AsyncConnection, key: str) -> Ticket | None:
     """The open ticket of this key, or else the newest one."""
-    found = await connection.execute(
-        _TICKETS.where(tickets.c.key == key)
-        .order_by(tickets.c.resolved_at.is_not(None), tickets.c.number.desc())
-        .limit(1)
-        .with_for_update()
-    )
-    row = found.one_or_none()
+    row = await latest_row(connection, tickets, _TICKETS, key)
     return None if row is None else _to_ticket(row)
 
 

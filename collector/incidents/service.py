@@ -17,7 +17,7 @@ from collector.alerting.records import AlertRecord, AlertState, Outcome
 from collector.alerting.state import Change
 from collector.contracts import ServiceModel
 from collector.desk import shadows, tickets
-from collector.desk.tickets import NewTicket
+from collector.desk.opening import NewTicket
 from collector.incidents.decision import Decision, decide, ticket_key
 
 logger = logging.getLogger(__name__)

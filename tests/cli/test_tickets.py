@@ -14,7 +14,7 @@ from collector.config import load_settings
 from collector.contracts import Priority, load_service_models
 from collector.db.database import Database
 from collector.desk import shadows, tickets
-from collector.desk.tickets import NewTicket
+from collector.desk.opening import NewTicket
 from collector.fleet.customers import add_customer
 from collector.fleet.devices import save_last_seen
 from collector.fleet.enrollment import Enrollment

@@ -10,11 +10,10 @@ from collector.contracts import Priority
 from collector.db.database import Database
 from collector.db.tables import customers, tickets
 from collector.desk import shadows
+from collector.desk.opening import NewTicket, TicketConflictError
 from collector.desk.states import TicketStatus, TransitionError
 from collector.desk.tickets import (
-    NewTicket,
     Ticket,
-    TicketConflictError,
     TicketError,
     alerts_resolved,
     comment,
