@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from collector.api.auth import bearer
-from collector.api.problems import Refused, invalid, problem
+from collector.api.limits import ENROLMENTS, Buckets, PeerBuckets
+from collector.api.problems import Refused, invalid, problem, too_many
 from collector.api.push import read_body
 from collector.clock import Clock, to_milliseconds
 from collector.db.database import Database
@@ -58,11 +59,15 @@ class AgentApi:
     enrollment: Enrollment
     clock: Clock
     push_interval_seconds: float
+    enrolments: PeerBuckets = field(default_factory=lambda: PeerBuckets(Buckets(ENROLMENTS)))
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(wire.ENROLL_PATH, self.enroll), web.get(wire.CONFIG_PATH, self.config)]
 
     async def enroll(self, request: web.Request) -> web.Response:
+        wait_seconds = self.enrolments.take(request.remote)
+        if wait_seconds:
+            raise Refused(too_many(wait_seconds))
         try:
             asked = EnrollRequest.model_validate_json(await read_body(request))
         except ValidationError as error:

@@ -1,12 +1,12 @@
 """Who asks: devices by their secret, people and programs by an access token, and who may read without one."""
 
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from collector.api.problems import Handler, problem
+from collector.api.limits import is_loopback
+from collector.api.problems import Handler, Refused, problem
 
 
 def bearer(request: web.Request) -> str | None:
@@ -18,13 +18,6 @@ def bearer(request: web.Request) -> str | None:
 def is_forwarding(header: str) -> bool:
     """Whether a header of this name tells that the request came through a proxy."""
     return header.lower() in ("forwarded", "via") or header.lower().startswith("x-forwarded-")
-
-
-def is_loopback(address: str | None) -> bool:
-    try:
-        return address is not None and ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def is_local_name(host: str) -> bool:
@@ -51,12 +44,8 @@ class ReadAccess:
                 return await handler(request)
             secret = bearer(request)
             if secret is None or not self.may_read(secret):
-                return problem(
-                    401,
-                    "unauthorized",
-                    "reading needs a viewer's token: quarkpulse-collector tokens create --role viewer",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
+                message = "reading needs a viewer's token: quarkpulse-collector tokens create --role viewer"
+                raise Refused(problem(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"}))
             return await handler(request)
 
         return guarded

@@ -1,18 +1,23 @@
 """Refusals as JSON: every error of the API has the shape of `protocol.wire.Problem`."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from collector.api.limits import PeerBuckets
 from protocol import wire
 from protocol.errors import QuarkpulseError, TransientError
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Who fails to prove who they are, by address. An application without it answers any number of them.
+FAILURES = web.AppKey("FAILURES", PeerBuckets)
 
 RETRY_AFTER_SECONDS = 5
 MAX_DETAILS = 20
@@ -41,6 +46,12 @@ def problem(
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
 
 
+def too_many(wait_seconds: float) -> web.Response:
+    """The refusal of a sender that asks more often than it may; it may again after `wait_seconds`."""
+    headers = {"Retry-After": str(math.ceil(wait_seconds))}
+    return problem(429, "too_many", "too many requests; come back when Retry-After has passed", headers=headers)
+
+
 def invalid(error: ValidationError) -> web.Response:
     """The refusal of a body that is not what it should be: 400 if it is no JSON, else 422 naming each field."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
@@ -57,7 +68,7 @@ async def problems_middleware(request: web.Request, handler: Handler) -> web.Str
     try:
         return await handler(request)
     except Refused as refused:
-        return refused.answer
+        return _throttled(request, refused.answer)
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -71,3 +82,13 @@ async def problems_middleware(request: web.Request, handler: Handler) -> web.Str
     except Exception:
         logger.exception("request failed: method=%s path=%s", request.method, request.path)
         return problem(500, "internal", "the collector failed to answer; its log says why")
+
+
+def _throttled(request: web.Request, answer: web.Response) -> web.Response:
+    """The answer, or "too many" to an address that has failed to authenticate too often. Good credentials from the same
+    address are served all the while: an office has one address, and one bad machine must not lock out the others."""
+    failures = request.app.get(FAILURES)
+    if answer.status != 401 or failures is None:
+        return answer
+    wait_seconds = failures.take(request.remote)
+    return too_many(wait_seconds) if wait_seconds else answer

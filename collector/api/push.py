@@ -3,19 +3,22 @@
 Authenticate, read the body within bounds, check it, store it durably, answer.
 """
 
+import asyncio
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from collector.api.problems import Refused, invalid, problem
+from collector.api.limits import PUSHES, Buckets
+from collector.api.problems import Refused, invalid, problem, too_many
 from collector.ingest.native import Ingest, Sender
 from protocol import wire
 from protocol.models import Push
 
+BODY_SECONDS = 30.0  # for a whole body; 1 MiB then takes 280 kbit/s, and an agent sends a tenth of that
 JSON_HEADERS = {"Content-Type": "application/json"}
 GZIP_WINDOW_BITS = 31  # zlib's way to say: gzip, any window
 
@@ -27,14 +30,19 @@ class PushApi:
 
     authenticate: Callable[[web.Request], Sender]  # raises Refused
     ingest: Ingest
+    rate: Buckets = field(default_factory=lambda: Buckets(PUSHES))  # by device
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(wire.PUSH_PATH, self.push)]
 
     async def push(self, request: web.Request) -> web.Response:
-        """Answers 200 once the frames are on disk. What is refused: 400 no JSON or broken gzip, 413 too large, 415
-        another encoding, 422 wrong types; what `authenticate` raises; 503 when the store is busy (TransientError)."""
+        """Answers 200 once the frames are on disk. What is refused: 400 no JSON or broken gzip, 408 too slow, 413
+        too large, 415 another encoding, 422 wrong types, 429 too often; what `authenticate` raises; 503 when the store
+        is busy (TransientError)."""
         sender = self.authenticate(request)
+        wait_seconds = self.rate.take(sender.target.device_id)
+        if wait_seconds:
+            raise Refused(too_many(wait_seconds))
         body = await read_body(request)
         try:
             push = Push.model_validate_json(body)
@@ -53,9 +61,7 @@ async def read_body(request: web.Request) -> bytes:
         raise Refused(problem(415, "unsupported_encoding", f"bodies may be gzip or plain, not {encoding[:40]!r}"))
     if (request.content_length or 0) > wire.MAX_BODY_BYTES:
         raise Refused(_too_large("as sent", wire.MAX_BODY_BYTES))
-    body = await request.content.readany()
-    if not request.content.at_eof():
-        body = await _read_rest(request, body)
+    body = await _read_raw(request)
     if len(body) > wire.MAX_BODY_BYTES:
         raise Refused(_too_large("as sent", wire.MAX_BODY_BYTES))
     return gunzip(body) if encoding == "gzip" else body
@@ -75,12 +81,24 @@ def gunzip(body: bytes) -> bytes:
     return decoded
 
 
-async def _read_rest(request: web.Request, start: bytes) -> bytes:
-    body = bytearray(start)
-    while chunk := await request.content.readany():
-        body += chunk
-        if len(body) > wire.MAX_BODY_BYTES:
-            break
+async def _read_raw(request: web.Request) -> bytes:
+    """The body as sent, at least the first byte too many of one that is too large. Raises Refused."""
+    content = request.content
+    if content.is_eof():  # all of it came together with the headers, as most do: no need for a timer
+        return await content.readany()
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while chunk := await content.readany():
+                body += chunk
+                if len(body) > wire.MAX_BODY_BYTES:
+                    break
+    except TimeoutError as error:
+        answer = problem(408, "too_slow", f"the body did not arrive within {BODY_SECONDS:.0f} s")
+        answer.force_close()
+        raise Refused(answer) from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise Refused(problem(400, "malformed", "the body is cut off, or its chunks are broken")) from error
     return bytes(body)
 
 
