@@ -21,7 +21,7 @@ import psutil
 import uvloop
 
 from bench._fleet import SERIES, Fleet, rule_file
-from collector.alerting.loop import EvaluationStats, Evaluator
+from collector.alerting.loop import EvaluationStats, Evaluator, IncidentSink
 from collector.alerting.reader import RoutingReader
 from collector.alerting.recording import Recorder
 from collector.alerting.rulefile import RuleSet, load_rules
@@ -152,8 +152,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, fleet: Fleet, rules: RuleSet, clock: Clock = system_clock) -> AsyncIterator[Rig]:
-    """As app.py joins it: customers on the monthly plan, so alerts open tickets."""
+async def rig(
+    folder: Path, fleet: Fleet, rules: RuleSet, clock: Clock = system_clock, incidents: IncidentSink | None = None
+) -> AsyncIterator[Rig]:
+    """As app.py joins it: customers on the monthly plan, so alerts open tickets; or `incidents` is told of them."""
     models = load_service_models()
     async with AsyncExitStack() as resources:
         database = await resources.enter_async_context(await Database.open(f"sqlite:///{folder / 'quarkpulse.db'}"))
@@ -176,7 +178,7 @@ async def rig(folder: Path, fleet: Fleet, rules: RuleSet, clock: Clock = system_
             rules,
             Engine(reader),
             database,
-            Incidents(model_of, lambda _device, _at: True, lambda _device: None),
+            incidents or Incidents(model_of, lambda _device, _at: True, lambda _device: None),
             Recorder(store),
             clock=clock,
             default_interval=timedelta(minutes=1),

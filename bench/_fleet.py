@@ -10,7 +10,7 @@ Values = NDArray[np.float64]
 
 STEP_MS = 60_000
 DEVICES_PER_CUSTOMER = 100
-JITTER = 0.002  # of a gauge's span, from minute to minute: few devices come and go over a limit
+JITTER = 0.0005  # of a gauge's span, from minute to minute: few devices come and go over a limit
 GIB = float(2**30)
 
 MOUNTS = ("/", "/home", "/var")
@@ -27,7 +27,7 @@ SERIES: tuple[tuple[str, dict[str, str], str, float, float], ...] = (
     ("system_memory_usage_bytes", {"system_memory_state": "free"}, "gauge", 1 * GIB, 14 * GIB),
     ("system_paging_utilization_ratio", {"system_paging_state": "used"}, "gauge", 0.0, 0.8),
     *(series for mount in MOUNTS for series in (
-        ("system_filesystem_utilization_ratio", {"system_filesystem_mountpoint": mount, **_USED}, "level", 0.1, 0.97),
+        ("system_filesystem_utilization_ratio", {"system_filesystem_mountpoint": mount, **_USED}, "level", 0.1, 0.94),
         ("system_filesystem_free_bytes", {"system_filesystem_mountpoint": mount}, "falling", 20 * GIB, 200 * GIB),
         ("system_filesystem_size_bytes", {"system_filesystem_mountpoint": mount}, "level", 250 * GIB, 250 * GIB),
         ("system_filesystem_inodes_utilization_ratio", {"system_filesystem_mountpoint": mount, **_USED}, "level",
@@ -127,9 +127,9 @@ class Fleet:
                 case "level":
                     made[:, column] = low + (high - low) * level
                 case "falling":  # at a pace of its own; a few are empty within hours
-                    made[:, column] = (low + (high - low) * level) - seconds * GIB * 0.0013 * (level < 0.02)
+                    made[:, column] = (low + (high - low) * level) - seconds * GIB * 0.0013 * (level < 0.01)
                 case "counter":
-                    made[:, column] = 1e6 * level + high * level * (seconds + jitter)
+                    made[:, column] = 1e6 * level + high * level * (seconds + 0.1 * jitter)
                 case "uptime":
                     made[:, column] = 100 + 1e7 * level + seconds
                 case "service":

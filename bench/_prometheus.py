@@ -18,7 +18,7 @@ START_TIMEOUT_SECONDS = 30.0
 SNAPPY_LITERAL_BYTES = 65_536
 
 
-# Remote write 1.0: WriteRequest {TimeSeries*}, TimeSeries {Label*, Sample*}, Label {name, value}, Sample {value, timestamp}.
+# Remote write 1.0: a WriteRequest of TimeSeries, each of Labels (name, value) and Samples (value, timestamp).
 
 
 def varint(number: int) -> bytes:
