@@ -218,7 +218,7 @@ class History:
         now = to_milliseconds(self._clock())
         try:
             self._delete_garbage()
-            return self._compact_segment() or self._expire(now) or self._tidy(now) or self._merge(now)
+            return self._compact_segment() or self._merge(now) or self._expire(now) or self._tidy(now)
         except StoppedError:
             return False
 
