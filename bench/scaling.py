@@ -49,7 +49,7 @@ class NoTickets:
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
         pass
 
-    async def sweep(self, connection: AsyncConnection, unknown: Sequence[AlertRecord], now: datetime) -> None:
+    async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None:
         pass
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None:

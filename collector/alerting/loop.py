@@ -40,7 +40,7 @@ class IncidentSink(Protocol):
 
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
 
-    async def sweep(self, connection: AsyncConnection, unknown: Sequence[AlertRecord], now: datetime) -> None: ...
+    async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None: ...
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None: ...
 
@@ -168,10 +168,7 @@ class Evaluator:
                 done.shared = Shared()  # what was computed before may read what is recorded now
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
-            unknown = await records.open_alerts(
-                connection, [rule.key for rule in group.alert_rules], state=AlertState.UNKNOWN
-            )
-            await self._incidents.sweep(connection, unknown, at)
+            await self._incidents.sweep(connection, [rule.key for rule in group.alert_rules], at)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)
         self._count(group, done, time.monotonic() - started)

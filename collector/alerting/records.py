@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import alerts, evaluations
@@ -74,21 +74,17 @@ async def open_alerts(
     connection: AsyncConnection, rule_keys: Sequence[str] | None = None, *, state: AlertState | None = None
 ) -> list[AlertRecord]:
     """The alerts that are not resolved, of all rules or of `rule_keys`, oldest first."""
-    query = select(*_RECORD).where(alerts.c.resolved_at.is_(None)).order_by(alerts.c.id)
+    wanted: list[ColumnElement[bool]] = []
     if rule_keys is not None:
-        query = query.where(alerts.c.rule_key.in_(rule_keys))
+        wanted.append(alerts.c.rule_key.in_(rule_keys))
     if state is not None:
-        query = query.where(alerts.c.state == state)
-    rows = (await connection.execute(query)).all()
-    return [AlertRecord(**{**row._mapping, "state": AlertState(row.state)}) for row in rows]
+        wanted.append(alerts.c.state == state)
+    return await _open_records(connection, *wanted)
 
 
 async def find_open(connection: AsyncConnection, rule_key: str, fingerprint: str) -> AlertRecord | None:
-    query = select(*_RECORD).where(
-        alerts.c.resolved_at.is_(None), alerts.c.rule_key == rule_key, alerts.c.fingerprint == fingerprint
-    )
-    row = (await connection.execute(query)).one_or_none()
-    return None if row is None else AlertRecord(**{**row._mapping, "state": AlertState(row.state)})
+    found = await _open_records(connection, alerts.c.rule_key == rule_key, alerts.c.fingerprint == fingerprint)
+    return next(iter(found), None)
 
 
 async def insert_alert(connection: AsyncConnection, values: Mapping[str, object]) -> int:
@@ -105,11 +101,29 @@ async def delete_alert(connection: AsyncConnection, alert_id: int) -> None:
     await connection.execute(delete(alerts).where(alerts.c.id == alert_id))
 
 
-async def open_members(connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None) -> int:
-    """How many alerts of a ticket, or of a shadow ticket, are not resolved."""
+async def open_members(
+    connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
+) -> list[AlertRecord]:
+    """The alerts of a ticket, or of a shadow ticket, that are not resolved, oldest first."""
     column, value = (alerts.c.ticket, ticket) if ticket is not None else (alerts.c.shadow_ticket, shadow)
-    query = select(alerts.c.id).where(column == value, alerts.c.resolved_at.is_(None))
-    return len((await connection.execute(query)).all())
+    return await _open_records(connection, column == value)
+
+
+async def customers_with_firing_shadows(connection: AsyncConnection, rule_keys: Sequence[str]) -> list[str]:
+    """Whose alerts fire by these rules without a ticket, since their plan opened none."""
+    query = select(alerts.c.customer).where(_is_firing_shadow(rule_keys), alerts.c.customer.is_not(None)).distinct()
+    return list(await connection.scalars(query.order_by(alerts.c.customer)))
+
+
+async def firing_shadows(connection: AsyncConnection, rule_keys: Sequence[str], customer: str) -> list[int]:
+    """A customer's shadow tickets with an alert that fires by these rules, oldest first."""
+    query = select(alerts.c.shadow_ticket).where(_is_firing_shadow(rule_keys), alerts.c.customer == customer).distinct()
+    return list(await connection.scalars(query.order_by(alerts.c.shadow_ticket)))
+
+
+def _is_firing_shadow(rule_keys: Sequence[str]) -> ColumnElement[bool]:
+    is_shadow = and_(alerts.c.outcome == Outcome.SHADOW, alerts.c.shadow_ticket.is_not(None))
+    return and_(alerts.c.state == AlertState.FIRING, is_shadow, alerts.c.rule_key.in_(rule_keys))
 
 
 async def evaluated_until(connection: AsyncConnection) -> dict[str, datetime]:
@@ -151,6 +165,12 @@ async def list_alerts(connection: AsyncConnection, *, resolved_since: datetime |
     if resolved_since is not None:
         query = query.where(alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= resolved_since))
     return [_told(dict(row._mapping)) for row in await connection.execute(query)]
+
+
+async def _open_records(connection: AsyncConnection, *wanted: ColumnElement[bool]) -> list[AlertRecord]:
+    query = select(*_RECORD).where(alerts.c.resolved_at.is_(None), *wanted).order_by(alerts.c.id)
+    rows = (await connection.execute(query)).all()
+    return [AlertRecord(**{**row._mapping, "state": AlertState(row.state)}) for row in rows]
 
 
 def _told(row: dict[str, object]) -> dict[str, object]:

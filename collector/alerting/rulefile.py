@@ -59,6 +59,11 @@ class Severity(StrEnum):
 SEVERITIES = {str(severity): severity for severity in Severity} | {"warning": Severity.MAJOR}
 
 
+def severity_of(labels: Mapping[str, str]) -> Severity:
+    """What an alert's label `severity` means; without one, or with one that is not ours, minor."""
+    return SEVERITIES.get(labels.get("severity", ""), Severity.MINOR)
+
+
 class Scope(StrEnum):
     """What one ticket covers."""
 

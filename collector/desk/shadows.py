@@ -44,8 +44,12 @@ async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: date
     return opened.id
 
 
+async def get_shadow(connection: AsyncConnection, shadow: int) -> ShadowTicket:
+    return _to_shadow((await connection.execute(_SHADOWS.where(shadow_tickets.c.id == shadow))).one())
+
+
 async def resolve(connection: AsyncConnection, shadow: int, now: datetime) -> bool:
-    """The last alert of it is over; says whether it was open."""
+    """The last alert of it is over, or it became a ticket; says whether it was open."""
     resolved = await connection.execute(
         update(shadow_tickets)
         .where(shadow_tickets.c.id == shadow, shadow_tickets.c.resolved_at.is_(None))

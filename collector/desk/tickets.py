@@ -119,8 +119,8 @@ async def set_status(
     ticket = await get_ticket(connection, number)
     action = action_to(status)
     if action is TicketAction.REOPEN and ticket.resolved_at is not None:
-        other = await _latest(connection, ticket.key)
-        if other is not None and other.resolved_at is None:
+        other = await find_open(connection, ticket.key)
+        if other is not None:
             raise TicketError(f"ticket {other.number} is open for the same: work on that one")
     await _move(connection, ticket, action, actor=actor, now=now)
     await connection.execute(update(tickets).where(tickets.c.number == number).values(touched=True))
@@ -135,6 +135,12 @@ async def get_ticket(connection: AsyncConnection, number: int) -> Ticket:
     if row is None:
         raise TicketError(f"there is no ticket {number}; see: tickets list --all")
     return _to_ticket(row)
+
+
+async def find_open(connection: AsyncConnection, key: str) -> Ticket | None:
+    """The open ticket of this key."""
+    latest = await _latest(connection, key)
+    return latest if latest is not None and latest.resolved_at is None else None
 
 
 async def list_tickets(

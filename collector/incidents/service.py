@@ -15,10 +15,11 @@ from collector.alerting import records
 from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertRecord, AlertState, Outcome
 from collector.alerting.state import Change
-from collector.contracts import ServiceModel
+from collector.contracts import AlertOutcome, ServiceModel
 from collector.desk import shadows, tickets
 from collector.desk.opening import NewTicket
 from collector.incidents.decision import Decision, decide, ticket_key
+from collector.incidents.plan_change import promote
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,17 @@ class Incidents:
                     case _:
                         logger.error("an alert changed that was never stored: rule=%s", transition.rule.alert)
 
-    async def sweep(self, connection: AsyncConnection, unknown: Sequence[AlertRecord], now: datetime) -> None:
-        """Unknown alerts whose device is seen again without the condition are over."""
-        for record in unknown:
+    async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None:
+        """What changed without a change of the alerts of these rules: unknown ones whose device is seen again without
+        the condition are over, and shadow tickets of customers whose plan opens tickets by now become tickets."""
+        for record in await records.open_alerts(connection, rule_keys, state=AlertState.UNKNOWN):
             if record.device is None or self.is_seen(record.device, now):
                 await self._resolve(connection, record, now, "seen again, and the condition is gone")
+        for customer in await records.customers_with_firing_shadows(connection, rule_keys):
+            model = self.model_of(customer, now)
+            if model is not None and model.on_alert is AlertOutcome.TICKET:
+                for shadow in await records.firing_shadows(connection, rule_keys, customer):
+                    await promote(connection, shadow, model, now)
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None:
         """Alerts whose rule is no longer loaded are over: nothing would ever resolve them."""
@@ -92,22 +99,22 @@ class Incidents:
     ) -> None:
         alert, rule = transition.alert, transition.rule
         fired = {"state": AlertState.FIRING, "value": alert.value, "annotations": dict(alert.annotations)}
-        if record.fired_at is not None:
+        if record.fired_at is not None and record.ticket is None:
             await records.update_alert(connection, record.id, **fired)
             return
+        # First, or seen again with the fault: a ticket that somebody resolved meanwhile reopens.
         customer = alert.labels.get("customer", "")
         decision = decide(rule, alert.labels, self.model_of(customer, now) if customer else None)
         made = await self._carry_out(connection, transition, decision, now)
-        await records.update_alert(
-            connection, record.id, **fired, **made, fired_at=now, outcome=decision.outcome, reason=decision.reason
-        )
+        await records.update_alert(connection, record.id, **fired, **made, fired_at=record.fired_at or now)
 
     async def _carry_out(
         self, connection: AsyncConnection, transition: Transition, decision: Decision, now: datetime
     ) -> dict[str, object]:
-        """The ticket or shadow ticket that the decision asks for, joined or new."""
+        """Opens or joins the ticket or shadow ticket that the decision asks for. What the alert's row says of it."""
+        decided: dict[str, object] = {"outcome": decision.outcome, "reason": decision.reason}
         if decision.priority is None or decision.outcome not in (Outcome.TICKET, Outcome.SHADOW):
-            return {}
+            return decided
         alert, rule = transition.alert, transition.rule
         key = ticket_key(rule, alert.labels)
         wanted = NewTicket(
@@ -122,8 +129,16 @@ class Incidents:
             began_at=alert.active_since,
         )
         if decision.outcome is Outcome.TICKET:
-            return {"ticket": await tickets.join_or_open(connection, wanted, now)}
-        return {"shadow_ticket": await shadows.join_or_open(connection, wanted, now)}
+            return decided | {"ticket": await tickets.join_or_open(connection, wanted, now)}
+        opened = await tickets.find_open(connection, wanted.key)
+        if opened is None:
+            shadow = await shadows.join_or_open(connection, wanted, now)
+            return decided | {"ticket": None, "shadow_ticket": shadow}
+        return {
+            "outcome": Outcome.TICKET,
+            "reason": f"joins ticket {opened.number}, open since before the plan changed; {decision.reason}",
+            "ticket": await tickets.join_or_open(connection, wanted, now),
+        }
 
     async def _ended(self, connection: AsyncConnection, record: AlertRecord, now: datetime) -> None:
         """The condition is gone, or is only no longer reported: not seen is not healthy."""

@@ -8,6 +8,7 @@ import pytest
 
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
+from collector.fleet.directory import FleetDirectory
 from tests.incidents.world import ACME, ACME_2, BAKKERIJ, World, world_with
 
 RULES = """\
@@ -87,7 +88,7 @@ async def test_a_rule_may_forbid_tickets(world: World) -> None:
 
 
 async def test_a_customer_without_contract_is_told_so(world: World) -> None:
-    world.plans.clear()
+    world.directory = FleetDirectory()
     await fire(world)
     assert await world.tickets() == []
     assert "no contract" in str((await world.alerts())[0]["reason"])

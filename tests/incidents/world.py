@@ -16,8 +16,8 @@ from collector.contracts import ServiceModel, load_service_models
 from collector.db.database import Database
 from collector.desk.shadows import ShadowTicket, list_shadows
 from collector.desk.tickets import Ticket, list_tickets
-from collector.fleet.customers import Consent, add_customer
-from collector.fleet.directory import DeviceStatus, Member
+from collector.fleet.customers import Consent, add_customer, set_plan
+from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
 from collector.fleet.watch import Heard, PresenceWatch
 from collector.incidents.service import Incidents
 from collector.promql import Engine
@@ -44,7 +44,7 @@ class World:
     rules_folder: Path
     now: datetime = START
     stats: EvaluationStats = field(default_factory=EvaluationStats)
-    plans: dict[str, str] = field(default_factory=lambda: dict(PLANS))
+    directory: FleetDirectory = field(default_factory=FleetDirectory)
 
     def __post_init__(self) -> None:
         self.watch = PresenceWatch(self._heard, PUSH_INTERVAL)
@@ -63,8 +63,27 @@ class World:
             stats=self.stats,
         )
 
-    def _model_of(self, customer: str, _at: datetime) -> ServiceModel | None:
-        return MODELS.get(self.plans.get(customer, ""))
+    def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
+        return MODELS.get(self.directory.plan_at(customer, at) or "")
+
+    async def load(self) -> None:
+        """Takes in what the database says of the fleet, as `serve` does after a change."""
+        async with self.database.connect() as connection:
+            self.directory = await load_directory(connection)
+
+    async def set_plan(self, target: Target, plan: str, starts_at: datetime | None = None) -> None:
+        async with self.database.begin() as connection:
+            await set_plan(
+                connection,
+                MODELS,
+                customer=target.customer,
+                plan=plan,
+                starts_at=starts_at or self.now,
+                consent=None,
+                actor="anna",
+                now=self.now,
+            )
+        await self.load()
 
     def _heard(self, device: str) -> Heard | None:
         known = self.store.freshness(device)
@@ -78,6 +97,7 @@ class World:
         self.watch = PresenceWatch(self._heard, PUSH_INTERVAL)
         self.watch.sweep(MEMBERS, self.now)
         self.evaluator = self._new_evaluator()
+        await self.load()
         await self.evaluator.restore()
 
     async def push(self, values: Mapping[Target, float], metric: str = "x") -> None:
@@ -156,6 +176,8 @@ async def world_with(database: Database, folder: Path, rules: str) -> AsyncItera
         folder / "data", windows=load_rules([folder / "rules"]).windows, clock=lambda: moment[0]
     )
     try:
-        yield World(database, store, folder / "rules")
+        world = World(database, store, folder / "rules")
+        await world.load()
+        yield world
     finally:
         await store.close()

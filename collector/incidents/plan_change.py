@@ -1,0 +1,47 @@
+"""What a change of plan does to what is firing: shadow tickets become tickets when a plan that opens them holds."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.alerting import records
+from collector.alerting.records import Outcome
+from collector.alerting.rulefile import severity_of
+from collector.contracts import ServiceModel, priority_of
+from collector.desk import shadows, tickets
+from collector.desk.opening import NewTicket
+from collector.fleet.customers import contract_at
+
+
+async def promote(connection: AsyncConnection, shadow: int, model: ServiceModel, now: datetime) -> None:
+    """Makes a firing shadow ticket the ticket that the customer's plan opens from now on, with all its alerts.
+
+    The ticket opens `now`, so that its clocks begin with the contract, and keeps the time at which the fault began.
+    """
+    was = await shadows.get_shadow(connection, shadow)
+    contract = await contract_at(connection, was.customer, now)
+    if contract is None or contract.plan != model.name:
+        return  # it changed again a moment ago; the next pass knows it as it is then
+    members = await records.open_members(connection, shadow=shadow)
+    priority = min(priority_of(severity_of(one.labels), one.labels.get("kind", ""), model) for one in members)
+    wanted = NewTicket(
+        key=was.key,
+        customer=was.customer,
+        site=was.site,
+        device=was.device,
+        incident=was.incident,
+        rule=was.rule,
+        title=was.title,
+        priority=priority,
+        began_at=min(one.active_since for one in members),
+    )
+    number = await tickets.join_or_open(connection, wanted, now)
+    await shadows.resolve(connection, shadow, now)
+    changed = f"until the plan changed to {model.name} on {contract.valid_from:%Y-%m-%d %H:%M} UTC"
+    since = f"{was.would_have_opened_at:%Y-%m-%d %H:%M} UTC"
+    await tickets.note(connection, number, now, f"was shadow ticket {shadow} from {since} {changed}")
+    reason = f"plan {model.name} opens a ticket ({priority}); was a shadow {changed}"
+    for one in members:
+        await records.update_alert(
+            connection, one.id, outcome=Outcome.TICKET, ticket=number, shadow_ticket=None, reason=reason
+        )
