@@ -8,6 +8,7 @@ from pathlib import Path
 from agent import VERSION
 from agent.clock import AgentClock
 from agent.delivery import Delivery
+from agent.events import Events
 from agent.probes.base import Metric, MetricType, Sample
 from agent.sampling import Schedule
 from agent.spool import Spool
@@ -45,6 +46,12 @@ METRICS = (
     ),
     Metric("agent_push_failures_total", MetricType.COUNTER, "pushes", "Pushes that were not acknowledged"),
     Metric("agent_frames_refused_total", MetricType.COUNTER, "frames", "Frames that the collector refused one by one"),
+    Metric(
+        "agent_events_dropped_total",
+        MetricType.COUNTER,
+        "events",
+        "Events lost: too many between one frame and the next",
+    ),
     Metric("agent_ticks_skipped_total", MetricType.COUNTER, "ticks", "Frames left out because the one before was late"),
     Metric("agent_memory_bytes", MetricType.GAUGE, "bytes", "Resident memory of the agent"),
     Metric("agent_cpu_seconds_total", MetricType.COUNTER, "seconds", "Processor time of the agent"),
@@ -57,12 +64,13 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 class OwnMetrics:
     """Read when a frame is made; costs one small file."""
 
-    def __init__(self, clock: AgentClock, spool: Spool, delivery: Delivery) -> None:
+    def __init__(self, clock: AgentClock, spool: Spool, delivery: Delivery, events: Events) -> None:
         self.clock_steps = 0
         self.ticks_skipped = 0
         self._clock = clock
         self._spool = spool
         self._delivery = delivery
+        self._events = events
 
     def sample(self, schedules: Sequence[Schedule], now: float) -> list[Sample]:
         """`now` by the boot clock."""
@@ -76,6 +84,7 @@ class OwnMetrics:
             Sample("agent_spool_set_aside_total", self._spool.set_aside_total),
             Sample("agent_push_failures_total", self._delivery.push_failures),
             Sample("agent_frames_refused_total", self._delivery.frames_refused),
+            Sample("agent_events_dropped_total", self._events.dropped),
             Sample("agent_ticks_skipped_total", self.ticks_skipped),
             Sample("agent_memory_bytes", read_resident_bytes()),
             Sample("agent_cpu_seconds_total", round(time.process_time(), 3)),

@@ -15,12 +15,13 @@ import time
 import zlib
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 from agent import VERSION
 from agent.answers import AgentConfig, ConfigError, parse_config
 from agent.clock import AgentClock
 from agent.delivery import Delivery, Policy, Sender
+from agent.events import Events
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
 from agent.own import OwnMetrics
@@ -34,7 +35,6 @@ from protocol.wire import (
     CONFIG_PATH,
     DEFAULT_PUSH_INTERVAL_SECONDS,
     MAX_FRAME_INTERVAL_SECONDS,
-    Event,
     EventType,
 )
 
@@ -44,7 +44,6 @@ GOODBYE_SECONDS = 3.0  # for the last push; service managers kill after some mor
 GREETING_SECONDS = 3.0
 DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer took its time
 CLOCK_SAVED_FROM_SECONDS = 0.5  # a correction that moved by less is not worth writing down
-MAX_WAITING_EVENTS = 200
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SYSTEMD = Path("/run/systemd/system")
 
@@ -89,7 +88,7 @@ class Agent:
         saved = folder.load_optional(folder.clock_path).get("correction_seconds")
         self._saved_correction_seconds = float(saved) if isinstance(saved, int | float) else 0.0
         self._clock = AgentClock(wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step)
-        self._events: list[Event] = []
+        self._events = Events(self._clock.now_milliseconds, make_uuid)
         self._config = AgentConfig()
         self._config_etag = ""
         self._greet(self._load_config())
@@ -103,7 +102,7 @@ class Agent:
             on_config=self._on_config,
             policy=policy,
         )
-        self._own = OwnMetrics(self._clock, self._spool, self._delivery)
+        self._own = OwnMetrics(self._clock, self._spool, self._delivery, self._events)
         self._sender = Sender(self._delivery, on_exit=wakeup.wake)
         self._frames = FrameBuilder()
         self._sampler = self._make_sampler()
@@ -151,7 +150,7 @@ class Agent:
         for schedule in self._sampler.schedules:
             samples += last_reading(schedule, now)
         layout, frame = self._frames.build(samples, self._clock.now_milliseconds())
-        self._spool.append(Record(layouts=[layout], frames=[frame], events=self._take_events()), frame["t"])
+        self._spool.append(Record(layouts=[layout], frames=[frame], events=self._events.take()), frame["t"])
 
     def _stop(self) -> int:
         ended = self._delivery.ended_reason
@@ -163,8 +162,8 @@ class Agent:
         if self._sender.has_crashed:
             return 1
         reason = "shutdown" if is_system_going_down() else "stop"
-        self._add_event(EventType.GOODBYE, reason=reason)
-        record = Record(layouts=[], frames=[], events=self._take_events())
+        self._events.add(EventType.GOODBYE, reason=reason)
+        record = Record(layouts=[], frames=[], events=self._events.take())
         self._spool.append(record, self._clock.now_milliseconds())
         self._sender.stop(GOODBYE_SECONDS)
         self._save_clock()
@@ -242,19 +241,10 @@ class Agent:
 
     def _on_clock_step(self, seconds: float) -> None:
         self._own.clock_steps += 1
-        self._add_event(EventType.CLOCK_STEP, seconds=round(seconds, 3))
+        self._events.add(EventType.CLOCK_STEP, seconds=round(seconds, 3))
 
     def _on_unavailable(self, probe: str, reason: str) -> None:
-        self._add_event(EventType.PROBE_UNAVAILABLE, probe=probe, reason=reason[:500])
-
-    def _add_event(self, type: EventType, **details: object) -> None:  # noqa: A002 - the wire's word
-        if len(self._events) < MAX_WAITING_EVENTS:
-            event = {"id": make_uuid(), "t": self._clock.now_milliseconds(), "type": type.value, **details}
-            self._events.append(cast(Event, event))
-
-    def _take_events(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
+        self._events.add(EventType.PROBE_UNAVAILABLE, probe=probe, reason=reason[:500])
 
 
 class Wakeup:

@@ -12,6 +12,7 @@ from agent.catalogue import PATH, make_catalogue
 from agent.clock import AgentClock
 from agent.delivery import Delivery
 from agent.enrolment import find_probes
+from agent.events import Events
 from agent.inspection import inspect, load_probes
 from agent.probes.base import Metric, MetricType, Probe, ProbeUnavailable, Sample
 from agent.probes.cpu import CpuProbe, LoadProbe, utilization
@@ -189,7 +190,9 @@ def test_the_agent_emits_what_it_declares_of_itself(probes: list[Probe], tmp_pat
     clock, spool = AgentClock(), Spool(tmp_path)
     delivery = Delivery(Uplink("http://127.0.0.1:9"), spool, clock, boot_id="boot")
     schedules = Sampler(probes, boot=clock.boot, on_unavailable=lambda *_: None).schedules
-    samples = own.OwnMetrics(clock, spool, delivery).sample(schedules, clock.boot())
+    samples = own.OwnMetrics(clock, spool, delivery, Events(clock.now_milliseconds, str)).sample(
+        schedules, clock.boot()
+    )
     assert [sample for sample in samples if not matches(sample, own.METRICS)] == []
     assert {sample.name for sample in samples} == {metric.name for metric in own.METRICS}
 
