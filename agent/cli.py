@@ -128,8 +128,8 @@ def doctor_command(state: Path, as_json: bool) -> None:
     for finding in examine(state):
         findings.append(finding)
         if not as_json:
-            mark = "ok   " if finding.is_well else "WRONG"
-            advice = "" if finding.is_well else f"; {finding.advice}"
+            mark = "WRONG" if not finding.is_well else "note " if finding.is_notice else "ok   "
+            advice = "" if mark == "ok   " else f"; {finding.advice}"
             click.echo(f"{mark}  {finding.check}: {finding.detail}{advice}")
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False, indent=1))

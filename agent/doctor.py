@@ -24,12 +24,13 @@ CERTIFICATE_DAYS_LEFT = 14
 
 
 class Finding(NamedTuple):
-    """One thing looked at. `advice` says what to do if it is not well."""
+    """One thing looked at. `advice` says what to do if it is not well, or if it is worth a notice all the same."""
 
     check: str
     is_well: bool
     detail: str
     advice: str = ""
+    is_notice: bool = False
 
 
 def examine(state: Path) -> Iterator[Finding]:
@@ -84,7 +85,8 @@ def check_spool(folder: StateFolder) -> Finding:
 def check_running(folder: StateFolder) -> Finding:
     try:
         with FolderLock(folder.lock_path):
-            return Finding("running", False, "no agent runs on this folder", "start the service")
+            # No fault: so it is right after `enroll`, and while somebody has stopped the service to look.
+            return Finding("running", True, "no agent runs on this folder", "start the service", is_notice=True)
     except StateError:
         return Finding("running", True, "an agent runs on this folder")
 

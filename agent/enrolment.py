@@ -1,9 +1,10 @@
 """Makes this machine a device of a customer: once, with a token that the provider handed out."""
 
+import contextlib
 import platform
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -70,9 +71,10 @@ def enroll(
         raise StateError(f"{state} is already enrolled as {device_id}; use another folder, or --force to enrol again")
     ca_path = None if ca is None else str(ca.resolve())
     uplink = Uplink(collector, ca=ca_path, allow_plain_http=allow_plain_http)
+    is_new = not state.exists()
     folder.make()  # before the token is used: a folder that takes no secret would waste it
     try:
-        with FolderLock(folder.lock_path):
+        with FolderLock(folder.lock_path), undone_on_failure(folder, is_new=is_new):
             enrolled = ask(uplink, describe_machine(folder, token, kind))
             identity = Identity(collector.rstrip("/"), enrolled.device_id, ca_path, allow_plain_http)
             if not folder.belongs_to(identity):
@@ -87,6 +89,25 @@ def enroll(
     finally:
         uplink.close()
     return enrolled.device_id
+
+
+@contextlib.contextmanager
+def undone_on_failure(folder: StateFolder, *, is_new: bool) -> Iterator[None]:
+    """A failure removes what came into the folder meanwhile, its lock, and the folder if it is new.
+
+    Entered under the lock. A folder that is enrolled all the same is left as it is."""
+    before = {file.name for file in folder.path.iterdir()}
+    try:
+        yield
+    except BaseException:
+        if not folder.is_enrolled():
+            with contextlib.suppress(OSError):
+                for file in folder.path.iterdir():
+                    if file.name not in before or file == folder.lock_path:
+                        file.unlink()
+                if is_new:
+                    folder.path.rmdir()
+        raise
 
 
 def ask(uplink: Uplink, request: models.EnrollRequest) -> models.EnrollAnswer:

@@ -121,7 +121,22 @@ def test_a_refusal_is_one_clear_sentence(collector: Collector, tmp_path: Path, r
     assert result.exit_code == 1
     assert complaint in result.output
     assert "Traceback" not in result.output
-    assert not StateFolder(tmp_path / "state").is_enrolled()
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_failure_takes_back_what_it_made_and_nothing_else(collector: Collector, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "machine-id").write_text("known before\n")
+    collector.enroll_reply = Reply(403, {"error": "token_expired", "message": "expired"})
+    assert enroll_cli(collector.url, tmp_path / "state").exit_code == 1
+    assert [file.name for file in (tmp_path / "state").iterdir()] == ["machine-id"]
+
+
+def test_a_failure_leaves_an_enrolment_before_as_it_was(collector: Collector, state: Path) -> None:
+    before = {file.name: file.read_bytes() for file in state.iterdir()}
+    collector.enroll_reply = Reply(403, {"error": "token_expired", "message": "expired"})
+    assert enroll_cli(collector.url, state, "--force").exit_code == 1
+    assert {file.name: file.read_bytes() for file in state.iterdir()} == before
 
 
 def test_an_unreachable_collector_is_one_clear_sentence(tmp_path: Path) -> None:
@@ -216,10 +231,14 @@ def findings(state: Path) -> tuple[int, dict[str, dict[str, object]]]:
     return result.exit_code, {str(finding["check"]): finding for finding in found}
 
 
-def test_the_doctor_finds_all_well_but_that_nobody_runs(state: Path) -> None:
+def test_the_doctor_finds_all_well_and_notes_that_nobody_runs(state: Path) -> None:
     code, found = findings(state)
-    assert [check for check, finding in found.items() if not finding["is_well"]] == ["running"]
-    assert code == 1
+    assert [check for check, finding in found.items() if not finding["is_well"]] == []
+    assert [check for check, finding in found.items() if finding["is_notice"]] == ["running"]
+    assert code == 0
+    assert (
+        "note   running: no agent runs on this folder; start the service" in run_cli("doctor", "--state", state).output
+    )
     assert {"enrolment", "permissions", "space", "spool", "name", "connection", "credential", "clock"} <= found.keys()
     assert "probe memory" in found
 
