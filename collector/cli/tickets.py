@@ -13,6 +13,7 @@ from collector.desk import tickets as store
 from collector.desk.shadows import ShadowTicket
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import Ticket
+from collector.incidents import by_hand
 
 RECENT = timedelta(days=7)
 COLUMNS = ["number", "customer", "device", "rule", "status", "priority", "opened_at", "resolved_at", "title"]
@@ -105,14 +106,19 @@ async def comment(database: Database, _settings: Settings, number: int, text: st
 @tickets.command("set-status")
 @click.argument("number", type=int)
 @click.argument("status", type=click.Choice([status.value for status in TicketStatus]))
+@click.option("--force", is_flag=True, help="Resolve or close it even while its alerts fire.")
 @with_database
-async def set_status(database: Database, _settings: Settings, number: int, status: TicketStatus) -> None:
-    """Set a ticket's status by hand.
+async def set_status(
+    database: Database, _settings: Settings, number: int, status: TicketStatus, *, force: bool
+) -> None:
+    """Set a ticket's status by hand. A fault that is still there is not resolved without --force.
 
     E.g. `tickets set-status 1001 in_progress`.
     """
     async with database.begin() as connection:
-        await store.set_status(connection, number, status=TicketStatus(status), actor=actor(), now=system_clock())
+        await by_hand.set_status(
+            connection, number, status=TicketStatus(status), actor=actor(), now=system_clock(), force=force
+        )
     click.echo(f"ticket {number} is {status} now", err=True)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
-from collector.desk.tickets import history, set_status
+from collector.desk.tickets import history
 from tests.incidents.world import ACME, BAKKERIJ, INTERVAL, START, World, world_with
 
 RULES = """\
@@ -130,14 +130,3 @@ async def test_open_tickets_stay_when_the_plan_opens_no_more(world: World) -> No
     await world.tick({ACME: BAD})
     assert [one.status for one in await world.tickets()] == [TicketStatus.RESOLVED]
     assert [one.rule for one in await world.shadows()] == ["Full", "Hot"]
-
-
-async def test_a_ticket_resolved_by_hand_reopens_when_the_fault_is_seen_again(world: World) -> None:
-    await world.tick({ACME: BAD})
-    await world.goodbye(ACME)
-    await world.tick()
-    (ticket,) = await world.tickets()
-    async with world.database.begin() as connection:
-        await set_status(connection, ticket.number, status=TicketStatus.RESOLVED, actor="anna", now=world.now)
-    await world.tick({ACME: BAD})
-    assert [(one.number, one.resolved_at) for one in await world.tickets()] == [(ticket.number, None)]
