@@ -76,7 +76,7 @@ class Blocks:
         blocks: list[Block] = []
         for rows in segment.chunks(self._index, self._settings.part_rows):
             self._check_wanted()
-            blocks += self._write(rows.distinct(), 0, segment.number, files)
+            blocks += self.write(rows.distinct(), 0, segment.number, files)
         endings_name = f"endings-{next(files):010d}.npz"
         (self._directory / endings_name).write_bytes(endings)
         dictionaries = manifest.dictionaries
@@ -122,7 +122,7 @@ class Blocks:
             parts = [
                 self._read_all(block, low, high) for block in due.blocks if block.low <= high and block.high >= low
             ]
-            new += self._write(Rows.joined(parts).distinct(), due.level, run, files)
+            new += self.write(Rows.joined(parts).distinct(), due.level, run, files)
         make_durable(self._directory, [block.name for block in new])
         return replace(manifest.with_blocks(due.blocks, new), next_file=next(files))
 
@@ -159,8 +159,8 @@ class Blocks:
         if self.stopping.is_set():
             raise StoppedError("the collector is stopping")
 
-    def _write(self, rows: Rows, level: int, run: int, files: Iterator[int]) -> list[Block]:
-        """Distinct rows as files, one for each day and class."""
+    def write(self, rows: Rows, level: int, run: int, files: Iterator[int]) -> list[Block]:
+        """Distinct rows as files, one for each day and class, numbered by `files`. Not yet durable."""
         if len(rows) == 0:
             return []
         days = rows.times // DAY_MS

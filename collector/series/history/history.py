@@ -142,7 +142,7 @@ class History:
 
     @classmethod
     def _restore(cls, directory: Path, store: SampleStore, clock: Clock, settings: HistorySettings) -> Self:
-        directory.mkdir(mode=0o750, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         manifest = manifests.load(directory)
         manifests.delete_strangers(directory, manifest)
         duck = Duck(directory, memory_limit=settings.memory_limit)
@@ -302,8 +302,9 @@ class History:
             numbers = [one for one in segment_numbers(self._store.log_directory) if one > self._manifest.through]
             with self._lock:
                 for number in self._waiting.keys() - set(numbers):
-                    logger.error("segment of the log deleted before it was compacted: number=%d", number)
-                    del self._waiting[number]
+                    lost = len(self._waiting.pop(number).segment.view().frames.times)
+                    if lost:
+                        logger.error("log deleted before it was compacted: segment=%d frames=%d", number, lost)
             for number in numbers:
                 waiting = self._waiting.get(number)
                 if waiting is None:
