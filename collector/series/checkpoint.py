@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from collector.series.catalog import Catalog, DeviceFrame, TemplateList
 from collector.series.head import LAST_POOL, Head, HeadLimits, Stream, Windows
 from collector.series.labels import Strings, Target
-from collector.series.log import Position, sync_directory
+from collector.series.log import FILE_MODE, Position, sync_directory
 from collector.series.rings import Block
 
 logger = logging.getLogger(__name__)
@@ -47,13 +47,19 @@ def write(path: Path, head: Head, position: Position) -> Path:
     draft = path.with_suffix(".draft")
     description, arrays = _describe(head, position)
     encoded = orjson.dumps(description, option=orjson.OPT_NON_STR_KEYS)
-    with draft.open("wb") as file:
-        out = _Writer(file)
-        out.write(START.pack(MAGIC, VERSION, len(encoded)))
-        out.write(encoded)
-        for array in arrays:
-            out.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-        file.write(CRC.pack(out.crc))
+    draft.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            out = _Writer(file)
+            out.write(START.pack(MAGIC, VERSION, len(encoded)))
+            out.write(encoded)
+            for array in arrays:
+                out.write(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+            file.write(CRC.pack(out.crc))
+    except OSError:
+        draft.unlink(missing_ok=True)  # a full disk needs its room for samples
+        raise
     return draft
 
 

@@ -3,19 +3,22 @@
 A segment is a header (magic, version, time of creation) and records; a record is a marker, a type, the payload's length
 and the CRC-32 of type and payload. Integers are little-endian.
 
-- DEFINITIONS: JSON; what the numbers in later records mean. Written before the first record of the same segment that
-  uses them, so that no segment needs another one to be read.
+- DEFINITIONS: JSON, or zlib of it where it is long; what the numbers in later records mean. Written before the first
+  record of the same segment that uses them, so that no segment needs another one to be read.
 - FRAMES: n; then n layout numbers (u32), n counts of values (u32), n receive times and n times (i64, Unix
   milliseconds), then all values (float64; null is ABSENT).
 - ENDS: JSON; a list of [layout number, t]: all series of that layout's device and stream end at t.
 """
 
+import errno
 import itertools
 import logging
 import os
 import struct
+import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -40,11 +43,21 @@ RECORD = struct.Struct("<4sBII")  # marker, type, length of the payload, CRC-32 
 MARKER = b"\xf1QPr"
 MAX_PAYLOAD_BYTES = 64 << 20
 MAX_FRAMES_PER_RECORD = 256  # a damaged record loses no more than these
+MAX_SERIES_PER_RECORD = 10_000  # in DEFINITIONS, unless one layout has more
+COMPRESSED_FROM_BYTES = 4 << 10
+COMPRESSION_LEVEL = 1  # labels repeat so much that more effort gains little
+ZLIB_START = 0x78  # JSON never begins so
 SUFFIX = ".seg"
+UNREADABLE_SUFFIX = f"{SUFFIX}.unreadable"
+MAX_UNREADABLE_FILES = 8
+FILE_MODE = 0o600
+MAX_RETRY_SECONDS = 5.0
+FIRST_RETRY_SECONDS = 0.25
+MIN_FREE_BYTES = 16 << 20  # a disk that failed is tried again when it has so much room
 
 
 class LogWriteError(TransientError):
-    """The disk did not take a write; nothing of it counts as stored."""
+    """The disk did not take a write; nothing of it counts as stored. The message may go to a sender."""
 
 
 class LogFormatError(PermanentError):
@@ -132,23 +145,25 @@ class SegmentWriter:
     created: int  # Unix milliseconds
     descriptor: int
     size: int
+    is_empty: bool = True  # nothing in it counts as stored
     _defined: set[int] = field(default_factory=set)
 
     @classmethod
     def create(cls, directory: Path, number: int, now: int) -> Self:
+        """A new segment, durable. Raises OSError; then there is none."""
         path = segment_path(directory, number)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        except OSError as exc:
-            raise LogWriteError(f"cannot create {path}: {exc.strerror}; free the disk or fix its rights") from exc
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(path, flags, FILE_MODE)
         segment = cls(number, now, descriptor, 0)
         try:
             segment._write(HEADER.pack(MAGIC, VERSION, now))
             os.fsync(descriptor)
             sync_directory(directory)
-        except OSError as exc:
+        except OSError:
             segment.close()
-            raise LogWriteError(f"cannot write {path}: {exc.strerror}; free the disk") from exc
+            with suppress(OSError):
+                path.unlink()
+            raise
         return segment
 
     def append(self, frames: Sequence[DeviceFrame], ends: Sequence[End]) -> None:
@@ -157,7 +172,7 @@ class SegmentWriter:
         layouts = {frame.layout for frame in frames} | {end.layout for end in ends}
         new = [layout for layout in layouts if layout.number not in self._defined]
         if new:
-            records.append(self._define(sorted(new, key=lambda layout: layout.number)))
+            records += self._define(sorted(new, key=lambda layout: layout.number))
         starts = range(0, len(frames), MAX_FRAMES_PER_RECORD)
         records += [encode_frames(frames[start : start + MAX_FRAMES_PER_RECORD]) for start in starts]
         if ends:
@@ -165,11 +180,25 @@ class SegmentWriter:
             records.append(encode_record(RecordType.ENDS, listed))
         self._write(b"".join(records))
         os.fdatasync(self.descriptor)
+        self.is_empty = False
 
     def close(self) -> None:
         os.close(self.descriptor)
 
-    def _define(self, layouts: list[Layout]) -> bytes:
+    def _define(self, layouts: list[Layout]) -> Iterator[bytes]:
+        """Records that say what the numbers of layouts mean, none too long to be read again."""
+        part: list[Layout] = []
+        size = 0
+        for layout in layouts:
+            fresh = 0 if layout.series.number in self._defined else len(layout.series.templates)
+            if part and size + fresh > MAX_SERIES_PER_RECORD:
+                yield self._definitions(part)
+                part, size = [], 0
+            part.append(layout)
+            size += fresh
+        yield self._definitions(part)
+
+    def _definitions(self, layouts: list[Layout]) -> bytes:
         templates: list[object] = []
         lists: list[object] = []
         described: list[object] = []
@@ -196,6 +225,8 @@ class SegmentWriter:
             )
             self._defined.add(layout.number)
         payload = orjson.dumps({"templates": templates, "lists": lists, "layouts": described})
+        if len(payload) >= COMPRESSED_FROM_BYTES:
+            payload = zlib.compress(payload, COMPRESSION_LEVEL)
         return encode_record(RecordType.DEFINITIONS, payload)
 
     def _write(self, data: bytes) -> None:
@@ -209,13 +240,21 @@ class SegmentWriter:
 @dataclass(slots=True)
 class LogWriter:
     """Appends to the log; one thread at a time. A segment whose write or fsync failed is left behind for good: after a
-    failed fsync nobody knows what of it is on disk."""
+    failed fsync nobody knows what of it is on disk.
+
+    A disk that failed twice is left alone for a while, longer each time: a full one must not be filled with the
+    beginnings of segments.
+    """
 
     directory: Path
     segment_bytes: int
     segment_milliseconds: int
+    monotonic: Callable[[], float] = time.monotonic
     _next: int = 1
     _segment: SegmentWriter | None = None
+    _failures: int = 0  # since the last write that went well
+    _retry_at: float = 0.0
+    _reason: str = ""
 
     @classmethod
     def open(cls, directory: Path, after: Position, *, segment_bytes: int, segment_milliseconds: int) -> Self:
@@ -233,15 +272,32 @@ class LogWriter:
         """The segment that is written, or will be next; those before it never change. From any thread."""
         return self.position.segment
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last write failed. From any thread."""
+        return self._failures > 0
+
     def append(self, frames: Sequence[DeviceFrame], ends: Sequence[End], now: int) -> None:
         """Return once all of it is on disk. Raises LogWriteError; then none of it counts as stored."""
-        segment = self._writable(now)
+        if self._failures and self.monotonic() < self._retry_at:
+            raise self._error()
         try:
+            segment = self._writable(now)
             segment.append(frames, ends)
         except OSError as exc:
-            self._leave()
-            path = segment_path(self.directory, segment.number)
-            raise LogWriteError(f"cannot write {path}: {exc.strerror}; free or repair the disk") from exc
+            raise self._failed(exc) from exc
+        if self._failures:
+            self._recovered()
+
+    def retry(self, now: int) -> None:
+        """Where the last write failed, see whether the disk takes one again, though nobody has anything to write."""
+        if self._failures and self.monotonic() >= self._retry_at:
+            try:
+                self._writable(now)
+            except OSError as exc:
+                self._failed(exc)
+            else:
+                self._recovered()
 
     def close(self) -> None:
         self._leave()
@@ -252,6 +308,10 @@ class LogWriter:
             if segment.size < self.segment_bytes and now - segment.created < self.segment_milliseconds:
                 return segment
             self._leave()
+        if self._failures:
+            room = os.statvfs(self.directory)
+            if room.f_bavail * room.f_frsize < MIN_FREE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
             segment = self._segment = SegmentWriter.create(self.directory, self._next, now)
         finally:
@@ -262,6 +322,29 @@ class LogWriter:
         if self._segment is not None:
             self._segment.close()
             self._segment = None
+
+    def _failed(self, exc: OSError) -> LogWriteError:
+        """Leave the segment and wait before the next attempt, though not after the first failure."""
+        segment = self._segment
+        self._leave()
+        if segment is not None and segment.is_empty:
+            with suppress(OSError):
+                segment_path(self.directory, segment.number).unlink()
+        delay = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._failures, 16)) if self._failures else 0.0
+        self._retry_at = self.monotonic() + delay
+        self._failures += 1
+        reason = exc.strerror or "unknown error"
+        if reason != self._reason:
+            logger.error("samples cannot be stored: folder=%s reason=%s", self.directory, reason)
+        self._reason = reason
+        return self._error()
+
+    def _recovered(self) -> None:
+        logger.warning("samples are stored again: folder=%s attempts_failed=%d", self.directory, self._failures)
+        self._failures, self._reason = 0, ""
+
+    def _error(self) -> LogWriteError:
+        return LogWriteError(f"the collector's disk takes no samples ({self._reason}); keep them and try again later")
 
 
 class Definitions:
@@ -275,7 +358,7 @@ class Definitions:
 
     def add(self, payload: Buffer) -> None:
         """Take in a record of DEFINITIONS."""
-        known = orjson.loads(payload)
+        known = orjson.loads(zlib.decompress(payload) if payload[0] == ZLIB_START else payload)
         for number, name, labels in known["templates"]:
             self._templates[number] = (name, tuple(sorted(labels.items())))
         for number, members in known["lists"]:
@@ -418,7 +501,7 @@ def cut_torn_tail(directory: Path, number: int, sound_bytes: int) -> None:
 def set_aside(directory: Path, number: int) -> Path:
     """Rename a segment that cannot be read at all, so that the log goes on without it."""
     path = segment_path(directory, number)
-    aside = path.with_suffix(f"{SUFFIX}.unreadable")
+    aside = path.with_suffix(UNREADABLE_SUFFIX)
     path.rename(aside)
     sync_directory(directory)
     return aside
@@ -460,3 +543,17 @@ def delete_old_segments(directory: Path, *, keep: Position, oldest: int, max_byt
         total -= sizes[number]
         deleted += 1
     return deleted
+
+
+def delete_old_unreadable(directory: Path, oldest: int) -> int:
+    """Delete what was set aside, but for the newest few files last written at or after `oldest` (Unix milliseconds).
+    Returns how many are gone."""
+    newest_first = sorted(directory.glob(f"*{UNREADABLE_SUFFIX}"), reverse=True)
+    old = [
+        path
+        for place, path in enumerate(newest_first)
+        if place >= MAX_UNREADABLE_FILES or path.stat().st_mtime * 1000 < oldest
+    ]
+    for path in old:
+        path.unlink()
+    return len(old)

@@ -65,8 +65,8 @@ def _batches(
     newest = max(segment_numbers(directory), default=0)
     for number in segments_since(directory, start, since):
         path = segment_path(directory, number)
-        if repair and number == newest and path.stat().st_size < HEADER.size:
-            path.unlink()  # it was being created when the machine stopped, and held nothing yet
+        if repair and path.stat().st_size < HEADER.size:
+            path.unlink()  # it was being created when the machine stopped or the disk was full, and held nothing yet
             continue
         damage = ReadDamage()
         try:

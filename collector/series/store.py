@@ -25,12 +25,14 @@ from collector.series.catalog import VALUE_BYTES, Catalog, DeviceFrame, Layout, 
 from collector.series.head import Freshness, Head, HeadLimits, Picked, Windows
 from collector.series.labels import Strings, Target
 from collector.series.log import (
+    FILE_MODE,
     LOG_START,
     LogWriteError,
     LogWriter,
     Position,
     ReadDamage,
     delete_old_segments,
+    delete_old_unreadable,
     segment_numbers,
     segment_path,
 )
@@ -87,6 +89,7 @@ class StoreStats:
     samples_appended: int
     commits: int
     commit_seconds: float  # spent writing and fsyncing, in all
+    last_commit_ok: bool  # False: the last write failed, or one does not end; tried again without being asked
     write_failures: int
     checkpoint_failures: int
     frames_refused_busy: int
@@ -199,6 +202,7 @@ class SampleStore:
         self._failure: BaseException | None = None
         self._failed = asyncio.Event()
         self._is_closed = False
+        self._is_stuck = False  # a write takes longer than it may
         self._released = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -326,6 +330,7 @@ class SampleStore:
             samples_appended=counters.samples,
             commits=counters.commits,
             commit_seconds=counters.commit_seconds,
+            last_commit_ok=not (self._log.is_failing or self._is_stuck or self._failure is not None),
             write_failures=counters.write_failures,
             checkpoint_failures=counters.checkpoint_failures,
             frames_refused_busy=counters.refused_busy,
@@ -360,9 +365,9 @@ class SampleStore:
                     logger.error("no checkpoint written, a start would take longer: reason=%s", exc)  # noqa: TRY400
 
     async def tick(self) -> None:
-        """Take in the frames whose time has come."""
+        """Take in the frames whose time has come; try a disk again that failed."""
         now = self._now()
-        await self._run(lambda: self.reader.head.tick(now))
+        await self._run(lambda: self._tick(now))
 
     async def checkpoint(self) -> None:
         """Free what is silent, write the head to disk, delete log beyond its retention. Raises OSError."""
@@ -386,6 +391,10 @@ class SampleStore:
                 oldest=now - self.reader.head.reach_ms,
                 max_bytes=self._settings.retention_bytes,
             )
+            if forgotten := await asyncio.to_thread(
+                delete_old_unreadable, self.log_directory, now - int(self._settings.retention_seconds * 1000)
+            ):
+                logger.info("old unreadable segments deleted: segments=%d", forgotten)
 
     async def set_windows(self, windows: Windows) -> None:
         """Keep as much as other rules read. Where that is more than before, the head is made anew from the log beside
@@ -455,6 +464,7 @@ class SampleStore:
         self._waiting_bytes -= batch.value_bytes
         self._waiting_frames -= len(batch.frames)
         self._writing = None
+        self._is_stuck = False
         for waiter in batch.waiters:
             if waiter.done():
                 continue
@@ -468,6 +478,7 @@ class SampleStore:
             self._idle.set()
 
     def _give_up(self, batch: _Batch) -> None:
+        self._is_stuck = True
         for waiter in batch.waiters:
             if not waiter.done():
                 waiter.set_exception(StoreBusyError("the disk does not answer; try again in a few seconds"))
@@ -514,15 +525,18 @@ class SampleStore:
         started = time.monotonic()
         try:
             self._log.append(frames, [], now)
-        except LogWriteError as exc:
+        except LogWriteError:
             self._counters.write_failures += 1
-            logger.error("frames not stored: frames=%d reason=%s", len(frames), exc)  # noqa: TRY400
             raise
         self._counters.commits += 1
         self._counters.commit_seconds += time.monotonic() - started
         self._counters.frames += len(frames)
         self._counters.samples += sum(len(frame.values) for frame in frames) // VALUE_BYTES
         self.reader.head.apply(frames)
+
+    def _tick(self, now: Milliseconds) -> None:
+        self.reader.head.tick(now)
+        self._log.retry(now)
 
     def _write_checkpoint(self, now: Milliseconds) -> tuple[Path, Position]:
         head = self.reader.head
@@ -556,8 +570,9 @@ class _Restored:
 
 
 def _lock(directory: Path) -> int:
-    (directory / "log").mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(directory / "series.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "log").mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(directory / "series.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as exc:
