@@ -45,6 +45,8 @@ from collector.promql import Engine
 from collector.reporting.exposition import Exposition, GroupHealth, Health
 from collector.reporting.pushes import PushMetrics
 from collector.reporting.totals import count_totals
+from collector.series.history.blocks import BlockSettings
+from collector.series.history.history import History, HistorySettings
 from collector.series.store import SampleStore, StoreSettings
 from protocol import wire
 from protocol.errors import TransientError
@@ -89,7 +91,7 @@ async def serve(
     """
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     pack = load_rules(settings)
-    with only_server(settings.data):
+    with only_server(settings.data, settings.rules_dir):
         async with (
             Collector.opened(settings, clock, pack) as collector,
             collector.listening() as url,
@@ -125,6 +127,7 @@ class Collector:
         pack: RulePack,
         database: Database,
         store: SampleStore,
+        history: History,
         directory: FleetDirectory,
     ) -> None:
         self._settings = settings
@@ -132,6 +135,7 @@ class Collector:
         self._pack = pack
         self._database = database
         self._store = store
+        self._history = history
         self._directory = directory
         self._models = load_service_models(settings.data)
         self._thresholds = ThresholdReader(store.reader.strings)
@@ -146,7 +150,7 @@ class Collector:
         self._ingest = Ingest(store, self, clock)
         self._pushes = PushMetrics()
         self._queries = QueryApi(
-            self._reader,
+            RoutingReader(history.reader, {THRESHOLD_METRIC: self._thresholds}),
             clock,
             version("quarkpulse"),
             self._evaluated_groups,
@@ -172,12 +176,18 @@ class Collector:
                 ),
             )
             resources.push_async_callback(store.close)
+            retention = BlockSettings(
+                retention_ms=int(settings.retention_days * 86_400_000), retention_bytes=settings.retention_bytes
+            )
+            history = await History.open(store, clock=clock, settings=HistorySettings(blocks=retention))
+            resources.push_async_callback(history.close)
             collector = cls(
                 settings,
                 clock,
                 pack=pack,
                 database=database,
                 store=store,
+                history=history,
                 directory=directory,
             )
             await collector._reload_state()
@@ -191,6 +201,7 @@ class Collector:
         return {
             "rules": self._evaluate(reload),
             "store": self._store.maintain(),
+            "history": self._history.maintain(),
             "changes": self._every(WATCH_SECONDS, self._notice_changes),
             "housekeeping": self._every(HOUSEKEEPING_SECONDS, self._forget_old_events),
             "presence": self._every(PRESENCE_SECONDS, self._sweep_presence),

@@ -73,7 +73,10 @@ class Duck:
             begun.append(self.cursor)
             return work()
 
-        future = self._readers.submit(job)
+        try:
+            future = self._readers.submit(job)
+        except RuntimeError as exc:
+            raise HistoryBusyError("the collector is stopping") from exc
         try:
             return future.result(seconds)
         except (TimeoutError, CancelledError) as exc:
