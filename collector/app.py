@@ -11,7 +11,6 @@ from itertools import islice
 from typing import TypeVar
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from collector.alerting.loop import EvaluationStats, Evaluator
 from collector.alerting.pack import RulePack, load_pack
@@ -22,8 +21,9 @@ from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
 from collector.api.agents import AgentApi, authenticated, configure
 from collector.api.auth import ReadAccess
+from collector.api.health import HealthApi
 from collector.api.measure import measured
-from collector.api.problems import problem, problems_middleware
+from collector.api.problems import problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.query_rules import EvaluatedGroup
@@ -44,7 +44,6 @@ from collector.pidfile import only_server
 from collector.promql import Engine
 from collector.reporting.exposition import Exposition, GroupHealth, Health
 from collector.reporting.pushes import PushMetrics
-from collector.reporting.totals import count_totals
 from collector.series.history.blocks import BlockSettings
 from collector.series.history.history import History, HistorySettings
 from collector.series.store import SampleStore, StoreSettings
@@ -156,7 +155,6 @@ class Collector:
             self._evaluated_groups,
             lookback=timedelta(seconds=settings.lookback_seconds),
         )
-        self._exposition = Exposition(self._health, self._pushes)
         self._seen_revisions: dict[str, int] = {}
 
     @classmethod
@@ -372,14 +370,13 @@ class Collector:
             clock=self._clock,
             push_interval_seconds=settings.push_interval_seconds,
         )
+        health = HealthApi(self._database, Exposition(self._health, self._pushes), self._what_is_wrong)
         application.add_routes(
             [
                 *agents.routes(),
                 web.post(wire.PUSH_PATH, measured(PushApi(self._sender, self._ingest).push, self._pushes)),
                 *self._queries.routes(access.guard),
-                web.get("/metrics", access.guard(self._metrics)),
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
+                *health.routes(access.guard),
             ]
         )
         return application
@@ -411,11 +408,6 @@ class Collector:
                 )
             )
         return groups
-
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        async with self._database.connect() as connection:
-            totals = await count_totals(connection)
-        return web.Response(body=self._exposition.render(totals), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def _health(self) -> Health:
         store, counters = self._store.stats(), self._ingest.counters
@@ -459,17 +451,6 @@ class Collector:
         without_layouts = self._ingest.counters.pushes_without_layouts
         refused = {word: by_status[status] for status, word in PUSH_REFUSALS.items()}
         return {"acked": by_status[200] - without_layouts, "need_layouts": without_layouts, **refused}
-
-    async def _healthz(self, _request: web.Request) -> web.Response:
-        """The process answers."""
-        return web.json_response({"status": "ok"})
-
-    async def _readyz(self, _request: web.Request) -> web.Response:
-        """It takes in pushes and evaluates rules; else 503 and what is wrong."""
-        wrong = list(self._what_is_wrong())
-        if wrong:
-            return problem(503, "not_ready", "; ".join(wrong))
-        return web.json_response({"status": "ready"})
 
     def _what_is_wrong(self) -> Iterator[str]:
         for group in self._evaluator.rules.groups:
