@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 PANEL_WIDTH, PANEL_HEIGHT = 230, 190
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 34, 34
+LEFT, RIGHT, TOP, BOTTOM = 52, 22, 42, 34
 INK, LINE, GRID = "#30343b", "#2864b4", "#dfe3e8"
 
 
@@ -30,11 +30,14 @@ def _panel(offset: int, title: str, points: Sequence[tuple[float, float]]) -> st
     def y(figure: float) -> float:
         return TOP + inner_height * (high - math.log10(figure)) / (high - low)
 
-    parts = [f'<text x="{offset + LEFT}" y="18" font-weight="bold">{title}</text>']
+    def number(power: int) -> str:
+        return f"{10**power:,}" if power >= 0 else f"{10.0**power:g}"
+
+    parts = [f'<text x="{offset + 12}" y="18" font-weight="bold">{title}</text>']
     for power in range(low, high + 1):
         at = y(10**power)
         parts.append(f'<path d="M{offset + LEFT} {at:.1f}h{inner_width}" stroke="{GRID}"/>')
-        parts.append(f'<text x="{offset + LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
+        parts.append(f'<text x="{offset + LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{number(power)}</text>')
     for power in range(first, last + 1):
         text = f"{10**power // 1000}k" if power >= 3 else str(10**power)
         parts.append(f'<text x="{x(10**power):.1f}" y="{PANEL_HEIGHT - 14}" text-anchor="middle">{text}</text>')
@@ -42,7 +45,9 @@ def _panel(offset: int, title: str, points: Sequence[tuple[float, float]]) -> st
     parts.append(f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="2"/>')
     for devices, figure in points:
         parts.append(f'<circle cx="{x(devices):.1f}" cy="{y(figure):.1f}" r="3.5" fill="{LINE}"/>')
-        parts.append(f'<text x="{x(devices):.1f}" y="{y(figure) - 8:.1f}" text-anchor="middle">{figure:.3g}</text>')
+        text = f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+        anchor = "start" if devices == points[0][0] else "end" if devices == points[-1][0] else "middle"
+        parts.append(f'<text x="{x(devices):.1f}" y="{y(figure) - 8:.1f}" text-anchor="{anchor}">{text}</text>')
     return "\n".join(parts)
 
 
