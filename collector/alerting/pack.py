@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collector.alerting.rulefile import RuleFileError, RuleSet, load_rules, shipped_folder
-from collector.alerting.thresholds import FILE_NAME, Definition, load_thresholds, thresholds_file
-from collector.alerting.yamlfile import Problem
+from collector.alerting.definitions import FILE_NAME, Definition, load_thresholds, thresholds_file
+from collector.alerting.rulefile import RuleFileError, RuleSet, load_rules
+from collector.alerting.yamlfile import Problem, shipped_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Prometheus rule files, loaded whole: either every file is good, or every problem of every file is told at once."""
 
 import hashlib
-import importlib.resources
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ import yaml
 
 from collector.alerting.template import Template, TemplateError
 from collector.alerting.tenancy import Findings, examine, reads
-from collector.alerting.yamlfile import Entry, Problem, RuleFileError, YamlFile, raise_problems
+from collector.alerting.yamlfile import Entry, Problem, RuleFileError, YamlFile, raise_problems, shipped_folder
 from collector.promql import ParseError, Plan, compile_expr
 from protocol.wire import LABEL_NAME_PATTERN, METRIC_NAME_PATTERN, RESERVED_LABELS, is_reserved_metric
 
@@ -30,7 +29,6 @@ __all__ = [
     "Severity",
     "find_rule_files",
     "load_rules",
-    "shipped_folder",
     "shipped_rules",
 ]
 
@@ -144,11 +142,6 @@ class RuleSet:
     @property
     def alert_rules(self) -> tuple[AlertRule, ...]:
         return tuple(rule for group in self.groups for rule in group.alert_rules)
-
-
-def shipped_folder() -> Path:
-    """Where the rule packs of this installation are."""
-    return Path(str(importlib.resources.files("rules")))
 
 
 def shipped_rules() -> list[Path]:

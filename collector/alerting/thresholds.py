@@ -1,69 +1,24 @@
 """Thresholds as series: `quarkpulse_threshold{name, device_id}` holds the value in force, so a customer's exception
 needs no copy of a rule. Made at query time from thresholds.yaml and what people set; never stored."""
 
-import math
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from collector.alerting.rulefile import shipped_folder
+from collector.alerting.definitions import LAYERS, LAYERS_OF, Definition, Per
 from collector.alerting.tenancy import THRESHOLD_METRIC
-from collector.alerting.yamlfile import Entry, YamlFile, raise_problems
 from collector.clock import to_milliseconds
 from collector.fleet.thresholds import Layer, Threshold
 from collector.series.labels import NAME, Indexes, LabelFrame, Strings
 from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection, Times, Values
-from protocol.wire import Kind
-
-FILE_NAME = "thresholds.yaml"
-FILE_KEYS = frozenset({"thresholds"})
-DEFINITION_KEYS = frozenset({"description", "unit", "default", "per", "by_kind"})
-NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 STEP_MILLISECONDS = 60_000  # of samples over a range, on whole minutes: as often as an agent's
 MAX_SAMPLES = 4_000_000  # of one answer: 32 MB; a day of minutes for 2,700 devices
 MAX_CACHED_SELECTIONS = 1_000
 MAX_CACHED_SPANS = 16  # a pass reads one instant; a graph or a backtest walks through few changes
-
-LAYERS = tuple(Layer)  # the later wins
-
-
-class Per(StrEnum):
-    """What has a value of its own."""
-
-    DEVICE = "device"
-    SITE = "site"
-    CUSTOMER = "customer"
-
-
-# How wide a layer may be to have a say: a site's threshold cannot differ between its devices.
-LAYERS_OF = {
-    Per.DEVICE: LAYERS,
-    Per.SITE: (Layer.PLAN, Layer.CUSTOMER, Layer.SITE),
-    Per.CUSTOMER: (Layer.PLAN, Layer.CUSTOMER),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A threshold as thresholds.yaml defines it."""
-
-    name: str
-    description: str
-    unit: str
-    default: float
-    per: Per = Per.DEVICE
-    by_kind: Mapping[str, float] = field(default_factory=dict)  # the default of some kinds of device
-
-    def default_for(self, kind: str) -> float:
-        return self.by_kind.get(kind, self.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,74 +51,6 @@ class Effective:
     value: float
     layer: Layer | None
     subject: str
-
-
-def thresholds_file(rules: Path | None = None) -> Path:
-    """The thresholds.yaml that goes with the rules in a folder: the one beside them, else the shipped one."""
-    if rules is not None:
-        beside = (rules if rules.is_dir() else rules.parent) / FILE_NAME
-        if beside.is_file():
-            return beside
-    return shipped_folder() / FILE_NAME
-
-
-def load_thresholds(path: Path) -> Mapping[str, Definition]:
-    """The definitions by name. Raises RuleFileError with every problem of the file."""
-    file = YamlFile(path)
-    definitions: dict[str, Definition] = {}
-    if file.root is not None:
-        top = file.mapping(file.root, "a thresholds file", FILE_KEYS)
-        if "thresholds" in top:
-            for name, entry in file.mapping(top["thresholds"].value, "'thresholds'").items():
-                definition = _definition(file, name, entry)
-                if definition is not None:
-                    definitions[name] = definition
-        elif not file.problems:
-            file.refuse(file.root, "not a thresholds file: it has no 'thresholds'")
-    raise_problems([file])
-    return definitions
-
-
-def _definition(file: YamlFile, name: str, entry: Entry) -> Definition | None:
-    if not NAME_PATTERN.fullmatch(name):
-        file.refuse(entry.key, f"a threshold is named like filesystem_full, not {name[:80]!r}")
-    keys = file.mapping(entry.value, f"the threshold {name!r}", DEFINITION_KEYS)
-    texts: dict[str, str] = {}
-    for key in ("description", "unit", "default"):
-        text = file.text(keys[key].value, f"{key!r}") if key in keys else ""
-        if not text:
-            file.refuse(keys[key].value if key in keys else entry.key, f"the threshold {name!r} needs a {key!r}")
-        texts[key] = text or ""
-    default = _number(file, keys["default"].value, "'default'") if texts["default"] else None
-    per = file.text(keys["per"].value, "'per'") if "per" in keys else Per.DEVICE
-    if per is None:
-        return None
-    if per not in [*Per]:
-        file.refuse(keys["per"].value, f"'per' must be {', '.join(Per)}, got {per!r}")
-        return None
-    by_kind: dict[str, float] = {}
-    if "by_kind" in keys:
-        if per != Per.DEVICE:
-            file.refuse(keys["by_kind"].key, f"'by_kind' needs 'per: device': a {per} has no kind")
-        for kind, one in file.mapping(keys["by_kind"].value, "'by_kind'", frozenset(Kind)).items():
-            number = _number(file, one.value, f"{kind!r}")
-            if number is not None:
-                by_kind[kind] = number
-    if default is None:
-        return None
-    return Definition(name, texts["description"], texts["unit"], default, Per(per), by_kind)
-
-
-def _number(file: YamlFile, node: yaml.Node, what: str) -> float | None:
-    text = file.text(node, what)
-    try:
-        number = float(text or "")
-    except ValueError:
-        number = math.nan
-    if text is not None and not math.isfinite(number):
-        file.refuse(node, f"{what} must be a finite number, got {text[:40]!r}")
-        return None
-    return number
 
 
 class ThresholdReader:

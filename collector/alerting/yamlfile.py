@@ -3,6 +3,7 @@
 A file is hostile until read: its size, depth and number of nodes are bounded before a tree is built, aliases included.
 """
 
+import importlib.resources
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +155,11 @@ class Entry:
     @property
     def line(self) -> int:
         return self.key.start_mark.line + 1
+
+
+def shipped_folder() -> Path:
+    """Where the rule packs of this installation and their thresholds are."""
+    return Path(str(importlib.resources.files("rules")))
 
 
 def is_null(node: yaml.Node) -> bool:

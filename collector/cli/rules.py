@@ -1,6 +1,5 @@
 """`rules`: look at rule files, check them, have `serve` read them again."""
 
-import fcntl
 import os
 import signal
 from datetime import timedelta
@@ -12,7 +11,7 @@ from collector.alerting.pack import load_pack
 from collector.alerting.rulefile import Problem, RuleFileError
 from collector.cli.common import json_option, print_rows, printable, with_settings
 from collector.config import Settings
-from collector.pidfile import PID_NAME
+from collector.pidfile import server_of
 
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 
@@ -85,25 +84,13 @@ def reload(settings: Settings) -> None:
 
     Bad rules change nothing: serve keeps the old ones and its log names the problems. `rules check` tells them before.
     """
-    pid = _serving(settings.data)
-    if pid is None:
+    server = server_of(settings.data)
+    if server is None:
         raise click.ClickException(f"no serve runs on {settings.data}: start it, or name its folder with --data")
     try:
-        os.kill(pid, signal.SIGHUP)
+        os.kill(server.pid, signal.SIGHUP)
     except PermissionError as exc:
-        raise click.ClickException(f"process {pid} is another user's: run this as the user that runs serve") from exc
-    click.echo(f"process {pid} reads its rules again; its log tells whether they were good", err=True)
-
-
-def _serving(data: Path) -> int | None:
-    """The process that serves the folder. Its lock is asked first: the number of a dead one may be anybody's now."""
-    try:
-        with (data / PID_NAME).open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                text = file.read().strip()
-                return int(text) if text.isascii() and text.isdigit() else None
-    except FileNotFoundError:
-        return None
-    return None
+        raise click.ClickException(
+            f"process {server.pid} is another user's: run this as the user that runs serve"
+        ) from exc
+    click.echo(f"process {server.pid} reads its rules again; its log tells whether they were good", err=True)

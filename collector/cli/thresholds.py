@@ -1,17 +1,22 @@
 """`thresholds`: exceptions to the rules' limits, for a plan, customer, site or device."""
 
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
-from collector.cli.common import actor, json_option, print_rows, with_database
+from collector.cli.common import actor, json_option, print_rows, with_database, with_settings
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet import thresholds as store
 from collector.fleet.thresholds import Layer
+from collector.pidfile import server_of
+
+if TYPE_CHECKING:
+    from collector.alerting.definitions import Definition
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,9 +59,13 @@ async def set_command(
 ) -> None:
     """Set a threshold from now on, e.g. `thresholds set filesystem_full 0.95 --customer acme`.
 
-    A negative value stands after two dashes: `thresholds set room_temperature --site acme/hq -- -5`.
+    `thresholds defaults` tells which there are, in which units. A negative
+    value stands after two dashes: `thresholds set room_temperature --site acme/hq -- -5`.
     """
+    from collector.alerting.definitions import definition_named  # noqa: PLC0415 - `list` needs none
+
     layer, subject = _chosen(plan, customer, site, device)
+    definition_named(_definitions(settings), name).check(value, layer)
     models = load_service_models(settings.data)
     async with database.begin() as connection:
         await store.set_threshold(
@@ -123,6 +132,38 @@ async def list_command(database: Database, _settings: Settings, everything: bool
         if everything or threshold.valid_to is None
     ]
     print_rows(rows, as_json=as_json)
+
+
+@thresholds.command("defaults")
+@json_option
+@with_settings
+def defaults(settings: Settings, *, as_json: bool) -> None:
+    """List the thresholds there are, with their units and the values where nothing is set.
+
+    E.g. `thresholds defaults --json`.
+    """
+    rows = [
+        {
+            "name": one.name,
+            "default": one.default,
+            "unit": one.unit,
+            "by_kind": dict(one.by_kind),
+            "per": one.per,
+            "min": one.lowest if math.isfinite(one.lowest) else None,
+            "max": one.highest if math.isfinite(one.highest) else None,
+            "description": one.description,
+        }
+        for one in _definitions(settings).values()
+    ]
+    print_rows(rows, as_json=as_json, columns=["name", "default", "unit", "by_kind", "per", "description"])
+
+
+def _definitions(settings: Settings) -> "Mapping[str, Definition]":
+    """Those of the rules in force: of the process that serves the folder, or else of the settings."""
+    from collector.alerting.definitions import load_thresholds, thresholds_file  # noqa: PLC0415 - as above
+
+    server = server_of(settings.data)
+    return load_thresholds(thresholds_file(settings.rules_dir if server is None else server.rules_dir))
 
 
 def _chosen(plan: str | None, customer: str | None, site: str | None, device: str | None) -> tuple[Layer, str]:

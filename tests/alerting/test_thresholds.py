@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collector.alerting.rulefile import RuleFileError
-from collector.alerting.thresholds import (
-    MAX_SAMPLES,
+from collector.alerting.definitions import (
     Definition,
-    Effective,
     Per,
-    ThresholdDevice,
-    ThresholdReader,
+    ThresholdError,
+    definition_named,
     load_thresholds,
     thresholds_file,
 )
+from collector.alerting.rulefile import RuleFileError
+from collector.alerting.thresholds import MAX_SAMPLES, Effective, ThresholdDevice, ThresholdReader
 from collector.clock import to_milliseconds
 from collector.fleet.thresholds import Layer, Threshold
 from collector.promql import Engine, Vector, compile_expr
@@ -223,4 +222,55 @@ def test_all_problems_of_a_thresholds_file_come_at_once(tmp_path: Path) -> None:
         "6: unknown key 'sever' in 'by_kind'",
         "7: 'by_kind' needs 'per: device': a site has no kind",
         "8: unknown key 'hours' in the threshold 'f'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "layer", "told"),
+    [
+        ("filesystem_full", 95, Layer.PLAN, "filesystem_full is a ratio from 0 to 1; for 95 % write 0.95"),
+        ("filesystem_full", -1, Layer.PLAN, "filesystem_full is a ratio from 0 to 1, not -1"),
+        ("disk_latency", -1, Layer.DEVICE, "disk_latency is in seconds, 0 or more, not -1"),
+        ("load_per_cpu", -1, Layer.DEVICE, "load_per_cpu is in processes, 0 or more, not -1"),
+    ],
+)
+def test_a_value_must_suit_its_unit(name: str, value: float, layer: Layer, told: str) -> None:
+    definition = definition_named(load_thresholds(thresholds_file()), name)
+    with pytest.raises(ThresholdError) as refused:
+        definition.check(value, layer)
+    assert str(refused.value) == told
+
+
+def test_a_value_must_be_set_where_it_counts() -> None:
+    definition = Definition("room", "d", "celsius", 30, Per.SITE, highest=60)
+    definition.check(-5, Layer.SITE)
+    with pytest.raises(ThresholdError, match="set it for a plan, customer or site, not for a device"):
+        definition.check(25, Layer.DEVICE)
+    with pytest.raises(ThresholdError, match="room is in celsius, 60 or less, not 61"):
+        definition.check(61, Layer.SITE)
+
+
+def test_an_unknown_threshold_is_told_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ThresholdError, match="no threshold 'filesystem_ful'; did you mean filesystem_full"):
+        definition_named(load_thresholds(thresholds_file()), "filesystem_ful")
+    with pytest.raises(ThresholdError, match="see: thresholds defaults"):
+        definition_named({}, "x")
+
+
+def test_defaults_must_lie_within_their_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "thresholds.yaml"
+    path.write_text(
+        "thresholds:\n"
+        "  a: {description: d, unit: ratio, default: 90}\n"
+        "  b: {description: d, unit: celsius, default: 5, min: 0, max: 10,\n"
+        "    by_kind: {server: 11}}\n"
+        "  c: {description: d, unit: ratio, default: 2, max: 3}\n"
+        "  e: {description: d, unit: ratio, default: 1, max: much}\n"
+    )
+    with pytest.raises(RuleFileError) as refused:
+        load_thresholds(path)
+    assert [(one.line, one.message) for one in refused.value.problems] == [
+        (2, "'default': a is a ratio from 0 to 1; for 90 % write 0.9"),
+        (4, "'server': b is in celsius from 0 to 10, not 11"),
+        (6, "'max' must be a finite number, got 'much'"),
     ]

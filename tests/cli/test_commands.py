@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from collector.cli import NOUNS, common, main
 from collector.cli.common import Duration, Row, iso, print_rows
+from collector.pidfile import only_server
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -123,6 +124,22 @@ def test_thresholds_of_each_layer(run: Run, listed: Listed) -> None:
     run("thresholds", "unset", "filesystem_full", "--customer", "acme")
     run("thresholds", "unset", "filesystem_full", "--customer", "acme", code=1)
     assert len(listed("thresholds", "list", "--all")) == 4
+
+
+def test_thresholds_are_known_by_name_and_unit(run: Run, listed: Listed, tmp_path: Path) -> None:
+    run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+    assert "did you mean" in run("thresholds", "set", "filesystem_ful", "0.5", "--customer", "acme", code=1).stderr
+    assert "write 0.95" in run("thresholds", "set", "filesystem_full", "95", "--customer", "acme", code=1).stderr
+    full = next(row for row in listed("thresholds", "defaults") if row["name"] == "filesystem_full")
+    assert (full["unit"], full["default"], full["min"], full["max"]) == ("ratio", 0.9, 0, 1)
+    own = tmp_path / "rules"
+    own.mkdir()
+    (own / "thresholds.yaml").write_text("thresholds: {mine: {description: d, unit: seconds, default: 1}}\n")
+    with only_server(tmp_path / "data", own):  # the rules in force are those of the process that serves
+        assert [row["name"] for row in listed("thresholds", "defaults")] == ["mine"]
+        run("thresholds", "set", "mine", "7", "--customer", "acme")
+    assert (tmp_path / "data" / "serve.pid").stat().st_mode & 0o777 == 0o600
+    assert listed("thresholds", "list")[0]["name"] == "mine"
 
 
 @pytest.mark.parametrize(

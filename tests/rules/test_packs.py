@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from collector.alerting.pack import load_pack
-from collector.alerting.rulefile import AlertRule, shipped_folder, shipped_rules
+from collector.alerting.rulefile import AlertRule, shipped_rules
+from collector.alerting.yamlfile import shipped_folder
 from collector.series.read import MatchOp
 from protocol.wire import Kind
 from tests.conftest import require
