@@ -11,7 +11,7 @@ from agent.doctor import examine
 from agent.enrolment import enroll, find_probes
 from agent.exposition import to_json, to_prometheus, to_table
 from agent.inspection import declared_metrics, inspect, load_probes
-from agent.main import run_command
+from agent.run_command import run_command
 from protocol.errors import QuarkpulseError
 from protocol.wire import Kind
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.answers import AgentConfig, ConfigError, parse_config, parse_push_reply
-from agent.main import UsageError, parse_run_arguments
+from agent.run_command import UsageError, parse_run_arguments
 from agent.runner import make_uuid, next_tick
 from agent.state import StateFolder
 from protocol import models
