@@ -7,6 +7,10 @@ from aiohttp import web
 
 from collector.api.limits import is_loopback
 from collector.api.problems import Handler, Refused, problem
+from collector.fleet.tokens import Role, Token
+
+READING_ROLES = frozenset({Role.VIEWER, Role.TECHNICIAN, Role.MANAGER, Role.ADMIN})
+NEW_VIEWER = "quarkpulse-collector tokens create --role viewer"
 
 
 def bearer(request: web.Request) -> str | None:
@@ -26,6 +30,15 @@ def is_local_name(host: str) -> bool:
     return name.lower() == "localhost" or is_loopback(name)
 
 
+def why_not(token: Token) -> str | None:
+    """Why this token may not read what is about all customers; None if it may."""
+    if token.role not in READING_ROLES:
+        return f"the token of a {token.role} does not read; use a viewer's: {NEW_VIEWER}"
+    if token.customer is not None:
+        return f"this is about every customer, and the token is of {token.customer} alone; use another: {NEW_VIEWER}"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ReadAccess:
     """Who may read `/metrics` and the query API.
@@ -35,7 +48,7 @@ class ReadAccess:
     be led here by a foreign name that resolves to loopback, so the name that it asked for must be local too.
     """
 
-    may_read: Callable[[str], bool]  # whether this secret is that of an access token which reads everything
+    token_of: Callable[[str], Token | None]  # the access token whose secret this is, if it may be used now
     only_loopback: bool  # the collector listens on loopback and no proxy stands before it
 
     def guard(self, handler: Handler) -> Handler:
@@ -43,9 +56,12 @@ class ReadAccess:
             if self.is_local(request):
                 return await handler(request)
             secret = bearer(request)
-            if secret is None or not self.may_read(secret):
-                message = "reading needs a viewer's token: quarkpulse-collector tokens create --role viewer"
+            token = self.token_of(secret) if secret is not None else None
+            if token is None:
+                message = f"reading needs a viewer's token: {NEW_VIEWER}"
                 raise Refused(problem(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"}))
+            if (reason := why_not(token)) is not None:
+                raise Refused(problem(403, "forbidden", reason))
             return await handler(request)
 
         return guarded

@@ -23,13 +23,17 @@ def tokens() -> None:
 
 
 @tokens.command("create")
-@click.option("--customer", help="Whose devices may enrol, or whose data the role is for.")
-@click.option("--site", help="The devices' site, made if it is unknown; or the site that the role is for.")
+@click.option("--customer", help="Whose devices may enrol.")
+@click.option("--site", help="The devices' site, made if it is unknown.")
 @click.option(
     "--kind", type=click.Choice([kind.value for kind in Kind]), help="What the devices are. Makes an enrolment token."
 )
 @click.option("--uses", type=click.IntRange(1, store.MAX_USES), help="How many devices may enrol.  [default: 1]")
-@click.option("--role", type=click.Choice([role.value for role in ACCESS_ROLES]), help="Makes an access token instead.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in ACCESS_ROLES]),
+    help="Makes an access token instead; viewer so far.",
+)
 @click.option(
     "--expires",
     "lifetime",
@@ -48,7 +52,7 @@ async def create(
     role: Role | None,
     lifetime: timedelta | None,
 ) -> None:
-    """Print a new token, to enrol devices or to read and write.
+    """Print a new token, to enrol devices or to read.
 
     \b
     E.g. `tokens create --customer acme --site hq --kind server --uses 1`
