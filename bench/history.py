@@ -31,7 +31,7 @@ from collector.series.history.blocks import FINAL, Blocks, BlockSettings
 from collector.series.history.duck import Duck
 from collector.series.history.history import History
 from collector.series.history.index import SeriesIndex
-from collector.series.history.manifest import DAY_MS, Manifest
+from collector.series.history.manifest import DAY_MS, Block, Manifest
 from collector.series.history.rows import Rows
 from collector.series.labels import Strings, Target
 from collector.series.store import SampleStore, StoreSettings
@@ -41,9 +41,13 @@ MINUTE_MS = 60_000
 DAY_MINUTES = 24 * 60
 LOGGED_MINUTES = 30
 NOW = 1_700_000_000_000 // DAY_MS * DAY_MS + 15 * 3_600_000  # the graphs reach over midnight
-DEVICES_AT_ONCE = 34  # a file of 2 million samples
+PART_ROWS = 2_000_000
+# About as many files as a day in the making has at most: yesterday is one run; today is seven that were merged once and
+# six that were not, behind them what comes through the log. (level, minutes)
+RUNS = ((FINAL, 9 * 60), *[(1, 120)] * 7, *[(0, 5)] * 6)
 MERGED_DEVICES = 250
 MERGED_RUNS = 8
+MERGED_AT_ONCE = 50
 GRAPHS = {
     "one metric, one series": 'metric_07{{device_id="{device}"}}',
     "rate of one metric": 'rate(metric_02{{device_id="{device}"}}[5m])',
@@ -119,7 +123,9 @@ async def measure(folder: Path, devices: int, queries: int) -> dict[str, object]
     fleet = Fleet(devices, lambda target: store.layout(target, names))
     written = await asyncio.to_thread(write_day, folder / "history", fleet, store)
     await history.close()
+    opened = time.perf_counter()
     history = await History.open(store, clock=clock)
+    opened = time.perf_counter() - opened
     for minute in range(LOGGED_MINUTES):
         now = NOW + (minute - LOGGED_MINUTES) * MINUTE_MS
         values = fleet.values(devices, 1)[:, :, 0]
@@ -142,6 +148,7 @@ async def measure(folder: Path, devices: int, queries: int) -> dict[str, object]
         "bytes_per_sample": round(after.block_bytes / after.samples, 2),
         "bytes_per_device_and_day": round(after.block_bytes / after.samples * SERIES * DAY_MINUTES),
         "day_written_seconds": round(written, 1),
+        "opened_seconds": round(opened, 2),
         "compaction": {
             "samples": compacted,
             "seconds": round(wall, 2),
@@ -170,16 +177,17 @@ async def measure(folder: Path, devices: int, queries: int) -> dict[str, object]
 def write_day(directory: Path, fleet: Fleet, store: SampleStore) -> float:
     """Blocks of all but the last half hour; returns the seconds it took, values made up included."""
     begun = time.perf_counter()
-    start, minutes = NOW - DAY_MS, DAY_MINUTES - LOGGED_MINUTES
+    start = NOW - DAY_MS
     duck = Duck(directory, memory_limit="512MB")
     index = SeriesIndex(store.reader.strings, store.catalog)
     blocks = Blocks(directory, duck, index, BlockSettings())
     files = itertools.count(1)
-    written = [
-        block
-        for first in range(0, len(fleet.layouts), DEVICES_AT_ONCE)
-        for block in blocks.write(fleet.rows(index, first, DEVICES_AT_ONCE, start, minutes), FINAL, 0, files)
-    ]
+    written: list[Block] = []
+    for run, (level, minutes) in enumerate(RUNS):
+        at_once = PART_ROWS // (SERIES * minutes)
+        for first in range(0, len(fleet.layouts), at_once):
+            written += blocks.write(fleet.rows(index, first, at_once, start, minutes), level, run - len(RUNS), files)
+        start += minutes * MINUTE_MS
     name = "series-0000000000.parquet"
     duck.write(directory / name, index.all())
     manifests.commit(
@@ -206,9 +214,9 @@ def measure_merge(directory: Path) -> dict[str, object]:
     written = [
         block
         for run in range(MERGED_RUNS)
-        for first in range(0, MERGED_DEVICES, DEVICES_AT_ONCE)
+        for first in range(0, MERGED_DEVICES, MERGED_AT_ONCE)
         for block in blocks.write(
-            fleet.rows(index, first, DEVICES_AT_ONCE, start + run * minutes * MINUTE_MS, minutes - 1), 0, run, files
+            fleet.rows(index, first, MERGED_AT_ONCE, start + run * minutes * MINUTE_MS, minutes - 1), 0, run, files
         )
     ]
     manifest = Manifest(next_file=next(files), blocks=tuple(written))

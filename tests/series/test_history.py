@@ -271,13 +271,13 @@ async def test_retention_keeps_printers_longer_and_forgets_what_is_gone(tmp_path
 
 
 async def test_too_much_to_keep_costs_the_oldest_days(tmp_path: Path) -> None:
-    place = Place(tmp_path, HistorySettings(blocks=BlockSettings(retention_bytes=6_000)), segment_bytes=8_000)
+    place = Place(tmp_path, HistorySettings(blocks=BlockSettings(retention_bytes=2_500)), segment_bytes=8_000)
     await place.open()
-    for _ in range(300):
+    for _ in range(100):
         place.now += HOUR
         await place.push("pc", ("a",), place.now, [1.0])
     await place.history.compact()
-    assert 0 < place.history.stats().block_bytes <= 6_000
+    assert 0 < place.history.stats().block_bytes <= 2_500
     assert min(place.everything("pc", "a")) > START + DAY
     await place.close()
 
@@ -343,4 +343,24 @@ async def test_a_device_that_moves_has_two_series_and_the_first_one_ends(tmp_pat
     minute = [START + 60_000 * number for number in range(5)]
     assert by_site["hq"] == {minute[1]: 0.0, minute[2]: 1.0, minute[3]: model.STALE}
     assert by_site["branch"] == {minute[3]: 2.0, minute[4]: 3.0}
+    await place.close()
+
+
+async def test_an_emptied_log_costs_what_was_in_it_alone(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    await place.open()
+    for number in range(60):
+        place.now += 60_000
+        await place.push("pc", ("a",), place.now, [float(number)])
+    await place.history.compact()
+    compacted = place.history.stats().samples
+    await place.close()
+    shutil.rmtree(tmp_path / "log")
+    (tmp_path / "head.checkpoint").unlink()
+    await place.open()
+    for number in range(60):
+        place.now += 60_000
+        await place.push("pc", ("a",), place.now, [float(number)])
+        await place.history.compact()
+    assert len(place.everything("pc", "a")) == compacted + 60
     await place.close()

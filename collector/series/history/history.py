@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -145,6 +145,9 @@ class History:
         directory.mkdir(mode=0o700, exist_ok=True)
         manifest = manifests.load(directory)
         manifests.delete_strangers(directory, manifest)
+        if store.active_segment <= manifest.through:  # somebody emptied the log, and its numbers begin anew
+            oldest = min(segment_numbers(store.log_directory), default=store.active_segment)
+            manifest = replace(manifest, through=oldest - 1)
         duck = Duck(directory, memory_limit=settings.memory_limit)
         try:
             index = SeriesIndex(store.reader.strings, store.catalog)
