@@ -39,7 +39,10 @@ groups:
 
 
 def eventually(ask: Callable[[], T | None], what: str, *, seconds: float = DEADLINE_SECONDS) -> T:
-    """Asks a process again and again until it gives a true answer; fails when the time is over."""
+    """Asks a process again and again until it gives a true answer; fails when the time is over.
+
+    The pause between two questions is no guess of how long something takes: another process has no event that could be
+    awaited here."""
     deadline = time.monotonic() + seconds
     while True:
         answer = ask()
@@ -250,12 +253,12 @@ def agent_process(state: Path, *arguments: str) -> Iterator[subprocess.Popen[byt
                 process.wait()
 
 
-def enrol_agent(collector: Collector, customer: str, state: Path) -> None:
-    """`quarkpulse-agent enroll`, as on a client machine."""
+def enrol_agent(collector: Collector, customer: str, state: Path, *, through: str | None = None) -> None:
+    """`quarkpulse-agent enroll`, as on a client machine; `through` is the address to use instead of the collector's."""
     done = subprocess.run(
         [
             PROGRAMS / "quarkpulse-agent", "enroll",
-            "--collector", collector.url, "--token", collector.token(customer), "--state", state,
+            "--collector", through or collector.url, "--token", collector.token(customer), "--state", state,
         ],
         capture_output=True,
         text=True,
