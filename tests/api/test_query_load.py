@@ -52,6 +52,8 @@ def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
+    """Looks again until it is so or the time is over. The pause is no guess of how long something takes: it leaves the
+    processor to the threads that are waited for."""
     async with asyncio.timeout(WAIT_SECONDS):
         while not holds():  # noqa: ASYNC110 - the product has no event for what only a test waits for
             await asyncio.sleep(0.005)

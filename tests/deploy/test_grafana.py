@@ -151,7 +151,9 @@ def request(address: str, path: str, body: bytes | None = None, headers: dict[st
 
 
 def eventually(what: str, look: Callable[[], bool]) -> None:
-    """Ask again until it is so; there is no event to wait for in another process."""
+    """Ask again until it is so or the time is over.
+
+    The pause is no guess of how long something takes: there is no event to wait for in another process."""
     deadline = time.monotonic() + ANSWER_SECONDS
     while not look():
         assert time.monotonic() < deadline, f"did not come about: {what}"
