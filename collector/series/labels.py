@@ -4,9 +4,10 @@ A label that is absent and a label that is empty are the same in Prometheus; bot
 """
 
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,56 +19,120 @@ NAME = "__name__"
 ABSENT_CODE = 0
 
 
+class StringUser(Protocol):
+    """Who has series whose labels stand in a `Strings`."""
+
+    def texts(self) -> set[str]:
+        """The labels of all its series. Called from any thread."""
+        ...
+
+
 class Strings:
     """Strings to small integer codes and back. Code 0 is the empty string; codes are never reused.
 
-    Safe to use from several threads.
+    What only series needed is forgotten when they are gone: see `sweep`. Safe to use from several threads.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._codes: dict[str, int] = {"": ABSENT_CODE}
-        self._texts: list[str] = [""]
+        self._texts: dict[int, str] = {ABSENT_CODE: ""}
+        self._next = ABSENT_CODE + 1
+        self._of_series: set[int] = set()  # codes that may be forgotten
+        self._unused: set[int] = set()  # those of them that nobody used at the last sweep
+        self._users: weakref.WeakSet[StringUser] = weakref.WeakSet()
+        self._scratches: weakref.WeakSet[ScratchStrings] = weakref.WeakSet()
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def code(self, text: str) -> int:
-        """The code of `text`, a new one if it was never seen."""
-        code = self._codes.get(text)
-        if code is None:
-            with self._lock:
-                code = self._codes.get(text)
-                if code is None:
-                    code = len(self._texts)
-                    self._texts.append(text)  # before the code: whoever finds a code finds its text
-                    self._codes[text] = code
-        return code
+        """The code of `text`, a new one if it was never seen. It is kept for good."""
+        with self._lock:
+            code = self._code(text)
+            self._of_series.discard(code)
+            self._unused.discard(code)
+            return code
+
+    def code_of_series(self, text: str) -> int:
+        """The same for a label of a series: it is kept for as long as a user has it."""
+        with self._lock:
+            is_new = text not in self._codes
+            code = self._code(text)
+            if is_new:
+                self._of_series.add(code)
+            self._unused.discard(code)
+            return code
 
     def find(self, text: str) -> int | None:
-        """The code of `text`, None if it was never seen."""
+        """The code of `text`, None if it is not known."""
         return self._codes.get(text)
 
     def text(self, code: int) -> str:
         return self._texts[code]
 
     def scratch(self) -> "ScratchStrings":
-        return ScratchStrings(self)
+        scratch = ScratchStrings(self)
+        with self._lock:
+            self._scratches.add(scratch)
+        return scratch
+
+    def lend(self, text: str, borrowed: set[int]) -> int | None:
+        """What `find` says; a code that is known joins `borrowed`, which is a living scratch's."""
+        with self._lock:
+            code = self._codes.get(text)
+            if code is not None:
+                borrowed.add(code)
+            return code
+
+    def add_user(self, user: StringUser) -> None:
+        with self._lock:
+            self._users.add(user)
+
+    def sweep(self) -> int:
+        """Forget the labels of series that had no user at the last sweep and have none now; returns how many.
+
+        Sweeps must lie further apart than a query takes: it may still hold labels of series that are gone."""
+        with self._lock:
+            users = list(self._users)
+        used = set().union(*[user.texts() for user in users])
+        with self._lock:
+            borrowed: set[int] = set().union(*[scratch.borrowed for scratch in self._scratches])
+            unused = {code for code in self._of_series - borrowed if self._texts[code] not in used}
+            gone = unused & self._unused
+            for code in gone:
+                del self._codes[self._texts.pop(code)]
+            self._of_series -= gone
+            self._unused = unused - gone
+            return len(gone)
+
+    def _code(self, text: str) -> int:
+        code = self._codes.get(text)
+        if code is None:
+            code = self._next
+            self._next += 1
+            self._texts[code] = text  # before the code: whoever finds a code finds its text
+            self._codes[text] = code
+        return code
 
 
 class ScratchStrings:
     """Strings that only one query knows, on top of a `Strings`: new ones take negative codes and die with the query.
 
-    Without it a stranger's `label_replace` could fill the collector's memory for good.
+    Without it a stranger's `label_replace` could fill the collector's memory for good. What it took from the base is
+    not forgotten there while it lives.
     """
 
     def __init__(self, base: Strings) -> None:
+        self.borrowed: set[int] = set()  # codes of the base; changed under its lock
         self._base = base
         self._codes: dict[str, int] = {}
         self._texts: list[str] = []
 
     def code(self, text: str) -> int:
         known = self._base.find(text)
+        if known is not None and known not in self.borrowed:
+            known = self._base.lend(text, self.borrowed)
         if known is None:
             known = self._codes.get(text)
         if known is None:

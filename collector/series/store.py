@@ -374,6 +374,7 @@ class SampleStore:
         async with self._upkeep:
             now = self._now()
             draft, position = await self._run(lambda: self._write_checkpoint(now))
+            await asyncio.to_thread(self.reader.head.strings.sweep)
             await asyncio.to_thread(checkpoint.publish, draft, self._checkpoint_path)
             deleted = await asyncio.to_thread(
                 delete_old_segments,

@@ -33,6 +33,7 @@ class SeriesTable:
         self._place_of: dict[int, int] = {}  # template number to place in _templates
         self._free_places: list[int] = []
         self._places_by_name: dict[str, set[int]] = {}
+        strings.add_user(self)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,7 +49,7 @@ class SeriesTable:
             "device_id": target.device_id,
             "kind": target.kind,
         }
-        self._stream_labels[stream] = [self.strings.code(texts[label]) for label in RESERVED_LABELS]
+        self._stream_labels[stream] = [self.strings.code_of_series(texts[label]) for label in RESERVED_LABELS]
         return stream
 
     def remove_stream(self, stream: int) -> None:
@@ -82,6 +83,15 @@ class SeriesTable:
         self.births[rows] += 1
         self.rows.give(rows)
         self.changes += 1
+
+    def texts(self) -> set[str]:
+        """The texts of all labels that series have here. From any thread."""
+        found = {self.strings.text(code) for code in np.unique(self._stream_labels).tolist()}
+        for template in self._templates.copy():
+            if template is not None:
+                found.add(template.name)
+                found.update(value for _, value in template.labels)
+        return found
 
     def numbers(self, rows: Slots) -> list[int]:
         """The template numbers of rows."""
@@ -154,7 +164,7 @@ class SeriesTable:
             for name, value in ((NAME, template.name), *template.labels):
                 if name not in columns:
                     columns[name] = np.zeros(len(places), dtype=np.int32)
-                columns[name][index] = self.strings.code(value)
+                columns[name][index] = self.strings.code_of_series(value)
         return {name: codes[of_row] for name, codes in columns.items()}
 
     def labels(self, rows: Slots) -> LabelFrame:
