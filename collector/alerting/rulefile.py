@@ -34,6 +34,7 @@ __all__ = [
 
 LOOKBACK = timedelta(minutes=5)  # PromQL's: a series' last sample counts for so long
 MAX_NAME_CHARS = 100  # of groups, alerts, incidents: they are keys in the database
+MIN_INTERVAL = timedelta(seconds=1)
 MAX_DURATION = timedelta(microseconds=(2**63 - 1) // 1000)  # Go's 64 bits of nanoseconds
 
 FILE_KEYS = frozenset({"groups"})
@@ -242,6 +243,10 @@ class _RuleFile:
             return None
         name = self._name(entries, "name", node)
         interval = self._duration(entries, "interval")
+        if timedelta() < interval < MIN_INTERVAL:
+            self.yaml.refuse(
+                entries["interval"].value, "'interval' must be 1s or more: nothing is evaluated more often"
+            )
         offset = self._duration(entries, "query_offset")
         limit = self._limit(entries)
         labels = self._labels(entries, "labels")

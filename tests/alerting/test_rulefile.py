@@ -185,6 +185,10 @@ def test_a_bad_rule_is_refused_with_its_line(tmp_path: Path, lines: str, problem
         ("groups:\n- rules: []", "2: a group needs a 'name'"),
         ("groups:\n- {name: a}\n- {name: a}", "3: the group 'a' stands twice; first in line 2"),
         ("groups:\n- {name: a, limit: -1}", "2: 'limit' must be a whole number, 0 for none, got '-1'"),
+        (
+            "groups:\n- name: a\n  interval: 1ms",
+            "3: 'interval' must be 1s or more: nothing is evaluated more often",
+        ),
         ("groups:\n- {name: a, interval: 5}", "2: 'interval' must be a duration such as 5m or 1h30m, got '5'"),
         ("groups:\n- name: a\n  rules:\n  - {alert: A}", "4: a rule needs an 'expr'"),
         ("groups:\n- name: a\n  rules:\n  - {alert: '', expr: x}", "4: 'alert' must be 1 to 100 printable characters"),
