@@ -7,8 +7,9 @@ Unknown keys are refused: a typo must not quietly leave a default in place.
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,10 @@ DEFAULT_DATA = Path("/var/lib/quarkpulse")
 CONFIG_NAME = "config.toml"
 DATABASE_NAME = "quarkpulse.db"
 ENVIRONMENT_PREFIX = "QUARKPULSE_"
+# Ours, but no settings of the collector: where its settings are, and the agent's enrolment token.
+OTHER_VARIABLES = frozenset({"QUARKPULSE_CONFIG", "QUARKPULSE_TOKEN"})
+# Kubernetes gives every container such variables for a service that is called quarkpulse.
+_OF_KUBERNETES = re.compile(r"_(SERVICE_(HOST|PORT\w*)|PORT(_[0-9]+_(TCP|UDP)\w*)?)$")
 
 
 class ConfigError(PermanentError):
@@ -126,6 +131,7 @@ def load_settings(data: Path | None = None, config: Path | None = None, **given:
         written = _read_toml(config) if config.exists() else {}
     else:
         written = _read_toml(config)
+    _refuse_unknown_variables()
     environment = {key: os.environ[_variable(key)] for key in Settings.model_fields if os.environ.get(_variable(key))}
     command_line = {key: value for key, value in {"data": data, **given}.items() if value is not None}
     try:
@@ -135,6 +141,19 @@ def load_settings(data: Path | None = None, config: Path | None = None, **given:
         places |= dict.fromkeys(command_line, "command line")
         problems = [_explain(error, places, config) for error in exc.errors(include_url=False)]
         raise ConfigError("\n".join(problems)) from exc
+
+
+def _refuse_unknown_variables() -> None:
+    known = {*map(_variable, Settings.model_fields), *OTHER_VARIABLES}
+    ours = [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and not _OF_KUBERNETES.search(name)]
+    unknown = sorted(set(ours) - known)
+    if unknown:
+        raise ConfigError("\n".join(f"environment: {name}: is no setting{_meant(name, known)}" for name in unknown))
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _variable(key: str) -> str:
@@ -158,6 +177,5 @@ def _explain(error: ErrorDetails, places: Mapping[str, str], config: Path) -> st
     key = str(error["loc"][0])
     place = places.get(key, str(config))
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Settings.model_fields, n=1)
-        message = "is no setting" + (f"; did you mean {near[0]}?" if near else "")
+        message = f"is no setting{_meant(key, Settings.model_fields)}"
     return f"{place}: {_variable(key) if place == 'environment' else key}: {message}"

@@ -53,6 +53,18 @@ def test_every_problem_is_told_with_its_place(tmp_path: Path, monkeypatch: pytes
     assert "did you mean listen?" in problems[0] and "HOST:PORT" in problems[2]
 
 
+def test_an_unknown_variable_is_refused_like_an_unknown_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in ("QUARKPULSE_DATA", "QUARKPULSE_CONFIG", "QUARKPULSE_TOKEN", "QUARKPULSE_PORT_8420_TCP_ADDR"):
+        monkeypatch.setenv(known, "x")
+    load_settings(tmp_path)
+    monkeypatch.setenv("QUARKPULSE_LISEN", "127.0.0.1:1")
+    monkeypatch.setenv("QUARKPULSE_ZZZZZZ", "")
+    assert refused(tmp_path).splitlines() == [
+        "environment: QUARKPULSE_LISEN: is no setting; did you mean QUARKPULSE_LISTEN?",
+        "environment: QUARKPULSE_ZZZZZZ: is no setting",
+    ]
+
+
 def test_a_file_that_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("listen = \n")
     assert "line 1" in refused(tmp_path)
