@@ -232,9 +232,11 @@ class History:
             waiting = self._waiting.get(number)
         if waiting is None or waiting.endings is None:
             return False
+        with self._reading:
+            segment = waiting.segment.view()
         before = self._manifest
         unsaved = self._index.unsaved_count
-        manifest = self._blocks.compact(before, waiting.segment.view(), waiting.endings)
+        manifest = self._blocks.compact(before, segment, waiting.endings)
         self._commit(manifest)
         self._index.saved(unsaved)
         self._counters.segments += 1

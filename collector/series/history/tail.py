@@ -31,6 +31,7 @@ from collector.series.slots import Slots
 logger = logging.getLogger(__name__)
 
 VALUE_BYTES = 8
+_EARLIEST, _LATEST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 class Frames(NamedTuple):
@@ -39,6 +40,31 @@ class Frames(NamedTuple):
     layouts: Ids  # places in Segment.layouts
     times: Times
     places: Ids  # where in the file the values begin
+
+
+class LayoutSeries(NamedTuple):
+    """The series of all layouts, one layout behind the other."""
+
+    rows: Slots
+    layouts: Ids  # of each row
+    sizes: Ids  # of each layout
+
+    def of(self, layout: int) -> Slots:
+        end = int(np.searchsorted(self.layouts, layout, side="right"))
+        return self.rows[end - int(self.sizes[layout]) : end]
+
+
+class Ended(NamedTuple):
+    """Staleness markers, in the order in which they came to be, all of shape (n,)."""
+
+    rows: Slots
+    times: Times
+
+
+_NO_NUMBERS = np.empty(0, dtype=np.int64)
+_NO_ROWS = np.empty(0, dtype=np.int32)
+_NO_SERIES = LayoutSeries(_NO_ROWS, _NO_NUMBERS, _NO_NUMBERS)
+_NO_ENDED = Ended(_NO_ROWS, _NO_NUMBERS)
 
 
 @dataclass(slots=True)
@@ -64,10 +90,23 @@ class Segment:
         self._index = index
         self._place_of: dict[int, int] = {}  # places in `layouts` by the numbers used in this file
         self._frames = Frames(*(np.empty(0, dtype=np.int64) for _ in range(3)))
+        self._series = _NO_SERIES
         self._markers: list[Marker] = []
+        self._ended = _NO_ENDED
 
     def view(self) -> "SegmentView":
-        return SegmentView(self.path, self.number, self._frames, self.layouts, self.rows, tuple(self._markers))
+        if len(self._series.sizes) < len(self.rows):
+            sizes = np.array([len(rows) for rows in self.rows], dtype=np.int64)
+            layouts = np.repeat(np.arange(len(self.rows)), sizes)
+            self._series = LayoutSeries(np.concatenate(self.rows), layouts, sizes)
+        if self._markers:
+            sizes = np.array([len(marker.rows) for marker in self._markers], dtype=np.int64)
+            self._ended = Ended(
+                np.concatenate((self._ended.rows, *[marker.rows for marker in self._markers])),
+                np.concatenate((self._ended.times, np.repeat([marker.t for marker in self._markers], sizes))),
+            )
+            self._markers = []
+        return SegmentView(self.path, self.number, self._frames, self._series, self._ended)
 
     def refresh(self, endings: Endings, *, is_sealed: bool) -> None:
         """Take in what was written since the last time. Raises OSError, and LogFormatError if it is no segment."""
@@ -162,80 +201,66 @@ class SegmentView:
     path: Path
     number: int
     frames: Frames
-    layouts: list[Layout]  # may grow, the first ones stay
-    rows: list[Slots]
-    markers: tuple[Marker, ...]
+    series: LayoutSeries
+    ended: Ended
 
     def read(self, place_of: Slots, start: Milliseconds, end: Milliseconds) -> Rows:
         """The samples in (start, end] of the rows that have a place in `place_of` (-1: not wanted, and so is what lies
         beyond its end); their series is that place."""
-        inside = np.flatnonzero((self.frames.times > start) & (self.frames.times <= end))
-        wanted: dict[int, tuple[Ids, Ids]] = {}
-        for layout in np.unique(self.frames.layouts[inside]).tolist():
-            places = _places(place_of, self.rows[layout])
-            positions = np.flatnonzero(places >= 0)
-            if len(positions):
-                wanted[layout] = (positions, places[positions])
+        places = _places(place_of, self.series.rows)
+        is_wanted = np.zeros(len(self.series.sizes), dtype=bool)
+        is_wanted[self.series.layouts[places >= 0]] = True
+        frames = self.frames
+        inside = np.flatnonzero(is_wanted[frames.layouts] & (frames.times > start) & (frames.times <= end))
         parts: list[Rows] = []
-        if wanted:
-            is_wanted = np.zeros(max(wanted) + 1, dtype=bool)
-            is_wanted[list(wanted)] = True
-            of_frames = self.frames.layouts[inside]
-            inside = inside[(of_frames < len(is_wanted)) & is_wanted[np.minimum(of_frames, len(is_wanted) - 1)]]
-            inside = inside[np.argsort(self.frames.layouts[inside], kind="stable")]
+        if len(inside):
             data = np.memmap(self.path, dtype=np.uint8, mode="r")
-            bounds = np.flatnonzero(np.diff(self.frames.layouts[inside], prepend=-1))
-            parts += [
-                self._of_layout(data, group, *wanted[int(self.frames.layouts[group[0]])])
-                for group in np.split(inside, bounds[1:])
-            ]
-        parts += [
-            self._marker(marker, places[places >= 0], number)
-            for number, marker in enumerate(self.markers)
-            if start < marker.t <= end and ((places := _places(place_of, marker.rows)) >= 0).any()
-        ]
-        return Rows.joined(parts) if parts else Rows.none()
+            for layout, group in self._by_layout(inside[np.argsort(frames.layouts[inside], kind="stable")]):
+                of_layout = _places(place_of, self.series.of(layout))
+                positions = np.flatnonzero(of_layout >= 0)
+                parts.append(self._of_layout(data, group, positions, of_layout[positions]))
+        parts.append(self._ends(_places(place_of, self.ended.rows), start, end))
+        return Rows.joined(parts)
 
     def chunks(self, index: SeriesIndex, most: int) -> Iterator[Rows]:
         """All samples by id, owners rising, about `most` at a time."""
-        owners = np.array(
-            [int(index.ids(rows[:1])[0]) >> OWNER_SHIFT if len(rows) else 0 for rows in self.rows], dtype=np.int64
-        )
-        sizes = np.array([len(rows) for rows in self.rows], dtype=np.int64)
-        by_owner = np.lexsort((self.frames.times, self.frames.layouts, owners[self.frames.layouts]))
-        frame_owners = owners[self.frames.layouts][by_owner]
-        total = np.cumsum(sizes[self.frames.layouts][by_owner])
+        ids = index.ids(self.series.rows)
+        ended_ids = index.ids(self.ended.rows)
+        sizes = self.series.sizes
+        owners = np.zeros(len(sizes), dtype=np.int64)
+        owners[sizes > 0] = ids[(np.cumsum(sizes) - sizes)[sizes > 0]] >> OWNER_SHIFT
+        of_frames = self.frames.layouts
+        by_owner = np.lexsort((self.frames.times, of_frames, owners[of_frames]))
+        frame_owners = owners[of_frames][by_owner]
+        total = np.cumsum(sizes[of_frames][by_owner])
         data = np.memmap(self.path, dtype=np.uint8, mode="r")
-        marked = [(int(i), marker.t, n) for n, marker in enumerate(self.markers) for i in index.ids(marker.rows)]
-        marker_ids = np.array([one[0] for one in marked], dtype=np.int64)
-        marker_rows = Rows(
-            marker_ids,
-            np.array([one[1] for one in marked], dtype=np.int64),
-            np.full(len(marked), STALE),
-            self._order(np.array([one[2] for one in marked], dtype=np.int64) + (1 << 31)),
-        )
         begun, above = 0, -1
         while True:
             done = int(total[begun - 1]) if begun else 0
-            stop = int(np.searchsorted(total, done + most, side="right"))
-            stop = max(stop, begun + 1)
+            stop = max(begun + 1, int(np.searchsorted(total, done + most, side="right")))
             if stop < len(by_owner):  # not amid an owner, unless it alone is larger
                 whole = int(np.searchsorted(frame_owners, frame_owners[stop]))
                 stop = whole if whole > begun else int(np.searchsorted(frame_owners, frame_owners[begun], side="right"))
             is_last = stop >= len(by_owner)
             upto = np.iinfo(np.int64).max if is_last else int(frame_owners[stop - 1])
-            parts = []
-            frames = by_owner[begun:stop]
-            bounds = np.flatnonzero(np.diff(self.frames.layouts[frames], prepend=-1))
-            for group in np.split(frames, bounds[1:]) if len(frames) else []:
-                ids = index.ids(self.rows[int(self.frames.layouts[group[0]])])
-                parts.append(self._of_layout(data, group, np.arange(len(ids)), ids))
-            marker_owners = marker_ids >> OWNER_SHIFT
-            parts.append(marker_rows.where((marker_owners > above) & (marker_owners <= upto)))
+            parts: list[Rows] = []
+            for layout, group in self._by_layout(by_owner[begun:stop]):
+                begin = int(np.searchsorted(self.series.layouts, layout))
+                of_layout = ids[begin : begin + int(sizes[layout])]
+                parts.append(self._of_layout(data, group, np.arange(len(of_layout)), of_layout))
+            ended_here = (ended_ids >> OWNER_SHIFT > above) & (ended_ids >> OWNER_SHIFT <= upto)
+            parts.append(self._ends(np.where(ended_here, ended_ids, -1)))
             yield Rows.joined(parts)
             if is_last:
                 return
             begun, above = stop, upto
+
+    def _by_layout(self, frames: Ids) -> Iterator[tuple[int, Ids]]:
+        """Frames that are sorted by layout, layout by layout."""
+        layouts = self.frames.layouts[frames]
+        bounds = np.flatnonzero(np.diff(layouts, prepend=-1))
+        for group in np.split(frames, bounds[1:]) if len(frames) else []:
+            yield int(self.frames.layouts[group[0]]), group
 
     def _of_layout(self, data: NDArray[np.uint8], frames: Ids, positions: Ids, series: Ids) -> Rows:
         """The values at `positions` of frames of one layout, series by series."""
@@ -249,10 +274,10 @@ class SegmentView:
         )
         return rows.where(~is_absent(values))
 
-    def _marker(self, marker: Marker, places: Ids, number: int) -> Rows:
-        size = len(places)
-        order = self._order(np.full(size, number + (1 << 31)))
-        return Rows(places.astype(np.int64), np.full(size, marker.t), np.full(size, STALE), order)
+    def _ends(self, series: Ids, start: Milliseconds = _EARLIEST, end: Milliseconds = _LATEST) -> Rows:
+        """The staleness markers in (start, end]; `series` is what each is a marker of, -1: not wanted."""
+        here = np.flatnonzero((series >= 0) & (self.ended.times > start) & (self.ended.times <= end))
+        return Rows(series[here], self.ended.times[here], np.full(len(here), STALE), self._order(here + (1 << 31)))
 
     def _order(self, within: Ids) -> Ids:
         """When things were stored, compared with other segments; markers behind all samples."""
