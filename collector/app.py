@@ -21,9 +21,11 @@ from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
 from collector.api.agents import AgentApi, authenticated, configure
 from collector.api.auth import ReadAccess
+from collector.api.connections import ConnectionLimits, GuardedSite, Listening
 from collector.api.health import HealthApi
+from collector.api.limits import FAILURES_RATE, Buckets, PeerBuckets
 from collector.api.measure import measured
-from collector.api.problems import problems_middleware
+from collector.api.problems import FAILURES, problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.query_rules import EvaluatedGroup
@@ -66,10 +68,12 @@ SHUTDOWN_SECONDS = 10.0
 PUSH_REFUSALS = {
     400: "malformed",
     401: "unauthorized",
+    408: "too_slow",
     410: "ended",
     413: "too_large",
     415: "unsupported_encoding",
     422: "invalid",
+    429: "too_many",
     500: "failed",
     503: "busy",
 }
@@ -337,18 +341,13 @@ class Collector:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """The URL that answers while this is entered; on leaving, requests in hand are finished."""
-        runner = web.AppRunner(
-            self._application(),
-            access_log=None,
-            auto_decompress=False,  # a bomb is met by a bounded inflate of our own
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-        )
+        runner = web.AppRunner(self._application(), shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         try:
             address = self._settings.listen_address
-            site = web.TCPSite(runner, address.host, address.port, ssl_context=self._tls(), backlog=1024)
-            await site.start()
+            limits = ConnectionLimits.of_this_process()
+            listening = Listening(address.host, address.port, KEEP_ALIVE_SECONDS, self._tls(), limits=limits)
+            await GuardedSite(runner, listening).start()
             port = runner.addresses[0][1]
             yield f"{'https' if self._settings.uses_tls else 'http'}://{address.host}:{port}"
         finally:
@@ -357,6 +356,7 @@ class Collector:
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[problems_middleware], client_max_size=wire.MAX_BODY_BYTES)
+        application[FAILURES] = PeerBuckets(Buckets(FAILURES_RATE))
         settings = self._settings
         access = ReadAccess(
             self._access_token, only_loopback=settings.listen_address.is_loopback and not settings.trusted_proxy

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from collector.api.auth import bearer
-from collector.api.limits import ENROLMENTS, Buckets, PeerBuckets
+from collector.api.limits import ENROLMENT_RATE, Buckets, PeerBuckets
 from collector.api.problems import Refused, invalid, problem, too_many
 from collector.api.push import read_body
 from collector.clock import Clock, to_milliseconds
@@ -59,7 +59,7 @@ class AgentApi:
     enrollment: Enrollment
     clock: Clock
     push_interval_seconds: float
-    enrolments: PeerBuckets = field(default_factory=lambda: PeerBuckets(Buckets(ENROLMENTS)))
+    enrolments: PeerBuckets = field(default_factory=lambda: PeerBuckets(Buckets(ENROLMENT_RATE)))
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(wire.ENROLL_PATH, self.enroll), web.get(wire.CONFIG_PATH, self.config)]

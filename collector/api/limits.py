@@ -21,11 +21,11 @@ class Rate:
 
 # An agent pushes once a minute, and five times a second at most while it catches up; other senders may have more to
 # say. What this stops is a program that runs wild.
-PUSHES = Rate(per_second=500.0, burst=20_000)
+PUSH_RATE = Rate(per_second=500.0, burst=20_000)
 # A provider rolls out to an office in one go, and the whole office has one address.
-ENROLMENTS = Rate(per_second=2.0, burst=300)
+ENROLMENT_RATE = Rate(per_second=2.0, burst=300)
 # An office full of revoked agents asks once every 5 to 15 minutes for each of them.
-FAILURES = Rate(per_second=1.0, burst=100)
+FAILURES_RATE = Rate(per_second=1.0, burst=100)
 MAX_KEYS = 50_000  # of one kind; about 10 MB
 
 

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from collector.api.limits import PUSHES, Buckets
+from collector.api.limits import PUSH_RATE, Buckets
 from collector.api.problems import Refused, invalid, problem, too_many
 from collector.ingest.native import Ingest, Sender
 from protocol import wire
@@ -30,7 +30,7 @@ class PushApi:
 
     authenticate: Callable[[web.Request], Sender]  # raises Refused
     ingest: Ingest
-    rate: Buckets = field(default_factory=lambda: Buckets(PUSHES))  # by device
+    rate: Buckets = field(default_factory=lambda: Buckets(PUSH_RATE))  # by device
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post(wire.PUSH_PATH, self.push)]
