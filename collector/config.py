@@ -145,15 +145,17 @@ def load_settings(data: Path | None = None, config: Path | None = None, **given:
 
 def _refuse_unknown_variables() -> None:
     known = {*map(_variable, Settings.model_fields), *OTHER_VARIABLES}
+    keys = [name.removeprefix(ENVIRONMENT_PREFIX) for name in sorted(known)]
     ours = [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and not _OF_KUBERNETES.search(name)]
     unknown = sorted(set(ours) - known)
     if unknown:
-        raise ConfigError("\n".join(f"environment: {name}: is no setting{_meant(name, known)}" for name in unknown))
+        told = [(name, _meant(name.removeprefix(ENVIRONMENT_PREFIX), keys, ENVIRONMENT_PREFIX)) for name in unknown]
+        raise ConfigError("\n".join(f"environment: {name}: is no setting{meant}" for name, meant in told))
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
+def _meant(name: str, known: Iterable[str], prefix: str = "") -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
 def _variable(key: str) -> str:
