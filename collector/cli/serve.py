@@ -1,9 +1,12 @@
 """`serve`: the collector itself."""
 
 import asyncio
+import errno
 import gc
 import logging
 import signal
+import socket
+import ssl
 from pathlib import Path
 
 import click
@@ -50,6 +53,24 @@ async def _serve(settings: Settings) -> None:
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    await serve_collector(
-        settings, system_clock, stop=stop, reload=reload, on_listening=lambda url: click.echo(f"listening on {url}")
-    )
+    try:
+        await serve_collector(
+            settings, system_clock, stop=stop, reload=reload, on_listening=lambda url: click.echo(f"listening on {url}")
+        )
+    except OSError as exc:  # before it listens; what fails later arrives as a group, with its traceback
+        raise click.ClickException(_explain(exc, settings)) from exc
+
+
+def _explain(error: OSError, settings: Settings) -> str:
+    """What keeps `serve` from starting, and what to do about it."""
+    if error.filename is not None:
+        return f"{error.filename}: {error.strerror}: name a folder that this user may write with --data"
+    if isinstance(error, ssl.SSLError | FileNotFoundError):
+        return f"tls_certificate and tls_key cannot be used: {error}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{settings.listen_address.host} is no address of this machine: name one with --listen HOST:PORT"
+    if error.errno == errno.EADDRINUSE:
+        return f"another program listens on {settings.listen}: stop it, or name another port with --listen"
+    if error.errno == errno.EACCES:
+        return f"this user may not listen on {settings.listen}: name a port from 1024 on with --listen"
+    return f"cannot start: {error}"
