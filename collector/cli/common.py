@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from collector.config import DEFAULT_DATA, ENVIRONMENT_PREFIX, Settings, load_settings
+from collector.config import DATABASE_NAME, DEFAULT_DATA, ENVIRONMENT_PREFIX, Settings, load_settings
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to load, and `--help` should not wait for it
     from collector.db.database import Database
@@ -75,11 +75,27 @@ def with_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
 
 
 def with_database(command: Callable[Concatenate["Database", Settings, P], Awaitable[R]]) -> Callable[P, R]:
-    """Like `with_settings`, for a coroutine that gets the open state database first, then the settings."""
+    """Like `with_settings`, for a coroutine that gets the open state database first, then the settings.
 
+    The database must be there: a typo in --data must not answer with an empty one.
+    """
+    return _with_database(command, may_begin=False)
+
+
+def with_new_database(command: Callable[Concatenate["Database", Settings, P], Awaitable[R]]) -> Callable[P, R]:
+    """Like `with_database`, for the commands that begin one where there is none."""
+    return _with_database(command, may_begin=True)
+
+
+def _with_database(
+    command: Callable[Concatenate["Database", Settings, P], Awaitable[R]], *, may_begin: bool
+) -> Callable[P, R]:
     @with_settings
     @functools.wraps(command)
     def in_a_loop(settings: Settings, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not may_begin:
+            _require_state(settings)
+
         async def opened() -> R:
             from collector.db.database import Database  # noqa: PLC0415 - see the note above
 
@@ -89,6 +105,22 @@ def with_database(command: Callable[Concatenate["Database", Settings, P], Awaita
         return asyncio.run(opened())
 
     return in_a_loop
+
+
+def _require_state(settings: Settings) -> None:
+    """Raises click.ClickException if the data folder holds no state. A server's database is asked by its own means."""
+    if settings.database_url is not None:
+        return
+    try:
+        (settings.data / DATABASE_NAME).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise click.ClickException(
+            f"there is no collector state in {settings.data}: check --data, or begin with serve or customers add"
+        ) from None
+    except OSError as exc:
+        raise click.ClickException(
+            f"{settings.data}: {exc.strerror}: run this as the user that runs serve, or check --data"
+        ) from exc
 
 
 def actor() -> str:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
+from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database, with_new_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
@@ -33,7 +33,7 @@ def customers() -> None:
 @click.option("--name", required=True, help="The full name.")
 @click.option("--plan", required=True, help="monthly, break_fix, or one of your own.")
 @consent_option
-@with_database
+@with_new_database
 async def add(
     database: Database, settings: Settings, *, customer: str, name: str, plan: str, consent: str | None
 ) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from collector.cli.common import with_database
+from collector.cli.common import with_database, with_new_database
 from collector.config import Settings
 from collector.db.check import problems_of
 from collector.db.database import Database
@@ -18,9 +18,10 @@ def db() -> None:
 
 
 @db.command("migrate")
-@with_database
+@with_new_database
 async def migrate(database: Database, _settings: Settings) -> None:
-    """Bring the schema up to date and say where it stands. Every command does so by itself.
+    """Bring the schema up to date and say where it stands. Every command does so by itself; this
+    one also begins a database where there is none.
 
     E.g. `db migrate`.
     """

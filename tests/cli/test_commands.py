@@ -66,6 +66,15 @@ def test_every_noun_is_there() -> None:
     assert main.list_commands(click.Context(main)) == list(NOUNS)
 
 
+@pytest.mark.parametrize(
+    "arguments", [("customers", "list"), ("tokens", "create", "--role", "viewer"), ("db", "check")]
+)
+def test_a_folder_without_state_stays_without(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments, code=1)
+    assert f"there is no collector state in {tmp_path}/data: check --data" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_unknown_noun_is_wrong_usage(run: Run) -> None:
     assert "No such command" in run("tockens", code=2).stderr
 
@@ -159,6 +168,7 @@ def test_thresholds_are_known_by_name_and_unit(run: Run, listed: Listed, tmp_pat
     ],
 )
 def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> None:
+    run("db", "migrate")
     assert run(*arguments, code=2).stdout == ""
 
 
@@ -177,12 +187,14 @@ def test_wrong_usage_is_exit_code_2(run: Run, arguments: tuple[str, ...]) -> Non
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(run: Run, arguments: tuple[str, ...]) -> None:
+    run("db", "migrate")
     result = run(*arguments, code=1)
     assert result.stdout == ""
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
 
 
 def test_lists_of_nothing_are_empty_arrays(listed: Listed, run: Run) -> None:
+    run("db", "migrate")
     for noun in ("customers", "sites", "contracts", "tokens", "devices", "tickets", "thresholds", "audit"):
         assert listed(noun, "list") == []
     assert listed("tickets", "list", "--shadow", "--all") == []
@@ -206,7 +218,8 @@ def test_tickets_list_loads_neither_numpy_nor_the_server(tmp_path: Path) -> None
     )
     environment = {**os.environ, "QUARKPULSE_DATA": str(tmp_path)}
     command = [sys.executable, "-c", script]
-    subprocess.run(command, check=True, env=environment, capture_output=True)  # makes the database, with alembic
+    begun = CliRunner().invoke(main, ["db", "migrate", "--data", str(tmp_path)])
+    assert begun.exit_code == 0
     again = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
     assert (again.stdout, again.stderr) == ("[]\n", "[]\n")
 
