@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from collector.clock import Clock, to_milliseconds
-from collector.ingest.layouts import LayoutBook
+from collector.ingest.budget import LayoutLimits
+from collector.ingest.layouts import LayoutBook, RefusedLayout
 from collector.series.catalog import DeviceFrame, pack_values
 from collector.series.labels import Target
 from collector.series.store import SampleStore
@@ -58,17 +59,18 @@ class IngestCounters:
     frames_of_unknown_device: int = 0
     frames_of_wrong_size: int = 0
     frames_with_dropped_series: int = 0
+    frames_of_refused_layout: int = 0  # beyond what layouts may cost
 
 
 class Ingest:
     """Takes pushes in. Used from one event loop."""
 
-    def __init__(self, store: SampleStore, events: EventSink, clock: Clock) -> None:
+    def __init__(self, store: SampleStore, events: EventSink, clock: Clock, limits: LayoutLimits | None = None) -> None:
         self.counters = IngestCounters()
         self._store = store
         self._events = events
         self._clock = clock
-        self._layouts = LayoutBook(store)
+        self._layouts = LayoutBook(store, limits or LayoutLimits())
         self._ahead: set[str] = set()  # devices whose newest frame was ahead of the clock
 
     async def push(self, sender: Sender, push: Push) -> wire.PushAnswer:
@@ -78,8 +80,8 @@ class Ingest:
         now = to_milliseconds(self._clock())
         self.counters.pushes += 1
         device_id = sender.target.device_id
-        for defined in push.layouts:
-            self._layouts.define(device_id, defined.id, defined.series)
+        if push.layouts:
+            self._layouts.define(device_id, push.layouts)
         self.counters.layouts += len(push.layouts)
         frames: list[DeviceFrame] = []
         refused: list[wire.Refusal] = []
@@ -93,9 +95,13 @@ class Ingest:
                     refused.append({"frame": index, "reason": f"this agent is not set to read {frame.device}"})
                     continue
                 target = printer
-            found = self._layouts.find(device_id, target, frame.layout)
+            found = self._layouts.find(device_id, target, frame.layout, now)
             if found is None:
                 missing.append(frame.layout)
+                continue
+            if isinstance(found, RefusedLayout):
+                self.counters.frames_of_refused_layout += 1
+                refused.append({"frame": index, "reason": found.reason})
                 continue
             known, layout = found
             reason = self._why_not(frame, known.sent, now)
