@@ -142,3 +142,61 @@ def test_old_segments_go_but_never_what_a_start_needs(tmp_path: Path) -> None:
     assert segment_numbers(tmp_path) == [3, 4, 5]
     assert delete_old_segments(tmp_path, keep=Position(9, 0), oldest=NOW, max_bytes=2 * size) == 1
     assert segment_numbers(tmp_path) == [4, 5]
+
+
+def test_long_definitions_are_compressed_and_plain_ones_still_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog()
+    series = catalog.series(("m", (("label", f"{'x' * 400}{n}"),)) for n in range(1_000))
+    of = catalog.layout(Target("pc", "acme", "hq", "server"), series)
+    big = DeviceFrame(of, 1, 1, pack_values([1.0] * 1_000))
+    log = writer(tmp_path)
+    log.append([big], [], NOW)
+    log.close()
+    monkeypatch.setattr("collector.series.log.COMPRESSED_FROM_BYTES", 1 << 30)
+    log = writer(tmp_path)
+    log.append([big], [], NOW)
+    log.close()
+    sizes = [segment_path(tmp_path, number).stat().st_size for number in (1, 2)]
+    assert 10 * sizes[0] < sizes[1]
+    for number in (1, 2):
+        (batch,) = SegmentReader(tmp_path, number, Catalog(), ReadDamage()).batches()
+        assert batch.frames[0].layout.series.templates[999].labels == (("label", f"{'x' * 400}999"),)
+
+
+def test_definitions_come_in_records_of_bounded_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.series.log.MAX_SERIES_PER_RECORD", 3)
+    catalog = Catalog()
+    frames = [frame(layout(catalog, names=names), t) for t, names in enumerate(("ab", "cd", "ba", "ef"))]
+    log = writer(tmp_path)
+    log.append(frames, [], NOW)
+    log.close()
+    times, damage = read(tmp_path)
+    assert (times, damage) == ([0, 1, 2, 3], ReadDamage())
+
+
+def test_a_failed_disk_is_tried_again_ever_more_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = Catalog()
+    log = writer(tmp_path)
+    now = 0.0
+    attempts: list[float] = []
+
+    def broken(_descriptor: int) -> None:
+        attempts.append(now)
+        raise OSError(5, "Input/output error")
+
+    log.monotonic = lambda: now
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        for _ in range(300):
+            with pytest.raises(LogWriteError):
+                log.append([frame(layout(catalog), 1)], [], NOW)
+            now += 0.1
+    assert segment_numbers(tmp_path) == []
+    assert 8 <= len(attempts) <= 12
+    now += 5.0
+    log.append([frame(layout(catalog), 2)], [], NOW)
+    log.close()
+    (number,) = segment_numbers(tmp_path)
+    assert read(tmp_path, number)[0] == [2]
