@@ -1,5 +1,6 @@
 """`rules`: look at rule files, check them, have `serve` read them again."""
 
+import math
 import os
 import signal
 from datetime import timedelta
@@ -8,10 +9,12 @@ from pathlib import Path
 import click
 
 from collector.alerting.pack import load_pack
-from collector.alerting.rulefile import Problem, RuleFileError
-from collector.cli.common import json_option, print_rows, printable, with_settings
+from collector.alerting.rulefile import AlertRule, Problem, RecordingRule, RuleFileError
+from collector.alerting.tenancy import THRESHOLD_METRIC
+from collector.cli.common import Row, json_option, print_rows, printable, with_settings
 from collector.config import Settings
 from collector.pidfile import server_of
+from collector.series.memory import footprint
 
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 
@@ -30,23 +33,56 @@ def rules() -> None:
 def check(paths: tuple[Path, ...], as_json: bool) -> None:
     """Tell every problem of every file with its line, e.g. `rules check rules/*.yaml`.
 
-    Exit code: 0 all good, 1 problems found, 2 wrong usage. A notice is worth a look, but no reason to refuse a file.
+    Good files are followed by what each rule has the collector keep in memory. Exit code: 0 all good, 1 problems
+    found, 2 wrong usage. A notice is worth a look, but no reason to refuse a file.
     """
     found: list[tuple[str, Problem]]
+    memory: list[Row] = []
     try:
-        found = [("notice", notice) for notice in load_pack(paths).rules.notices]
+        loaded = load_pack(paths).rules
     except RuleFileError as exc:
         found = [("problem", problem) for problem in exc.problems]
+    else:
+        found = [("notice", notice) for notice in loaded.notices]
+        memory = [row for group in loaded.groups for rule in group.rules for row in _memory_of(rule)]
+    problems = sum(level == "problem" for level, _ in found)
     if as_json:
-        rows = [{"level": level, "file": one.file, "line": one.line, "message": one.message} for level, one in found]
-        print_rows(rows, as_json=True)
+        told = [{"level": level, "file": one.file, "line": one.line, "message": one.message} for level, one in found]
+        print_rows([*told, *memory], as_json=True)
     else:
         for level, one in found:
             click.echo(printable(f"{one}{' (notice)' if level == 'notice' else ''}"))
-    problems = sum(level == "problem" for level, _ in found)
-    if not as_json and not problems:
-        click.echo("no problems")
+        if not problems:
+            if memory:
+                print_rows(memory, as_json=False, columns=["rule", "metric", "keeps", "bytes_per_series"])
+            click.echo("no problems")
     raise SystemExit(1 if problems else 0)
+
+
+def _memory_of(rule: AlertRule | RecordingRule) -> list[Row]:
+    """What a rule by itself has the head keep of each metric; rules that read one metric share what is kept."""
+    name = rule.alert if isinstance(rule, AlertRule) else rule.record
+    rows: list[Row] = []
+    for metric, seconds in sorted(rule.plan.windows.items(), key=lambda item: item[0] or ""):
+        if metric == THRESHOLD_METRIC:  # made when it is asked for, never stored
+            continue
+        kept = footprint(seconds)
+        keeps = f"ring of {kept.depth} samples" if kept.depth else "last value only"
+        rows.append(
+            {
+                "level": "memory",
+                "file": rule.file,
+                "line": rule.line,
+                "message": f"{name}: {metric or 'any metric'}: {keeps}, {kept.bytes_per_series} bytes a series",
+                "rule": name,
+                "metric": metric,
+                "window_seconds": seconds if math.isfinite(seconds) else None,
+                "keeps": keeps,
+                "bytes_per_series": kept.bytes_per_series,
+                "bytes_per_device": kept.bytes_per_device,
+            }
+        )
+    return rows
 
 
 @rules.command("list")

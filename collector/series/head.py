@@ -22,7 +22,7 @@ from collector.series.labels import Strings, Target
 from collector.series.last import LastPool
 from collector.series.log import End
 from collector.series.read import ABSENT, STALE, Latest, Matcher, Milliseconds, Samples, Selection, Times, Values
-from collector.series.rings import MAX_DEPTH, NEVER, Block, RingPool, depth_class, merged
+from collector.series.rings import MAX_DEPTH, NEVER, Block, RingPool, depth_class, depth_for, merged
 from collector.series.slots import Slots
 from collector.series.table import NOWHERE, SeriesTable
 from protocol.wire import MAX_AHEAD_SECONDS
@@ -38,6 +38,13 @@ SLACK_MS = 120_000  # an evaluation may stand so far behind the newest sample an
 MAX_AHEAD_MS = int(MAX_AHEAD_SECONDS * 1000)
 MAX_CACHED_SELECTIONS = 4_096
 ROUNDS = 4  # a device's frames beyond so many in one batch are merged at once instead of one by one
+
+
+def keep_ms(window_seconds: float, lookback_ms: Milliseconds) -> Milliseconds:
+    """How far back samples are kept that rules read so far back, infinity included; 0: only the newest."""
+    if window_seconds <= 0:
+        return 0
+    return max(int(min(MAX_WINDOW_MS, window_seconds * 1000)), lookback_ms) + SLACK_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -537,7 +544,7 @@ class Head:
                 continue
             block = next((block for block in stream.blocks if block.keep == keep), None)
             if block is None:
-                pool = self.ring_pool(depth_class(2 + keep // self.limits.expected_interval_ms))
+                pool = self.ring_pool(depth_for(keep, self.limits.expected_interval_ms))
                 empty = np.empty(0, dtype=np.int32)
                 block = Block(pool, pool.add_block(keep), keep, empty, empty, empty)
                 stream.blocks = (*stream.blocks, block)
@@ -550,10 +557,7 @@ class Head:
 
     def _keep_ms(self, name: str | None, windows: Windows) -> Milliseconds:
         """How far back a metric's samples are kept; 0: only the newest."""
-        seconds = windows.get(name, windows.get(None, 0.0))
-        if seconds <= 0:
-            return 0
-        return max(min(MAX_WINDOW_MS, int(seconds * 1000)), self.limits.lookback_ms) + SLACK_MS
+        return keep_ms(windows.get(name, windows.get(None, 0.0)), self.limits.lookback_ms)
 
     def _mark_stale(self, stream: Stream, rows: Slots, t: Milliseconds) -> None:
         if len(rows) == 0:

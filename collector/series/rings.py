@@ -29,6 +29,11 @@ def depth_class(samples: int) -> int:
     return min(MAX_DEPTH, -(-samples // step) * step)
 
 
+def depth_for(keep: Milliseconds, interval: Milliseconds) -> int:
+    """The depth of a ring that keeps a sample each `interval` for so long."""
+    return depth_class(2 + keep // interval)
+
+
 @dataclass(slots=True, eq=False)
 class Block:
     """The rings of one device that keep equally much. Where they are changes when they grow."""

@@ -22,7 +22,28 @@ def run(*arguments: str) -> Result:
 
 def test_the_shipped_rules_are_good() -> None:
     result = run("check")
-    assert (result.exit_code, result.stdout) == (0, "no problems\n")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "no problems")
+
+
+def test_each_rule_s_memory_is_told(tmp_path: Path) -> None:
+    (tmp_path / "some.yaml").write_text(
+        "groups:\n- name: a\n  rules:\n  - record: r\n    expr: avg_over_time(slow[1h]) + now\n"
+        '  - record: s\n    expr: now > on (device_id) quarkpulse_threshold{name="disk_busy"}\n'
+        "  - record: t\n    expr: fixed @ 0\n"
+    )
+    result = run("check", str(tmp_path), "--json")
+    told = [one for one in json.loads(result.stdout) if one["level"] == "memory"]
+    assert [(one["rule"], one["metric"], one["window_seconds"], one["keeps"]) for one in told] == [
+        ("r", "now", 0, "last value only"),
+        ("r", "slow", 3600, "ring of 64 samples"),
+        ("s", "now", 0, "last value only"),
+        ("t", "fixed", None, "ring of 128 samples"),
+    ]
+    last, ring = told[0], told[1]
+    assert last["bytes_per_series"] <= 100 and 64 * 8 < ring["bytes_per_series"] <= 700
+    assert (last["bytes_per_device"], ring["bytes_per_device"]) == (0, 64 * 8 + 16)
+    text = run("check", str(tmp_path)).stdout
+    assert text.splitlines()[0].split() == ["RULE", "METRIC", "KEEPS", "BYTES_PER_SERIES"]
 
 
 def test_a_shell_s_list_of_files_holds_the_thresholds_too() -> None:
@@ -56,7 +77,7 @@ def test_problems_of_thresholds_and_rules_come_together(tmp_path: Path) -> None:
 def test_a_notice_is_no_problem() -> None:
     result = run("check", "deploy/demo/rules", "--json")
     assert result.exit_code == 0
-    assert {one["level"] for one in json.loads(result.stdout)} == {"notice"}
+    assert {one["level"] for one in json.loads(result.stdout)} == {"notice", "memory"}
 
 
 def test_wrong_usage_is_told_apart(tmp_path: Path) -> None:
