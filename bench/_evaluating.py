@@ -54,12 +54,22 @@ class Plan:
     @property
     def loaded_by(self) -> float:
         """When loading must be over."""
-        return self.history_seconds + 10 + self.devices / 300
+        return self.history_seconds + 10 + self.devices / 200
 
     @property
     def quiet_from(self) -> float:
-        """When the phase without ingest begins; until then every sample is there."""
+        """When the phase without ingest begins."""
         return self.loaded_by + self.seconds
+
+    @property
+    def quiet_until(self) -> float:
+        """When it is over. Its samples are there before it begins, so that the windows slide over live data."""
+        return self.quiet_from + (self.evaluations + 3) * self.interval_seconds
+
+    def check_loaded(self, at: float) -> None:
+        """Raises RuntimeError if loading was over too late, at `at`, for both servers to have the same samples."""
+        if at > self.loaded_by:
+            raise RuntimeError(f"loading took {at - self.loaded_by:.0f} s too long; try again in a quieter moment")
 
 
 @dataclass(slots=True)
@@ -213,18 +223,22 @@ async def run(plan: Plan, folder: Path, compared_at: float) -> Figures:
             await made.deliver(fleet.start_ms + (minute + 1) * 60_000)
         await made.deliver(int(time.time() * 1000))
         load_seconds = time.monotonic() - started
-        await asyncio.sleep(max(0.0, at(plan.loaded_by) - time.time()))
+        plan.check_loaded(time.time() - at(0))
+        await asyncio.sleep(at(plan.loaded_by) - time.time())
 
         await made.deliver(int(time.time() * 1000))
         async with beside(made.ingest()):
             before, began = cpu_seconds(), time.monotonic()
-            await asyncio.sleep(max(5.0, at(plan.quiet_from) - time.time()))
+            await asyncio.sleep(at(plan.quiet_from) - time.time())
             ingest_cores = (cpu_seconds() - before) / (time.monotonic() - began)
-        await made.deliver(int(at(plan.quiet_from) * 1000))
+        await made.deliver(int(at(plan.quiet_until) * 1000))
 
         async with beside(made.evaluator.run()):
             without_ingest = await made.cost(plan.evaluations)
+            await asyncio.sleep(max(0.0, at(compared_at) - time.time()))
+            await made.store.tick()
             alerts = made.alerts_at(int(at(compared_at) * 1000))
+            await asyncio.sleep(max(0.0, at(plan.quiet_until) - time.time()))
             async with beside(made.ingest()):
                 await made.next_evaluation()
                 with_ingest = await made.cost(plan.evaluations)

@@ -2,8 +2,9 @@
 
 40 series of each device at 60 s, 12 minutes back, and one group of 20 typical host rules (`bench._fleet`). Both servers
 take the same samples, one after the other in one run; each is measured over several evaluations while the window
-slides, first while nothing comes in, then with the fleet pushing. CPU is that of the whole process, background work
-included; with ingest, what ingest alone had cost before is taken off. Both must find the same alerts.
+slides, first over samples that were given before, with nothing coming in, then with the fleet pushing. CPU is that of
+the whole process, background work included; with ingest, what ingest alone had cost before is taken off. Both must find
+the same alerts.
 """
 
 import argparse
@@ -125,18 +126,20 @@ def measured_prometheus(program: str, plan: Plan, folder: Path) -> Figures:
         started = time.monotonic()
         feeder.deliver(int(time.time() * 1000))
         load_seconds = time.monotonic() - started
-        time.sleep(max(0.0, at(plan.loaded_by) - time.time()))
+        plan.check_loaded(time.time() - at(0))
+        time.sleep(at(plan.loaded_by) - time.time())
 
         feeder.deliver(int(time.time() * 1000))
         with feeder.running():
             before, began = cpu_seconds(server.pid), time.monotonic()
-            time.sleep(max(5.0, at(plan.quiet_from) - time.time()))
+            time.sleep(at(plan.quiet_from) - time.time())
             ingest_cores = (cpu_seconds(server.pid) - before) / (time.monotonic() - began)
-        feeder.deliver(int(at(plan.quiet_from) * 1000))
+        feeder.deliver(int(at(plan.quiet_until) * 1000))
 
         (folder / "rules.yaml").write_text(rule_file(plan.interval_seconds))
         server.reload()
         without_ingest = cost(server, plan.evaluations)
+        time.sleep(max(0.0, at(plan.quiet_until) - time.time()))
         evaluated_at, alerts = last_alerts(server)
         with feeder.running():
             next_evaluation(server)
