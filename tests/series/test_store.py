@@ -48,7 +48,7 @@ async def opened(
 
 
 def frame(store: SampleStore, t: int = NOW, *, device: str = "pc", names: str = "m", labels: int = 0) -> DeviceFrame:
-    series: list[tuple[str, dict[str, str]]] = [(name, {}) for name in names] + [(f"s{n}", {}) for n in range(labels)]
+    series: list[tuple[str, dict[str, str]]] = [(name, {}) for name in (*names, *(f"s{n}" for n in range(labels)))]
     layout = store.layout(Target(device, "acme", "hq", "server"), store.series(series))
     return DeviceFrame(layout, t, t, pack_values([float(t - NOW)] * len(series)))
 
