@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,6 +220,53 @@ def test_a_clock_an_hour_ahead_fires_nothing_now(collector: Collector, sender: S
 
     eventually(fired, "the alert on the present")
     assert ("/future", sender.device_id) not in mounts(collector)
+
+
+def test_a_clock_an_hour_behind_is_believed_and_fires_nothing_now(collector: Collector, sender: Sender) -> None:
+    """Frames of an hour ago are what a buffer brings too: stored at their time, and no news."""
+    past, known = disk_series("/past"), disk_series("/present")
+    begin = now_ms() - HOUR_MS
+    for second in range(5):
+        answer = sender.push_value(past, 0.99, t=begin + 1000 * second)
+        assert (answer.status, answer.json["refused"]) == (200, [])
+
+    def fired() -> bool:
+        assert sender.push_value(known, 0.99).status == 200
+        return ("/present", sender.device_id) in mounts(collector)
+
+    eventually(fired, "the alert on the present")
+    assert ("/past", sender.device_id) not in mounts(collector)
+    assert sender.device_id in {row["device"] for row in collector.rows("tickets", "list")}
+    assert [row["device"] for row in collector.rows("tickets", "list", "--all")].count(sender.device_id) == 1
+    selector = f'{past["name"]}{{device_id="{sender.device_id}",system_filesystem_mountpoint="/past"}}'
+
+    def value_at(t: int) -> list[str]:
+        query = urllib.parse.urlencode({"query": selector, "time": t / 1000})
+        answer = collector.request("GET", f"/api/v1/query?{query}")
+        assert answer.status == 200, answer.text
+        result = answer.json["data"]["result"]
+        return [series["value"][1] for series in result]
+
+    assert value_at(begin + 4000) == ["0.99"]
+    assert value_at(now_ms()) == []
+
+
+def test_an_event_counts_for_its_sender_alone(collector: Collector, sender: Sender) -> None:
+    """Neither a device named in it nor an id that another used already makes an event another's."""
+    other = collector.enrol("acme", hostname="other")
+    goodbye = {"id": "0f0a2f6e-6f3c-4c5e-9d3e-2b1f0c9a7d11", "type": "goodbye", "reason": "shutdown"}
+
+    def presence(device_id: str) -> str:
+        (row,) = [row for row in collector.rows("devices", "list") if row["id"] == device_id]
+        return str(row["presence"])
+
+    assert sender.push_disk(0.1).status == other.push_disk(0.1).status == 200
+    forged = {**goodbye, "t": now_ms(), "device": other.device_id, "device_id": other.device_id}
+    assert sender.push([], events=[forged]).status == 200
+    eventually(lambda: presence(sender.device_id) == "shut_down", "the sender to be gone")
+    assert presence(other.device_id) == "online"
+    assert other.push([], events=[{**goodbye, "t": now_ms()}]).status == 200
+    eventually(lambda: presence(other.device_id) == "shut_down", "the other to be gone")
 
 
 def mounts(collector: Collector) -> set[tuple[str, str]]:
