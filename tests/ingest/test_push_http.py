@@ -3,6 +3,7 @@
 import gzip
 import io
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from collector.api.limits import Buckets, Rate
 from collector.api.problems import problems_middleware
 from collector.api.push import PushApi
 from protocol import wire
@@ -28,10 +30,10 @@ PUSH = orjson.dumps(
 )
 
 
-@pytest.fixture
-async def session(bench: Bench) -> AsyncIterator[aiohttp.ClientSession]:
+@asynccontextmanager
+async def serving(api: PushApi) -> AsyncIterator[aiohttp.ClientSession]:
     application = web.Application(middlewares=[problems_middleware], client_max_size=wire.MAX_BODY_BYTES)
-    application.add_routes(PushApi(lambda _request: SENDER, bench.ingest).routes())
+    application.add_routes(api.routes())
     runner = web.AppRunner(application, auto_decompress=False)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -40,6 +42,12 @@ async def session(bench: Bench) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         yield session
     await runner.cleanup()
+
+
+@pytest.fixture
+async def session(bench: Bench) -> AsyncIterator[aiohttp.ClientSession]:
+    async with serving(PushApi(lambda _request: SENDER, bench.ingest)) as session:
+        yield session
 
 
 async def answered(
@@ -117,3 +125,15 @@ async def test_a_store_that_is_closed_is_a_reason_to_come_back(session: aiohttp.
     async with session.post(wire.PUSH_PATH, data=PUSH) as answer:
         assert answer.status == 503
         assert answer.headers["Retry-After"]
+
+
+async def test_who_pushes_too_often_is_told_when_to_come_back(bench: Bench) -> None:
+    seconds = 0.0
+    rate = Buckets(Rate(per_second=0.5, burst=2), clock=lambda: seconds)
+    async with serving(PushApi(lambda _request: SENDER, bench.ingest, rate)) as session:
+        assert [(await answered(session, PUSH))[0] for _ in range(3)] == [200, 200, 429]
+        async with session.post(wire.PUSH_PATH, data=PUSH) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "2")
+            assert orjson.loads(await answer.read())["error"] == "too_many"
+        seconds = 2.0
+        assert (await answered(session, PUSH))[0] == 200
