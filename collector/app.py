@@ -417,6 +417,7 @@ class Collector:
                 "too_far_ahead": counters.frames_too_far_ahead,
                 "unknown_device": counters.frames_of_unknown_device,
                 "wrong_size": counters.frames_of_wrong_size,
+                "layout": counters.frames_of_refused_layout,
             },
             samples=counters.samples,
             frames_ahead=counters.frames_ahead,
@@ -450,6 +451,8 @@ class Collector:
         return {"acked": by_status[200] - without_layouts, "need_layouts": without_layouts, **refused}
 
     def _what_is_wrong(self) -> Iterator[str]:
+        if not self._store.stats().last_commit_ok:
+            yield "pushes cannot be stored: see the log"
         for group in self._evaluator.rules.groups:
             if self._evaluation.group(group.key).is_failing:
                 yield f"evaluations of {group.name} cannot be stored: see the log"
