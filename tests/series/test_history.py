@@ -102,7 +102,7 @@ def test_history_has_every_sample_once(story: list[object]) -> None:
 
 @pytest.mark.slow
 @given(stories)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_history_has_every_sample_once_at_length(story: list[object]) -> None:
     _check_story(story)
 
