@@ -66,6 +66,8 @@ async def create(
             secret = await store.create_access_token(
                 connection, role=Role(role), customer=customer, site=site, lifetime=lifetime, actor=actor(), now=now
             )
+        if role != Role.VIEWER or customer is not None:
+            click.echo("note: so far only the token of a viewer of all customers gives access to anything", err=True)
     else:
         if customer is None or site is None or kind is None:
             raise click.UsageError("an enrolment token needs --customer, --site and --kind; an access token --role")

@@ -13,7 +13,7 @@ from collector.contracts import ServiceModels
 from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import tokens
-from collector.fleet.customers import ensure_site, require_monitoring
+from collector.fleet.customers import ensure_site, get_customer, get_site, require_monitoring
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.secrets import hash_secret, new_secret
 from protocol.wire import Kind
@@ -33,7 +33,6 @@ class Role(StrEnum):
 
 
 ACCESS_ROLES = tuple(role for role in Role if role is not Role.ENROLL)
-USABLE_ROLES = frozenset({Role.VIEWER})  # of access tokens, those that something takes so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +91,22 @@ async def create_access_token(
     actor: str,
     now: datetime,
 ) -> str:
-    """The secret of a new access token. Raises FleetError for one that would always be refused."""
+    """The secret of a new access token, bound to a customer or a site if they are named. Raises FleetError."""
     if role is Role.ENROLL:
         raise FleetError("an enrolment token needs a customer, a site and a kind, and no role")
-    if role not in USABLE_ROLES:
-        raise FleetError(f"nothing takes the token of a {role} yet; to read /metrics and query, make one of a viewer")
-    if customer is not None or site is not None:
-        raise FleetError(
-            "all that a viewer may read is about every customer, so a token bound to one would always be refused: "
-            "leave out --customer and --site"
-        )
-    return await _create(connection, {"role": role}, lifetime=lifetime, actor=actor, now=now)
+    if role is Role.SENDER and customer is None:
+        raise FleetError("a sender writes for one customer: name it with --customer")
+    if role is Role.RULER and customer is not None:
+        raise FleetError("a ruler posts alerts for all customers: leave out --customer and --site")
+    if site is not None and customer is None:
+        raise FleetError("a site belongs to a customer: name it with --customer")
+    if customer is not None:
+        await get_customer(connection, customer)
+    if customer is not None and site is not None:
+        await get_site(connection, customer, site)
+    return await _create(
+        connection, {"role": role, "customer": customer, "site": site}, lifetime=lifetime, actor=actor, now=now
+    )
 
 
 async def revoke_token(connection: AsyncConnection, token: int, *, actor: str, now: datetime) -> None:
