@@ -7,7 +7,7 @@ lies there. Every example is a world of its own, told apart by the label `run`.
 Debian's Prometheus is 2.42, the collector speaks PromQL as of 3. What the two differ in is listed in DIFFERENCES; the
 grammar avoids the window edges, which 2 includes and 3 does not.
 
-QUARKPULSE_DIFFERENTIAL_EXAMPLES=10000 tries more than the default, with the same examples first.
+DIFFERENTIAL_EXAMPLES=10000 tries more than the default, with the same examples first.
 """
 
 import math
@@ -27,7 +27,7 @@ from tests.differential.expressions import EXPRESSIONS, MOMENTS
 from tests.differential.servers import Answer, CollectorServer, PrometheusServer, collector, prometheus
 from tests.differential.worlds import START, OneSeries, worlds
 
-EXAMPLES = int(os.environ.get("QUARKPULSE_DIFFERENTIAL_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "200"))
 TOLERANCE = 1e-9
 CANCELLED = 1e-12  # of the largest sample
 

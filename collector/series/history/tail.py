@@ -285,8 +285,10 @@ class SegmentView:
 
 
 def _places(place_of: Slots, rows: Slots) -> Ids:
+    places = np.full(len(rows), -1, dtype=np.int64)
     known = rows < len(place_of)
-    return np.where(known, place_of[np.where(known, rows, 0)], -1).astype(np.int64)
+    places[known] = place_of[rows[known]]
+    return places
 
 
 def gather(data: NDArray[np.uint8], starts: Ids) -> Values:
