@@ -37,7 +37,7 @@ from collector.series.catalog import DeviceFrame, Layout
 from collector.series.labels import Target
 from collector.series.store import SampleStore
 
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.2
 INGEST_TICK_SECONDS = 1.0
 
 
@@ -50,11 +50,12 @@ class Plan:
     evaluations: int  # measured in each phase
     seconds: float  # of the phase with ingest and without rules
     history_seconds: float = 720.0
+    loading_seconds: float = 15.0  # Prometheus takes what it needs; the collector then has as long
 
     @property
     def loaded_by(self) -> float:
         """When loading must be over."""
-        return self.history_seconds + 10 + self.devices / 200
+        return self.history_seconds + self.loading_seconds
 
     @property
     def quiet_from(self) -> float:
