@@ -127,7 +127,7 @@ def measured_prometheus(program: str, plan: Plan, folder: Path) -> tuple[Figures
         started = time.monotonic()
         feeder.deliver(int(time.time() * 1000))
         load_seconds = time.monotonic() - started
-        plan = replace(plan, loading_seconds=max(plan.loading_seconds, load_seconds + 5))
+        plan = replace(plan, loading_seconds=max(plan.loading_seconds, time.time() - at(plan.history_seconds) + 2))
         time.sleep(at(plan.loaded_by) - time.time())
 
         feeder.deliver(int(time.time() * 1000))
