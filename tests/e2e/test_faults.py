@@ -236,7 +236,12 @@ def test_a_clock_an_hour_behind_is_believed_and_fires_nothing_now(collector: Col
 
     eventually(fired, "the alert on the present")
     assert ("/past", sender.device_id) not in mounts(collector)
-    assert sender.device_id in {row["device"] for row in collector.rows("tickets", "list")}
+
+    def ticketed() -> bool:
+        assert sender.push_value(known, 0.99).status == 200
+        return sender.device_id in {row["device"] for row in collector.rows("tickets", "list")}
+
+    eventually(ticketed, "its ticket")
     assert [row["device"] for row in collector.rows("tickets", "list", "--all")].count(sender.device_id) == 1
     selector = f'{past["name"]}{{device_id="{sender.device_id}",system_filesystem_mountpoint="/past"}}'
 
@@ -264,7 +269,7 @@ def test_an_event_counts_for_its_sender_alone(collector: Collector, sender: Send
     forged = {**goodbye, "t": now_ms(), "device": other.device_id, "device_id": other.device_id}
     assert sender.push([], events=[forged]).status == 200
     eventually(lambda: presence(sender.device_id) == "shut_down", "the sender to be gone")
-    assert presence(other.device_id) == "online"
+    eventually(lambda: presence(other.device_id) == "online", "the other to be seen")
     assert other.push([], events=[{**goodbye, "t": now_ms()}]).status == 200
     eventually(lambda: presence(other.device_id) == "shut_down", "the other to be gone")
 
