@@ -24,7 +24,7 @@ KILLS = 3  # before the tickets are open, and as many after
 LIVES = 3  # of the agent
 INTERVAL_SECONDS = 0.2
 # Ticks that the agent leaves out when the machine is busy are no loss; a hole where an outage was would be longer.
-MAX_GAP_MS = 2_000
+MAX_GAP_MS = 5_000  # a busy machine skips ticks; a hole that a lost frame leaves is told by the other checks
 
 DISK = "system_filesystem_utilization_ratio"
 UPTIME = "system_uptime_seconds"
@@ -124,7 +124,7 @@ def test_what_an_agent_got_acknowledged_is_stored_however_both_die(tmp_path: Pat
 
         def more_acked() -> None:
             before = len(witness.acked)
-            eventually(lambda: len(witness.acked) > before + 3, "more frames to be acknowledged")
+            eventually(lambda: len(witness.acked) > before + 10, "more frames to be acknowledged")
 
         for life in range(LIVES + 1):
             began = now_ms()
