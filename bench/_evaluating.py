@@ -118,11 +118,12 @@ class Rig:
         self.delivered_ms = fleet.start_ms - 1
 
     async def deliver(self, until_ms: int) -> None:
-        """Appends all frames that are due."""
+        """Appends all frames up to a time; what is ahead of the present waits in the store, and enters by its ticks."""
+        received = int(time.time() * 1000)
         for step, some in self.fleet.due(self.delivered_ms, until_ms):
             times, values = self.fleet.times(step), self.fleet.values(step)
             frames = [
-                DeviceFrame(self.layouts[number], int(times[number]), until_ms, values[number].tobytes())
+                DeviceFrame(self.layouts[number], int(times[number]), received, values[number].tobytes())
                 for number in some.tolist()
             ]
             for start in range(0, len(frames), 10_000):
