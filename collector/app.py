@@ -130,7 +130,6 @@ class Collector:
         database: Database,
         store: SampleStore,
         history: History,
-        directory: FleetDirectory,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -138,7 +137,8 @@ class Collector:
         self._database = database
         self._store = store
         self._history = history
-        self._directory = directory
+        self._directory = FleetDirectory()  # until `_reload_state`
+        self._version = version("quarkpulse")
         self._models = load_service_models(settings.data)
         self._thresholds = ThresholdReader(store.reader.strings)
         self._reader = RoutingReader(store.reader, {THRESHOLD_METRIC: self._thresholds})
@@ -154,7 +154,7 @@ class Collector:
         self._queries = QueryApi(
             RoutingReader(history.reader, {THRESHOLD_METRIC: self._thresholds}),
             clock,
-            version("quarkpulse"),
+            self._version,
             self._evaluated_groups,
             lookback=timedelta(seconds=settings.lookback_seconds),
         )
@@ -166,8 +166,6 @@ class Collector:
         """Database and samples as the last process left them, the head rebuilt, alerts taken up again."""
         async with AsyncExitStack() as resources:
             database = await resources.enter_async_context(await Database.open(settings.database))
-            async with database.connect() as connection:
-                directory = await load_directory(connection)
             store = await SampleStore.open(
                 settings.data,
                 windows=pack.rules.windows,
@@ -189,7 +187,6 @@ class Collector:
                 database=database,
                 store=store,
                 history=history,
-                directory=directory,
             )
             await collector._reload_state()
             await collector._evaluator.restore()
@@ -409,7 +406,7 @@ class Collector:
     def _health(self) -> Health:
         store, counters = self._store.stats(), self._ingest.counters
         return Health(
-            version=version("quarkpulse"),
+            version=self._version,
             devices=self._watch.counts(self._directory.members),
             pushes=self._push_results(),
             frames_refused={

@@ -64,9 +64,10 @@ def recorded_samples(rule: RecordingRule, engine: Engine, done: Pass) -> list[tu
         found: dict[str, tuple[dict[str, str], float]] = {}
         for series, number in _elements(result):
             labels = {name: text for name, text in {**series, **rule.labels, NAME: ""}.items() if text}
-            if fingerprint(labels) in found:
+            mark = fingerprint(labels)
+            if mark in found:
                 raise EvaluationError("vector contains metrics with the same labelset after applying rule labels")
-            found[fingerprint(labels)] = (labels, number)
+            found[mark] = (labels, number)
     except PromqlError as error:
         done.failed(rule.record, error)
         return []

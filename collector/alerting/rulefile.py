@@ -14,6 +14,7 @@ import yaml
 from collector.alerting.template import Template, TemplateError
 from collector.alerting.tenancy import Findings, examine, reads
 from collector.alerting.yamlfile import Entry, Problem, RuleFileError, YamlFile, raise_problems, shipped_folder
+from collector.contracts import Severity
 from collector.promql import ParseError, Plan, compile_expr
 from protocol.wire import LABEL_NAME_PATTERN, METRIC_NAME_PATTERN, RESERVED_LABELS, is_reserved_metric
 
@@ -46,13 +47,6 @@ MEANINGFUL_LABELS = frozenset({"severity", "category", "ticket", "scope", "incid
 
 DURATION_UNITS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]+){unit})?" for unit in DURATION_UNITS))
-
-
-class Severity(StrEnum):
-    CRITICAL = "critical"
-    MAJOR = "major"
-    MINOR = "minor"
-    INFO = "info"
 
 
 SEVERITIES = {str(severity): severity for severity in Severity} | {"warning": Severity.MAJOR}
