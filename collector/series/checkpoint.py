@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from collector.series.catalog import Catalog, DeviceFrame, TemplateList
 from collector.series.head import LAST_POOL, Head, HeadLimits, Stream, Windows
 from collector.series.labels import Strings, Target
-from collector.series.log import FILE_MODE, Position, sync_directory
+from collector.series.log.files import FILE_MODE, Position, sync_directory
 from collector.series.rings import Block
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from collector.series.catalog import ABSENT_BYTES, VALUE_BYTES, DeviceFrame, Layout, Template
 from collector.series.labels import Strings, Target
 from collector.series.last import LastPool
-from collector.series.log import End
+from collector.series.log.format import End
 from collector.series.read import ABSENT, STALE, Latest, Matcher, Milliseconds, Samples, Selection, Times, Values
 from collector.series.rings import MAX_DEPTH, NEVER, Block, RingPool, depth_class, depth_for, merged
 from collector.series.slots import Slots

@@ -7,19 +7,9 @@ from pathlib import Path
 
 from collector.series.catalog import Catalog, DeviceFrame
 from collector.series.head import Head
-from collector.series.log import (
-    HEADER,
-    Batch,
-    LogFormatError,
-    Position,
-    ReadDamage,
-    SegmentReader,
-    cut_torn_tail,
-    segment_numbers,
-    segment_path,
-    segments_since,
-    set_aside,
-)
+from collector.series.log.files import Position, cut_torn_tail, segment_numbers, segment_path, segments_since, set_aside
+from collector.series.log.format import HEADER, LogFormatError
+from collector.series.log.reader import Batch, ReadDamage, SegmentReader
 
 logger = logging.getLogger(__name__)
 

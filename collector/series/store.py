@@ -24,18 +24,17 @@ from collector.series import checkpoint
 from collector.series.catalog import VALUE_BYTES, Catalog, DeviceFrame, Layout, TemplateList
 from collector.series.head import Freshness, Head, HeadLimits, Picked, Windows
 from collector.series.labels import Strings, Target
-from collector.series.log import (
+from collector.series.log.files import (
     FILE_MODE,
     LOG_START,
-    LogWriteError,
-    LogWriter,
     Position,
-    ReadDamage,
     delete_old_segments,
     delete_old_unreadable,
     segment_numbers,
     segment_path,
 )
+from collector.series.log.reader import ReadDamage
+from collector.series.log.writer import LogWriteError, LogWriter
 from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection
 from collector.series.replay import Replayed, replay
 from protocol.errors import PermanentError, QuarkpulseError, TransientError

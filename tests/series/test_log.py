@@ -7,19 +7,17 @@ import pytest
 
 from collector.series.catalog import Catalog, DeviceFrame, Layout, pack_values
 from collector.series.labels import Target
-from collector.series.log import (
+from collector.series.log.files import (
     LOG_START,
-    LogFormatError,
-    LogWriteError,
-    LogWriter,
     Position,
-    ReadDamage,
-    SegmentReader,
     delete_old_segments,
     segment_numbers,
     segment_path,
     segments_since,
 )
+from collector.series.log.format import LogFormatError
+from collector.series.log.reader import ReadDamage, SegmentReader
+from collector.series.log.writer import LogWriteError, LogWriter
 
 NOW = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -154,7 +152,7 @@ def test_long_definitions_are_compressed_and_plain_ones_still_read(
     log = writer(tmp_path)
     log.append([big], [], NOW)
     log.close()
-    monkeypatch.setattr("collector.series.log.COMPRESSED_FROM_BYTES", 1 << 30)
+    monkeypatch.setattr("collector.series.log.writer.COMPRESSED_FROM_BYTES", 1 << 30)
     log = writer(tmp_path)
     log.append([big], [], NOW)
     log.close()
@@ -166,7 +164,7 @@ def test_long_definitions_are_compressed_and_plain_ones_still_read(
 
 
 def test_definitions_come_in_records_of_bounded_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("collector.series.log.MAX_SERIES_PER_RECORD", 3)
+    monkeypatch.setattr("collector.series.log.writer.MAX_SERIES_PER_RECORD", 3)
     catalog = Catalog()
     frames = [frame(layout(catalog, names=names), t) for t, names in enumerate(("ab", "cd", "ba", "ef"))]
     log = writer(tmp_path)

@@ -18,7 +18,8 @@ from collector.clock import from_milliseconds
 from collector.series.catalog import DeviceFrame, pack_values
 from collector.series.head import HeadLimits
 from collector.series.labels import Target
-from collector.series.log import LogWriteError, segment_numbers
+from collector.series.log.files import segment_numbers
+from collector.series.log.writer import LogWriteError
 from collector.series.read import Matcher, MatchOp
 from collector.series.store import SampleStore, StoreBusyError, StoreSettings
 

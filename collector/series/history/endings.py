@@ -17,7 +17,7 @@ from collector.series.catalog import Layout
 from collector.series.history.index import SeriesIndex
 from collector.series.history.rows import Ids
 from collector.series.labels import Target
-from collector.series.log import End
+from collector.series.log.format import End
 from collector.series.read import Milliseconds, Times
 from collector.series.slots import Slots
 from protocol.wire import MAX_AHEAD_SECONDS

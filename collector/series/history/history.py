@@ -28,7 +28,8 @@ from collector.series.history.reader import SpanningReader
 from collector.series.history.rows import Ids, Rows
 from collector.series.history.tail import Segment, SegmentView
 from collector.series.labels import LabelFrame
-from collector.series.log import LogFormatError, segment_numbers
+from collector.series.log.files import segment_numbers
+from collector.series.log.format import LogFormatError
 from collector.series.read import Matcher, Milliseconds, Samples
 from collector.series.slots import Slots
 from collector.series.store import SampleStore

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from collector.series.history.rows import Ids
-from collector.series.log import sync_directory
+from collector.series.log.files import sync_directory
 from collector.series.read import Milliseconds
 from protocol.errors import PermanentError
 

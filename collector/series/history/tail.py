@@ -14,17 +14,17 @@ from collector.series.catalog import Catalog, Layout
 from collector.series.history.endings import Endings, FrameTimes, Marker
 from collector.series.history.index import OWNER_SHIFT, SeriesIndex
 from collector.series.history.rows import Ids, Rows
-from collector.series.log import (
+from collector.series.log.files import segment_path
+from collector.series.log.format import (
     HEADER,
     RECORD,
-    Definitions,
     RecordType,
     check_header,
     frame_columns,
     record_end,
     resume_after,
-    segment_path,
 )
+from collector.series.log.reader import Definitions
 from collector.series.read import STALE, Mask, Milliseconds, Times, Values, is_absent
 from collector.series.slots import Slots
 

@@ -1,0 +1,1 @@
+"""The durable log of samples: append-only segments, each readable alone."""
