@@ -185,7 +185,10 @@ alerts = Table(
     Column("reason", Text, nullable=False),
     Column("ticket", ForeignKey("tickets.number")),
     Column("shadow_ticket", ForeignKey("shadow_tickets.id")),
+    Column("ticket_key", String(400)),  # what one ticket covers; the ticket itself may be a storm's
     Index("ix_alerts_state", "state"),
+    Index("ix_alerts_ticket", "ticket"),
+    Index("ix_alerts_shadow_ticket", "shadow_ticket"),
     Index("ix_alerts_resolved_at", "resolved_at"),
     # One open alert per rule and label set, whoever writes.
     Index(
@@ -196,6 +199,59 @@ alerts = Table(
         sqlite_where=text("resolved_at IS NULL"),
         postgresql_where=text("resolved_at IS NULL"),
     ),
+)
+
+# Why an alert became what it became: one row for each decision about it, oldest first. `alerts why` tells them.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("alert", ForeignKey("alerts.id"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),  # for people, a sentence
+    Column("data", JSON, nullable=False),  # rule version, value, thresholds, what held it back
+)
+
+# What people asked to be quiet about, from when to when.
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("matchers", JSON, nullable=False),  # texts such as `customer="acme"`; all must match
+    Column("starts_at", Instant, nullable=False),
+    Column("ends_at", Instant, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Index("ix_silences_ends_at", "ends_at"),
+)
+
+# Planned work, once or again and again: what it causes opens no ticket.
+maintenance_windows = Table(
+    "maintenance_windows",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("site", String(64)),
+    Column("device", String(64)),
+    Column("tag", String(64)),
+    Column("starts_local", String(32), nullable=False),  # 2026-03-07T02:00:00, by the clock on the wall
+    Column("time_zone", String(64), nullable=False),
+    Column("duration_seconds", Integer, nullable=False),
+    Column("recurrence", Text),  # an RRULE of RFC 5545; null: once
+    Column("author", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),  # called off from then on
+)
+
+# Words that people give devices, such as `accounting`, to name several at once.
+device_tags = Table(
+    "device_tags",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("tag", String(64), primary_key=True),
 )
 
 # How far each rule group was evaluated; written in the transaction of that evaluation.
@@ -227,7 +283,10 @@ tickets = Table(
     Column("closed_at", Instant),
     Column("touched", Boolean, nullable=False, server_default=text("false")),  # by a human
     Column("follows", ForeignKey("tickets.number")),  # an earlier ticket of this key, too old to reopen
+    Column("parent", ForeignKey("tickets.number")),  # the storm that this incident was the beginning of
+    Column("unstable_since", Instant),  # its fault comes and goes: it stays open until that has ended
     Index("ix_tickets_customer_opened_at", "customer", "opened_at"),
+    Index("ix_tickets_parent", "parent"),
     Index("ix_tickets_key", "key"),
     # One open ticket per key, whoever writes.
     Index(
@@ -267,7 +326,10 @@ shadow_tickets = Table(
     Column("would_have_opened_at", Instant, nullable=False),
     Column("began_at", Instant, nullable=False),
     Column("resolved_at", Instant),
+    Column("parent", ForeignKey("shadow_tickets.id")),
+    Column("unstable_since", Instant),
     Index("ix_shadow_tickets_key", "key"),
+    Index("ix_shadow_tickets_customer", "customer", "would_have_opened_at"),
     Index(
         "uq_shadow_tickets_open",
         "key",
