@@ -5,6 +5,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from itertools import islice
@@ -35,7 +36,7 @@ from collector.contracts import ServiceModel, load_service_models
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.fleet import devices
-from collector.fleet.directory import FleetDirectory, load_directory
+from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
 from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
@@ -118,8 +119,20 @@ def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
         yield batch
 
 
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """Work that is done again and again; what may succeed later (TransientError) is tried again at the next turn."""
+
+    every_seconds: float
+    work: Callable[[], Awaitable[None]]
+
+
 class Collector:
-    """Everything that serves, put together. Made by `opened`."""
+    """Everything that serves, put together. Made by `opened`.
+
+    `loops` runs it by the wall clock. Who has a clock of his own calls what they call: `evaluate`, the `upkeep` when it
+    is due, and `use_rules` for a reload.
+    """
 
     def __init__(
         self,
@@ -200,19 +213,25 @@ class Collector:
             "rules": self._evaluate(reload),
             "store": self._store.maintain(),
             "history": self._history.maintain(),
-            "changes": self._every(WATCH_SECONDS, self._notice_changes),
-            "housekeeping": self._every(HOUSEKEEPING_SECONDS, self._forget_old_events),
-            "presence": self._every(PRESENCE_SECONDS, self._sweep_presence),
+            **{name: self._repeat(name, upkeep) for name, upkeep in self.upkeep.items()},
         }
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Repeats `work`; what may succeed later is tried again later."""
+    @property
+    def upkeep(self) -> Mapping[str, Upkeep]:
+        """What is done beside pushes and rules, by name."""
+        return {
+            "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
+            "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._forget_old_events),
+            "presence": Upkeep(PRESENCE_SECONDS, self._sweep_presence),
+        }
+
+    async def _repeat(self, name: str, upkeep: Upkeep) -> None:
         while True:
             try:
-                await work()
+                await upkeep.work()
             except TransientError as error:
-                logger.warning("put off: work=%s error=%s", work.__name__, error)
-            await asyncio.sleep(seconds)
+                logger.warning("put off: work=%s error=%s", name, error)
+            await asyncio.sleep(upkeep.every_seconds)
 
     async def _evaluate(self, reload: asyncio.Event) -> None:
         """Runs the rules; after each reload the new ones."""
@@ -221,13 +240,21 @@ class Collector:
                 running = tasks.create_task(self._evaluator.run(), name="rule groups")
                 pack = await self._next_rules(reload)
                 running.cancel()
-            rules = pack.rules
-            await self._store.set_windows(rules.windows)
-            self._pack = pack
-            self._evaluator = self._new_evaluator(rules)
-            await self._reload_state()
-            await self._evaluator.restore()
-            logger.info("rules reloaded: groups=%d version=%s", len(rules.groups), rules.version)
+            await self.use_rules(pack)
+
+    async def evaluate(self) -> None:
+        """Evaluates the rule groups whose instant has come."""
+        await self._evaluator.evaluate_due()
+
+    async def use_rules(self, pack: RulePack) -> None:
+        """Goes on with other rules; alerts whose rule stays go on with it."""
+        rules = pack.rules
+        await self._store.set_windows(rules.windows)
+        self._pack = pack
+        self._evaluator = self._new_evaluator(rules)
+        await self._reload_state()
+        await self._evaluator.restore()
+        logger.info("rules reloaded: groups=%d version=%s", len(rules.groups), rules.version)
 
     async def _next_rules(self, reload: asyncio.Event) -> RulePack:
         """Waits for a reload that brings good rules; bad ones are told and change nothing."""
@@ -311,9 +338,25 @@ class Collector:
         newest = None if known.newest_ms is None else from_milliseconds(known.newest_ms)
         return Heard(from_milliseconds(known.received_ms), newest, timedelta(seconds=known.interval_seconds))
 
-    def _sender(self, request: web.Request) -> Sender:
-        """Who pushes. Raises Refused."""
-        member = authenticated(request, self._directory)
+    @property
+    def ingest(self) -> Ingest:
+        return self._ingest
+
+    @property
+    def store(self) -> SampleStore:
+        return self._store
+
+    @property
+    def history(self) -> History:
+        return self._history
+
+    @property
+    def directory(self) -> FleetDirectory:
+        """The fleet as the collector knows it now."""
+        return self._directory
+
+    def sender_of(self, member: Member) -> Sender:
+        """Whose push it is, once the member has been authenticated."""
         device = member.target.device_id
         sender = self._senders.get(device)
         if sender is None:
@@ -370,7 +413,7 @@ class Collector:
         application.add_routes(
             [
                 *agents.routes(),
-                web.post(wire.PUSH_PATH, measured(PushApi(self._sender, self._ingest).push, self._pushes)),
+                web.post(wire.PUSH_PATH, measured(PushApi(self._authenticate, self._ingest).push, self._pushes)),
                 *self._queries.routes(access.guard),
                 *health.routes(access.guard),
             ]
@@ -383,6 +426,10 @@ class Collector:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self._settings.tls_certificate, self._settings.tls_key)
         return context
+
+    def _authenticate(self, request: web.Request) -> Sender:
+        """Who pushes. Raises Refused."""
+        return self.sender_of(authenticated(request, self._directory))
 
     def _access_token(self, secret: str) -> Token | None:
         return self._directory.access(secret, self._clock())

@@ -95,6 +95,7 @@ class Evaluator:
         self._default_interval = default_interval
         self._stats = stats
         self._active: dict[str, dict[str, Alert]] = {}
+        self._reached: dict[str, datetime] = {}  # by group, the last instant that was dealt with
 
     async def restore(self) -> None:
         """Takes up pending and firing alerts where the last process left them. Alerts of rules that are no longer
@@ -134,25 +135,40 @@ class Evaluator:
     def interval(self, group: Group) -> timedelta:
         return group.interval or self._default_interval
 
+    async def evaluate_due(self) -> None:
+        """Evaluates each group whose next instant has come, in order. The first call after the start only looks at the
+        clock, as `run` does."""
+        for group in self._rules.groups:
+            if self._seconds_until_due(group) <= 0:
+                await self._evaluate_next(group)
+
     async def _run_group(self, group: Group) -> None:
-        interval = self.interval(group)
-        stats = self._stats.group(group.key)
-        at = instant_before(self._clock(), interval)
         while True:
-            await asyncio.sleep(max(0.0, (at + interval - self._clock()).total_seconds()))
-            at, missed = next_instant(at, self._clock(), interval)
-            stats.missed += missed
-            try:
-                await self.evaluate_group(group, at)
-            except TransientError as error:
-                stats.failures += 1
-                if not stats.is_failing:
-                    logger.error("evaluations are not stored, tried again: group=%s error=%s", group.key, error)  # noqa: TRY400
-                stats.is_failing = True
-            else:
-                if stats.is_failing:
-                    logger.info("evaluations are stored again: group=%s", group.key)
-                stats.is_failing = False
+            await asyncio.sleep(self._seconds_until_due(group))
+            await self._evaluate_next(group)
+
+    def _seconds_until_due(self, group: Group) -> float:
+        interval, now = self.interval(group), self._clock()
+        reached = self._reached.setdefault(group.key, instant_before(now, interval))
+        return max(0.0, (reached + interval - now).total_seconds())
+
+    async def _evaluate_next(self, group: Group) -> None:
+        """One evaluation, of the newest instant that has come; what cannot be stored is left to the next."""
+        stats = self._stats.group(group.key)
+        at, missed = next_instant(self._reached[group.key], self._clock(), self.interval(group))
+        self._reached[group.key] = at
+        stats.missed += missed
+        try:
+            await self.evaluate_group(group, at)
+        except TransientError as error:
+            stats.failures += 1
+            if not stats.is_failing:
+                logger.error("evaluations are not stored, tried again: group=%s error=%s", group.key, error)  # noqa: TRY400
+            stats.is_failing = True
+        else:
+            if stats.is_failing:
+                logger.info("evaluations are stored again: group=%s", group.key)
+            stats.is_failing = False
 
     async def evaluate_group(self, group: Group, at: datetime) -> Pass:
         """One evaluation at `at`, stored in one transaction before the memory moves on."""
