@@ -6,26 +6,23 @@ order.
 """
 
 import asyncio
-import fcntl
 import logging
-import math
 import os
-import queue
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar, cast
+from typing import Self
 
 from collector.clock import Clock, to_milliseconds
-from collector.series import checkpoint
-from collector.series.catalog import VALUE_BYTES, Catalog, DeviceFrame, Layout, TemplateList
-from collector.series.head import Freshness, Head, HeadLimits, Picked, Windows
-from collector.series.labels import Strings, Target
+from collector.series import checkpoint, opening
+from collector.series.catalog import VALUE_BYTES, DeviceFrame, Layout, TemplateList
+from collector.series.commits import GroupCommit
+from collector.series.head import Freshness, Head, HeadLimits, Windows
+from collector.series.head_reader import HeadReader
+from collector.series.labels import Target
 from collector.series.log.files import (
-    FILE_MODE,
     LOG_START,
     Position,
     delete_old_segments,
@@ -33,35 +30,16 @@ from collector.series.log.files import (
     segment_numbers,
     segment_path,
 )
-from collector.series.log.reader import ReadDamage
 from collector.series.log.writer import LogWriteError, LogWriter
-from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection
+from collector.series.opening import Restored
+from collector.series.read import Milliseconds
 from collector.series.replay import Replayed, replay
-from protocol.errors import PermanentError, QuarkpulseError, TransientError
+from collector.series.worker import StoreClosedError, Worker
+from protocol.errors import QuarkpulseError
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-
 TICK_SECONDS = 1.0
-
-
-class StoreBusyError(TransientError):
-    """More frames wait for the disk than may; try again in `retry_after_seconds`."""
-
-    retry_after_seconds = 5
-
-
-class StoreClosedError(TransientError):
-    """The collector is stopping."""
-
-
-class StoreInUseError(PermanentError):
-    """Another process has this data directory open."""
-
-
-class FrameSizeError(PermanentError):
-    """A frame has more or fewer values than its layout has series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,49 +81,6 @@ class StoreStats:
     unreadable_segments: int
 
 
-class HeadReader:
-    """Reads the head that stands now; a selection keeps to the head that it was made of."""
-
-    def __init__(self, head: Head) -> None:
-        self.head = head
-
-    @property
-    def strings(self) -> Strings:
-        return self.head.strings
-
-    def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
-        """The series that match; the head holds the recent ones only, so `start` and `end` rule none out."""
-        return self.head.select(matchers)
-
-    def latest(self, selection: Selection, at: Milliseconds, lookback: Milliseconds) -> Latest:
-        picked = _picked(selection)
-        return picked.head.latest(picked, at, lookback)
-
-    def samples(self, selection: Selection, start: Milliseconds, end: Milliseconds) -> Samples:
-        picked = _picked(selection)
-        return picked.head.samples(picked, start, end)
-
-
-def _picked(selection: Selection) -> Picked:
-    if not isinstance(selection.handle, Picked):
-        raise TypeError("this selection was made by another reader")
-    return selection.handle
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    frames: list[DeviceFrame] = field(default_factory=list)
-    value_bytes: int = 0
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
-
-
-class _Job(NamedTuple):
-    """Work for the writer thread, and what is done with its outcome on the loop."""
-
-    work: Callable[[], Any]
-    settle: Callable[[Any, Exception | None], None]
-
-
 @dataclass(slots=True)
 class _Counters:
     frames: int = 0
@@ -154,7 +89,6 @@ class _Counters:
     commit_seconds: float = 0.0
     write_failures: int = 0
     checkpoint_failures: int = 0
-    refused_busy: int = 0
 
 
 class SampleStore:
@@ -169,46 +103,37 @@ class SampleStore:
         *,
         clock: Clock,
         settings: StoreSettings,
-        catalog: Catalog,
-        head: Head,
-        position: Position,
-        damage: ReadDamage,
+        restored: Restored,
         lock: int,
     ) -> None:
-        self.reader = HeadReader(head)
+        self.reader = HeadReader(restored.head)
         self.directory = directory
         self.log_directory = directory / "log"
         self._clock = clock
         self._settings = settings
-        self.catalog = catalog
-        self._damage = damage
+        self.catalog = restored.catalog
+        self._damage = restored.damage
         self._lock = lock
         self._log = LogWriter.open(
             self.log_directory,
-            position,
+            restored.position,
             segment_bytes=settings.segment_bytes,
             segment_milliseconds=int(settings.segment_seconds * 1000),
         )
         self._checkpoint_path = directory / "head.checkpoint"
-        self._loop = asyncio.get_running_loop()
-        self._gathering = _Batch()
-        self._writing: _Batch | None = None
-        self._start_is_scheduled = False
-        self._started_at = -math.inf  # the newest batch, on the loop's clock
-        self._waiting_bytes = 0
-        self._waiting_frames = 0
         self._counters = _Counters()
-        self._failure: BaseException | None = None
-        self._failed = asyncio.Event()
         self._is_closed = False
-        self._is_stuck = False  # a write takes longer than it may
         self._released = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._upkeep = asyncio.Lock()  # checkpoint, change of windows, close: one at a time
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._work, name="sample-writer", daemon=True)
-        self._writer.start()
+        self._worker = Worker("sample-writer")
+        self._commits = GroupCommit(
+            self._worker,
+            self._commit,
+            interval_seconds=settings.commit_interval_seconds,
+            max_waiting_bytes=settings.max_waiting_bytes,
+            max_waiting_frames=settings.max_waiting_frames,
+            write_timeout_seconds=settings.write_timeout_seconds,
+        )
 
     @classmethod
     async def open(
@@ -219,22 +144,15 @@ class SampleStore:
         Raises StoreInUseError if another process has it open, OSError if the disk fails.
         """
         settings = settings or StoreSettings()
-        lock = await asyncio.to_thread(_lock, directory)
+        lock = await asyncio.to_thread(opening.lock, directory)
         try:
-            opened = await asyncio.to_thread(_restore, directory, windows, to_milliseconds(clock()), settings)
+            restored = await asyncio.to_thread(
+                opening.restore, directory, windows, to_milliseconds(clock()), settings.head
+            )
         except BaseException:
             os.close(lock)
             raise
-        return cls(
-            directory,
-            clock=clock,
-            settings=settings,
-            catalog=opened.catalog,
-            head=opened.head,
-            position=opened.position,
-            damage=opened.damage,
-            lock=lock,
-        )
+        return cls(directory, clock=clock, settings=settings, restored=restored, lock=lock)
 
     # For history
 
@@ -269,30 +187,8 @@ class SampleStore:
 
         Raises StoreBusyError, LogWriteError and StoreClosedError, all transient, and FrameSizeError.
         """
-        value_bytes = 0
-        for frame in frames:
-            size = len(frame.values)
-            if size != VALUE_BYTES * len(frame.layout.series.templates):
-                raise FrameSizeError("a frame does not have as many values as its layout has series")
-            value_bytes += size
         self._check_open()
-        settings = self._settings
-        if (
-            self._waiting_bytes + value_bytes > settings.max_waiting_bytes
-            or self._waiting_frames + len(frames) > settings.max_waiting_frames
-        ) and self._waiting_frames:
-            self._counters.refused_busy += len(frames)
-            raise StoreBusyError("the disk is slower than the frames come in; try again in a few seconds")
-        self._waiting_bytes += value_bytes
-        self._waiting_frames += len(frames)
-        batch = self._gathering
-        batch.frames += frames
-        batch.value_bytes += value_bytes
-        waiter = self._loop.create_future()
-        batch.waiters.append(waiter)
-        if self._writing is None:
-            self._schedule_start()
-        await waiter
+        await self._commits.append(frames)
 
     async def end_device(self, device_id: str, at: Milliseconds) -> None:
         """Write staleness markers for all series that a device's agent sends: it said goodbye, or was lost.
@@ -304,8 +200,8 @@ class SampleStore:
     async def end_devices(self, device_ids: Sequence[str], at: Milliseconds) -> None:
         """The same for several devices with one write."""
         self._check_open()
-        await self._idle.wait()
-        await self._run(lambda: self._end(device_ids, at))
+        await self._commits.idle.wait()
+        await self._worker.run(lambda: self._end(device_ids, at))
 
     # What is known
 
@@ -329,10 +225,10 @@ class SampleStore:
             samples_appended=counters.samples,
             commits=counters.commits,
             commit_seconds=counters.commit_seconds,
-            last_commit_ok=not (self._log.is_failing or self._is_stuck or self._failure is not None),
+            last_commit_ok=not (self._log.is_failing or self._commits.is_stuck or self._worker.failure is not None),
             write_failures=counters.write_failures,
             checkpoint_failures=counters.checkpoint_failures,
-            frames_refused_busy=counters.refused_busy,
+            frames_refused_busy=self._commits.frames_refused,
             frames_ahead=head.frames_ahead,
             frames_ahead_refused=head.counters.frames_ahead_refused,
             late_frames=head.counters.late_frames,
@@ -353,7 +249,7 @@ class SampleStore:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK_SECONDS):
-                    await self._failed.wait()
+                    await self._worker.failed.wait()
             await self.tick()
             if time.monotonic() >= next_checkpoint:
                 next_checkpoint = time.monotonic() + self._settings.checkpoint_seconds
@@ -366,13 +262,13 @@ class SampleStore:
     async def tick(self) -> None:
         """Take in the frames whose time has come; try a disk again that failed."""
         now = self._now()
-        await self._run(lambda: self._tick(now))
+        await self._worker.run(lambda: self._tick(now))
 
     async def checkpoint(self) -> None:
         """Free what is silent, write the head to disk, delete log beyond its retention. Raises OSError."""
         async with self._upkeep:
             now = self._now()
-            draft, position = await self._run(lambda: self._write_checkpoint(now))
+            draft, position = await self._worker.run(lambda: self._write_checkpoint(now))
             await asyncio.to_thread(self.reader.head.strings.sweep)
             await asyncio.to_thread(checkpoint.publish, draft, self._checkpoint_path)
             deleted = await asyncio.to_thread(
@@ -402,27 +298,26 @@ class SampleStore:
         async with self._upkeep:
             head = self.reader.head
             if not head.is_deepened_by(windows):
-                await self._run(lambda: setattr(head, "windows", windows))
+                await self._worker.run(lambda: setattr(head, "windows", windows))
                 return
             deeper = Head(head.strings, windows, head.limits)
             since = self._now() - head.reach_ms
             replayed = await asyncio.to_thread(self._replay, deeper, LOG_START, since)
-            await self._run(lambda: self._swap_in(deeper, replayed.position, since))
+            await self._worker.run(lambda: self._swap_in(deeper, replayed.position, since))
 
     async def close(self) -> None:
         """Finish what is in hand, then let go of the directory."""
         if self._is_closed:
             return
         self._is_closed = True
-        await self._idle.wait()
-        if self._failure is None:
+        await self._commits.idle.wait()
+        if self._worker.failure is None:
             try:
                 await self.checkpoint()
             except (OSError, QuarkpulseError) as exc:
                 logger.error("no checkpoint written, the next start takes longer: reason=%s", exc)  # noqa: TRY400
         async with self._upkeep:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._writer.join)
+            await self._worker.stop()
         self._log.close()
         os.close(self._lock)
 
@@ -430,98 +325,14 @@ class SampleStore:
         return to_milliseconds(self._clock())
 
     def _check_open(self) -> None:
-        if self._failure is not None:
-            raise StoreClosedError("the store of samples has failed; see the log for why") from self._failure
+        self._worker.check()
         if self._is_closed:
             raise StoreClosedError("the collector is stopping; try again when it is back")
 
-    # On the loop
-
-    def _schedule_start(self) -> None:
-        """Begin the next batch: at once after a rest, else when the last one began a moment ago, since a batch costs
-        much the same whatever is in it."""
-        if not self._start_is_scheduled:
-            self._start_is_scheduled = True
-            self._idle.clear()
-            due = self._started_at + self._settings.commit_interval_seconds
-            self._loop.call_at(max(due, self._loop.time()), self._start)
-
-    def _start(self) -> None:
-        self._start_is_scheduled = False
-        self._started_at = self._loop.time()
-        batch = self._writing = self._gathering
-        self._gathering = _Batch()
-        timer = self._loop.call_later(self._settings.write_timeout_seconds, self._give_up, batch)
-        now = self._now()
-
-        def settle(error: Exception | None) -> None:
-            timer.cancel()
-            self._finish(batch, error)
-
-        self._jobs.put(_Job(lambda: self._commit(batch.frames, now), lambda _, error: settle(error)))
-
-    def _finish(self, batch: _Batch, error: Exception | None) -> None:
-        self._waiting_bytes -= batch.value_bytes
-        self._waiting_frames -= len(batch.frames)
-        self._writing = None
-        self._is_stuck = False
-        for waiter in batch.waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(type(error)(*error.args))  # each its own: a traceback grows with each raise
-        if self._gathering.waiters:
-            self._schedule_start()
-        else:
-            self._idle.set()
-
-    def _give_up(self, batch: _Batch) -> None:
-        self._is_stuck = True
-        for waiter in batch.waiters:
-            if not waiter.done():
-                waiter.set_exception(StoreBusyError("the disk does not answer; try again in a few seconds"))
-
-    async def _run(self, work: Callable[[], Result]) -> Result:
-        """Do `work` on the writer thread, in turn."""
-        if self._failure is not None:
-            raise StoreClosedError("the store of samples has failed; see the log for why") from self._failure
-        done: asyncio.Future[Result] = self._loop.create_future()
-
-        def settle(result: Result | None, error: Exception | None) -> None:
-            if done.done():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(cast("Result", result))
-
-        self._jobs.put(_Job(work, settle))
-        return await done
-
-    def _fail(self, error: Exception) -> None:
-        """Something went wrong that nobody foresaw: memory and log may differ now. Stop taking samples."""
-        self._failure = error
-        self._failed.set()
-
     # On the writer thread
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            result: object = None
-            error: Exception | None = None
-            try:
-                result = job.work()
-            except (QuarkpulseError, OSError) as exc:
-                error = exc
-            except Exception as exc:
-                logger.exception("the writer of samples failed")
-                error = StoreClosedError("the store of samples has failed; see the log for why")
-                self._loop.call_soon_threadsafe(self._fail, exc)
-            self._loop.call_soon_threadsafe(job.settle, result, error)
-
-    def _commit(self, frames: list[DeviceFrame], now: Milliseconds) -> None:
+    def _commit(self, frames: list[DeviceFrame]) -> None:
+        now = self._now()
         started = time.monotonic()
         try:
             self._log.append(frames, [], now)
@@ -559,40 +370,3 @@ class SampleStore:
             self._log.append([], ends, self._now())
         for end in ends:
             head.end(end)
-
-
-@dataclass(frozen=True, slots=True)
-class _Restored:
-    catalog: Catalog
-    head: Head
-    position: Position
-    damage: ReadDamage
-
-
-def _lock(directory: Path) -> int:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (directory / "log").mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(directory / "series.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(descriptor)
-        raise StoreInUseError(f"another collector serves {directory}; stop it first") from exc
-    return descriptor
-
-
-def _restore(directory: Path, windows: Windows, now: Milliseconds, settings: StoreSettings) -> _Restored:
-    started = time.monotonic()
-    catalog = Catalog()
-    strings = Strings()
-    loaded = checkpoint.load(directory / "head.checkpoint", strings, catalog, windows, settings.head)
-    head, covered = loaded or (Head(strings, windows, settings.head), LOG_START)
-    replayed = replay(directory / "log", head, catalog, covered, now - head.reach_ms, repair=True)
-    head.tick(now)
-    logger.info(
-        "samples restored: series=%d frames_replayed=%d seconds=%.1f",
-        len(head.table),
-        replayed.frames,
-        time.monotonic() - started,
-    )
-    return _Restored(catalog, head, replayed.position, replayed.damage)

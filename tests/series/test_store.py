@@ -16,12 +16,13 @@ import pytest
 
 from collector.clock import from_milliseconds
 from collector.series.catalog import DeviceFrame, pack_values
+from collector.series.commits import StoreBusyError
 from collector.series.head import HeadLimits
 from collector.series.labels import Target
 from collector.series.log.files import segment_numbers
 from collector.series.log.writer import LogWriteError
 from collector.series.read import Matcher, MatchOp
-from collector.series.store import SampleStore, StoreBusyError, StoreSettings
+from collector.series.store import SampleStore, StoreSettings
 
 NOW = 1_700_000_000_000
 HOUR_MS = 3_600_000
