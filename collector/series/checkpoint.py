@@ -19,10 +19,13 @@ import orjson
 from numpy.typing import NDArray
 
 from collector.series.catalog import Catalog, DeviceFrame, TemplateList
-from collector.series.head import LAST_POOL, Head, HeadLimits, Stream, Windows
+from collector.series.head import Head
+from collector.series.keeping import HeadLimits, Windows
 from collector.series.labels import Strings, Target
 from collector.series.log.files import FILE_MODE, Position, sync_directory
+from collector.series.pools import LAST_POOL
 from collector.series.rings import Block
+from collector.series.stream import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +130,7 @@ class _Numbering:
 
 
 def _describe(head: Head, position: Position) -> tuple[dict[str, object], Iterator[Array]]:
-    table = head.table
+    table = head.pools.table
     templates, lists = _Numbering(), _Numbering()
 
     def list_number(series: TemplateList) -> int:
@@ -183,12 +186,12 @@ def _describe(head: Head, position: Position) -> tuple[dict[str, object], Iterat
         yield row_templates
         yield in_last.astype("<i4")
         slots = table.slot_of[rows[in_last]]
-        yield head.last.newest_times[slots]
-        yield head.last.newest_values[slots]
-        yield head.last.second_times[slots]
-        yield head.last.second_values[slots]
+        yield head.pools.last.newest_times[slots]
+        yield head.pools.last.newest_values[slots]
+        yield head.pools.last.second_times[slots]
+        yield head.pools.last.second_values[slots]
         for depth, members in blocks.items():
-            pool = head.rings[depth]
+            pool = head.pools.rings[depth]
             indexes = np.array([block.index for _, block in members])
             yield np.array([index for index, _ in members], dtype="<i4")
             yield np.array([len(block.rows) for _, block in members], dtype="<i4")
@@ -228,7 +231,7 @@ def _fill(head: Head, description: Mapping[str, Any], file: BinaryIO, catalog: C
         catalog.series((templates[one].name, templates[one].labels) for one in members)
         for members in description["lists"]
     ]
-    table = head.table
+    table = head.pools.table
     row_templates = _array(file, "<i4", sum(one["rows"] for one in description["streams"])).tolist()
     streams: list[Stream] = []
     start = 0
@@ -257,19 +260,19 @@ def _fill(head: Head, description: Mapping[str, Any], file: BinaryIO, catalog: C
 
 def _fill_last(head: Head, rows: NDArray[np.int32], count: int, file: BinaryIO) -> None:
     in_last = rows[_array(file, "<i4", count)]
-    slots = head.last.take(count)
-    head.table.place(in_last, LAST_POOL, slots)
-    head.last.newest_times[slots] = _array(file, "<i8", count)
-    head.last.newest_values[slots] = _array(file, "<f8", count)
-    head.last.second_times[slots] = _array(file, "<i8", count)
-    head.last.second_values[slots] = _array(file, "<f8", count)
+    slots = head.pools.last.take(count)
+    head.pools.table.place(in_last, LAST_POOL, slots)
+    head.pools.last.newest_times[slots] = _array(file, "<i8", count)
+    head.pools.last.newest_values[slots] = _array(file, "<f8", count)
+    head.pools.last.second_times[slots] = _array(file, "<i8", count)
+    head.pools.last.second_values[slots] = _array(file, "<f8", count)
 
 
 def _fill_rings(
     head: Head, streams: list[Stream], rows: NDArray[np.int32], file: BinaryIO, ring: tuple[int, int, int]
 ) -> None:
     depth, block_count, row_count = ring
-    pool = head.ring_pool(depth)
+    pool = head.pools.ring_pool(depth)
     of_stream = _array(file, "<i4", block_count).tolist()
     sizes = _array(file, "<i4", block_count)
     keeps = _array(file, "<i8", block_count)
@@ -284,7 +287,7 @@ def _fill_rings(
     for start in range(0, row_count, CHUNK_ROWS):
         some = slots[start : start + CHUNK_ROWS]
         pool.values[some] = _array(file, "<f8", len(some), depth)
-    head.table.place(block_rows, depth, slots)
+    head.pools.table.place(block_rows, depth, slots)
     stops = np.cumsum(sizes).tolist()
     begin = 0
     for place, index, keep, stop in zip(of_stream, indexes.tolist(), keeps.tolist(), stops, strict=True):

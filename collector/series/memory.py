@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from collector.series.head import HeadLimits, keep_ms
+from collector.series.keeping import HeadLimits, keep_ms
 from collector.series.labels import Strings
 from collector.series.last import LastPool
 from collector.series.rings import RingPool, depth_for

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from collector.series import checkpoint
 from collector.series.catalog import Catalog
-from collector.series.head import Head, HeadLimits, Windows
+from collector.series.head import Head
+from collector.series.keeping import HeadLimits, Windows
 from collector.series.labels import Strings
 from collector.series.log.files import FILE_MODE, LOG_START, Position
 from collector.series.log.reader import ReadDamage
@@ -58,7 +59,7 @@ def restore(directory: Path, windows: Windows, now: Milliseconds, limits: HeadLi
     head.tick(now)
     logger.info(
         "samples restored: series=%d frames_replayed=%d seconds=%.1f",
-        len(head.table),
+        len(head.pools.table),
         replayed.frames,
         time.monotonic() - started,
     )

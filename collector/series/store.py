@@ -19,8 +19,9 @@ from collector.clock import Clock, to_milliseconds
 from collector.series import checkpoint, opening
 from collector.series.catalog import VALUE_BYTES, DeviceFrame, Layout, TemplateList
 from collector.series.commits import GroupCommit
-from collector.series.head import Freshness, Head, HeadLimits, Windows
+from collector.series.head import Head
 from collector.series.head_reader import HeadReader
+from collector.series.keeping import HeadLimits, Windows
 from collector.series.labels import Target
 from collector.series.log.files import (
     LOG_START,
@@ -34,6 +35,7 @@ from collector.series.log.writer import LogWriteError, LogWriter
 from collector.series.opening import Restored
 from collector.series.read import Milliseconds
 from collector.series.replay import Replayed, replay
+from collector.series.stream import Freshness
 from collector.series.worker import StoreClosedError, Worker
 from protocol.errors import QuarkpulseError
 
@@ -217,7 +219,7 @@ class SampleStore:
         head, counters, damage = self.reader.head, self._counters, self._damage
         numbers = segment_numbers(self.log_directory)
         return StoreStats(
-            series=len(head.table),
+            series=len(head.pools.table),
             devices=len(head.freshness_all()),
             log_bytes=sum(segment_path(self.log_directory, number).stat().st_size for number in numbers),
             log_segments=len(numbers),
@@ -233,7 +235,7 @@ class SampleStore:
             frames_ahead_refused=head.counters.frames_ahead_refused,
             late_frames=head.counters.late_frames,
             series_refused=head.counters.series_refused,
-            samples_overwritten=head.counters.samples_overwritten,
+            samples_overwritten=head.pools.samples_overwritten,
             torn_bytes=damage.torn_bytes,
             damaged_bytes=damage.damaged_bytes,
             lost_frames=damage.lost_frames,

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from collector.clock import from_milliseconds
 from collector.series.catalog import DeviceFrame, pack_values
-from collector.series.head import HeadLimits, Windows
 from collector.series.history.blocks import BlockSettings
 from collector.series.history.history import History, HistorySettings, TooManySamplesError
+from collector.series.keeping import HeadLimits, Windows
 from collector.series.labels import Target
 from collector.series.read import STALE_BITS, Matcher, MatchOp, Samples, SeriesReader
 from collector.series.store import SampleStore, StoreSettings

@@ -17,7 +17,7 @@ import pytest
 from collector.clock import from_milliseconds
 from collector.series.catalog import DeviceFrame, pack_values
 from collector.series.commits import StoreBusyError
-from collector.series.head import HeadLimits
+from collector.series.keeping import HeadLimits
 from collector.series.labels import Target
 from collector.series.log.files import segment_numbers
 from collector.series.log.writer import LogWriteError

@@ -11,17 +11,15 @@ from typing import Protocol
 import numpy as np
 
 from collector.clock import Clock, to_milliseconds
-from collector.series.head import LAST_POOL, Picked
+from collector.series.head_reader import Picked, complete_since
 from collector.series.labels import Codes, Indexes, LabelFrame, Strings
 from collector.series.read import (
     Latest,
-    Mask,
     Matcher,
     Milliseconds,
     Samples,
     Selection,
     SeriesReader,
-    Times,
     is_stale,
 )
 from collector.series.rings import NEVER
@@ -130,28 +128,6 @@ class SpanningReader:
         found = _places_of(selection.labels.take(places), self._history.labels(rows))
         known = np.flatnonzero(found >= 0)
         return _spread(self._history.samples(rows[found[known]], start, end), known, len(places))
-
-
-def complete_since(picked: Picked) -> Times:
-    """From when on the head has all samples of the series picked; NEVER: it has all that there are in its time."""
-    head, rows = picked.head, picked.rows
-    since = np.full(len(rows), NEVER, dtype=np.int64)
-    with head.lock:
-        pools = head.table.pool_of[rows]
-        slots = head.table.slot_of[rows]
-        is_same: Mask = head.table.births[rows] == picked.births
-        for pool in np.unique(pools[is_same]).tolist():
-            here = is_same & (pools == pool)
-            if pool == LAST_POOL:
-                since[here] = head.last.second_times[slots[here]]
-                continue
-            ring = head.rings[pool]
-            blocks = ring.block_of[slots[here]]
-            counts = ring.counts[blocks]
-            oldest = ring.times[blocks, np.maximum(0, counts - ring.depth) % ring.depth]
-            newest = ring.times[blocks, (counts - 1) % ring.depth]
-            since[here] = np.where(counts > 0, np.maximum(oldest, newest - ring.keeps[blocks]), NEVER)
-    return since
 
 
 def _recent_of(selection: Selection) -> _Recent:
