@@ -6,11 +6,21 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 
 import yaml
 
+from collector.alerting.durations import parse_duration
+from collector.alerting.ruleset import (
+    SEVERITIES,
+    AlertRule,
+    Group,
+    Notice,
+    RecordingRule,
+    RuleSet,
+    Scope,
+    severity_of,
+)
 from collector.alerting.template import Template, TemplateError
 from collector.alerting.tenancy import Findings, examine, reads
 from collector.alerting.yamlfile import Entry, Problem, RuleFileError, YamlFile, raise_problems, shipped_folder
@@ -30,13 +40,14 @@ __all__ = [
     "Severity",
     "find_rule_files",
     "load_rules",
+    "parse_duration",
+    "severity_of",
     "shipped_rules",
 ]
 
 LOOKBACK = timedelta(minutes=5)  # PromQL's: a series' last sample counts for so long
 MAX_NAME_CHARS = 100  # of groups, alerts, incidents: they are keys in the database
 MIN_INTERVAL = timedelta(seconds=1)
-MAX_DURATION = timedelta(microseconds=(2**63 - 1) // 1000)  # Go's 64 bits of nanoseconds
 
 FILE_KEYS = frozenset({"groups"})
 GROUP_KEYS = frozenset({"name", "interval", "limit", "query_offset", "labels", "rules"})
@@ -44,99 +55,6 @@ RULE_KEYS = frozenset({"alert", "record", "expr", "for", "keep_firing_for", "lab
 ALERT_ONLY_KEYS = ("for", "keep_firing_for", "annotations")
 # Read when the rule is loaded, so they cannot differ from alert to alert.
 MEANINGFUL_LABELS = frozenset({"severity", "category", "ticket", "scope", "incident"})
-
-DURATION_UNITS = {"y": 365 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
-DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]+){unit})?" for unit in DURATION_UNITS))
-
-
-SEVERITIES = {str(severity): severity for severity in Severity} | {"warning": Severity.MAJOR}
-
-
-def severity_of(labels: Mapping[str, str]) -> Severity:
-    """What an alert's label `severity` means; without one, or with one that is not ours, minor."""
-    return SEVERITIES.get(labels.get("severity", ""), Severity.MINOR)
-
-
-class Scope(StrEnum):
-    """What one ticket covers."""
-
-    DEVICE = "device"
-    SITE = "site"
-    CUSTOMER = "customer"
-    FLEET = "fleet"
-
-
-class Notice(Problem):
-    """Worth a look, yet no reason to refuse the file."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AlertRule:
-    key: str  # which rule this is, whatever becomes of its text: 32 hex digits of file, group, name and index
-    version: str  # its text: 16 hex digits, the same after a change of comments or layout
-    alert: str
-    expr: str
-    plan: Plan
-    hold_for: timedelta
-    keep_firing_for: timedelta
-    labels: Mapping[str, Template]  # the group's labels among them
-    annotations: Mapping[str, Template]
-    severity: Severity
-    category: str  # empty if the rule names none
-    scope: Scope
-    incident: str
-    ticket_never: bool
-    thresholds: frozenset[str]  # the names of those it reads
-    file: str
-    line: int
-
-    def render_labels(self, labels: Mapping[str, str], value: float) -> dict[str, str]:
-        """What the rule adds to its sample's labels, or puts in their place; empty ones take a label away."""
-        return {name: template.render(labels, value) for name, template in self.labels.items()}
-
-    def render_annotations(self, labels: Mapping[str, str], value: float) -> dict[str, str]:
-        return {name: template.render(labels, value) for name, template in self.annotations.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingRule:
-    record: str
-    expr: str
-    plan: Plan
-    labels: Mapping[str, str]  # never templates, as in Prometheus; the group's among them
-    version: str
-    file: str
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    key: str  # file name and group name
-    name: str
-    file: str
-    interval: timedelta | None  # None: the collector's own
-    limit: int  # 0: none
-    query_offset: timedelta
-    rules: tuple[AlertRule | RecordingRule, ...]
-
-    @property
-    def alert_rules(self) -> tuple[AlertRule, ...]:
-        return tuple(rule for rule in self.rules if isinstance(rule, AlertRule))
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    groups: tuple[Group, ...]
-    version: str
-    windows: Mapping[str | None, float]  # how far back each metric is read, in seconds; None: a metric without a name
-    threshold_names: frozenset[str] | None  # the thresholds that rules read; None: a rule may read any
-    notices: tuple[Notice, ...]
-
-    @property
-    def alert_rules(self) -> tuple[AlertRule, ...]:
-        return tuple(rule for group in self.groups for rule in group.alert_rules)
 
 
 def shipped_rules() -> list[Path]:
@@ -171,21 +89,6 @@ def load_rules(
         threshold_names=None if reads_any else names,
         notices=tuple(sorted(notice for reader in readers for notice in reader.notices)),
     )
-
-
-def parse_duration(text: str) -> timedelta:
-    """A duration as Prometheus writes it: `1h30m`, `90s`, `0`. Raises ValueError that says what is wrong."""
-    if text == "0":
-        return timedelta()
-    if text.startswith("-"):
-        raise ValueError(f"must not be negative, got {text[:40]!r}")
-    found = DURATION.fullmatch(text)
-    if found is None or not text:
-        raise ValueError(f"must be a duration such as 5m or 1h30m, got {text[:40]!r}")
-    milliseconds = sum(int(count) * round(DURATION_UNITS[unit] * 1000) for unit, count in found.groupdict("0").items())
-    if milliseconds > MAX_DURATION // timedelta(milliseconds=1):
-        raise ValueError(f"is too long: {text[:40]!r}")
-    return timedelta(milliseconds=milliseconds)
 
 
 @dataclass(frozen=True, slots=True)
