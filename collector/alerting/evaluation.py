@@ -1,19 +1,22 @@
 """One evaluation of one rule at one instant: pure but for reading series, so that it can run in a thread."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from collector.alerting.rulefile import AlertRule, RecordingRule
+from collector.alerting.ruleset import AlertRule, Group, RecordingRule
 from collector.alerting.state import Alert, Change, Holding, Timing, fingerprint, step
 from collector.clock import to_milliseconds
-from collector.promql import Conflict, Engine, EvaluationError, PromqlError, Result, Scalar, Shared, Vector
+from collector.promql import Conflict, Engine, EvaluationError, Plan, PromqlError, Result, Scalar, Shared, Vector
 from collector.series.labels import NAME
+from protocol.wire import RESERVED_METRICS
 
 logger = logging.getLogger(__name__)
 
 ALERTNAME = "alertname"
+ALERTSTATE = "alertstate"
+ALERTS, ALERTS_FOR_STATE = RESERVED_METRICS
 
 ActiveAlerts = Mapping[str, Mapping[str, Alert]]  # by rule key, then by fingerprint
 
@@ -26,6 +29,7 @@ class Transition:
     fingerprint: str
     alert: Alert  # as it stands now; as it stood last, where it ended
     changes: tuple[Change, ...]
+    is_over_limit: bool = False  # this rule has more alerts now than its group's `limit`: a storm
 
 
 @dataclass(slots=True)
@@ -33,11 +37,36 @@ class Pass:
     """The outcome of one evaluation of a group, to be stored whole or not at all."""
 
     at: datetime
+    query_offset: timedelta = timedelta(0)  # the group's: series are read, and recorded, so much earlier
+    limit: int = 0  # the group's; 0: none
+    as_prometheus: bool = False  # conflicts and more than `limit` fail the rule, as rule tests want it
     active: dict[str, dict[str, Alert]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
     conflicts: list[Conflict] = field(default_factory=list)
+    over_limit: dict[str, int] = field(default_factory=dict)  # how many alerts or series, by the names of the rules
     shared: Shared = field(default_factory=Shared)  # what several rules compute is computed once
+
+    @classmethod
+    def of(cls, group: Group, at: datetime, *, as_prometheus: bool = False) -> "Pass":
+        return cls(at, group.query_offset, group.limit, as_prometheus)
+
+    @property
+    def read_at(self) -> datetime:
+        """The instant of the series: what is read, and where what comes of it is recorded."""
+        return self.at - self.query_offset
+
+    def clash(self, labels: Mapping[str, str], reason: str) -> None:
+        """Two label sets of a result became one. Raises EvaluationError as Prometheus does, or notes a conflict."""
+        if self.as_prometheus:
+            raise EvaluationError(reason)
+        self.conflicts.append(Conflict(labels, 2, reason))
+
+    def exceeds_limit(self, rule: str, count: int, what: str) -> None:
+        """Raises EvaluationError as Prometheus does, or notes it: a storm must not silence itself."""
+        if self.as_prometheus:
+            raise EvaluationError(f"exceeded limit of {self.limit} with {count} {what}")
+        self.over_limit[rule] = count
 
     def failed(self, rule: str, error: PromqlError) -> None:
         logger.warning("rule failed: rule=%s error=%s", rule, error)
@@ -47,51 +76,77 @@ class Pass:
 def advance_alerts(rule: AlertRule, before: Mapping[str, Alert], engine: Engine, done: Pass) -> None:
     """Moves one rule's alerts on to `done.at`. Where it cannot be evaluated they stay as they were."""
     try:
-        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True, shared=done.shared)
+        holding = _holding(rule, _asked(rule.plan, engine, done), done)
     except PromqlError as error:
         done.failed(rule.alert, error)
         done.active[rule.key] = dict(before)
         return
-    done.conflicts.extend(result.conflicts)
-    done.active[rule.key] = _advance(rule, before, _holding(rule, result), done)
+    _advance(rule, before, holding, done)
 
 
 def recorded_samples(rule: RecordingRule, engine: Engine, done: Pass) -> list[tuple[dict[str, str], float]]:
     """What a recording rule gives at `done.at`: label sets without the metric's name, and values. Nothing where it
     cannot be evaluated, or where two of its label sets become one."""
     try:
-        result = engine.instant(rule.plan, to_milliseconds(done.at), drop_conflicts=True, shared=done.shared)
         found: dict[str, tuple[dict[str, str], float]] = {}
-        for series, number in _elements(result):
+        clashing: set[str] = set()
+        for series, number in _asked(rule.plan, engine, done):
             labels = {name: text for name, text in {**series, **rule.labels, NAME: ""}.items() if text}
             mark = fingerprint(labels)
             if mark in found:
-                raise EvaluationError("vector contains metrics with the same labelset after applying rule labels")
+                done.clash(labels, "vector contains metrics with the same labelset after applying rule labels")
+                clashing.add(mark)
             found[mark] = (labels, number)
+        if done.limit and len(found) > done.limit:
+            done.exceeds_limit(rule.record, len(found), "series")
     except PromqlError as error:
         done.failed(rule.record, error)
         return []
+    return [one for mark, one in found.items() if mark not in clashing]
+
+
+def alert_samples(active: Mapping[str, Alert]) -> list[tuple[str, dict[str, str], float]]:
+    """The series that tell of a rule's alerts, as in Prometheus: names, labels and values."""
+    samples: list[tuple[str, dict[str, str], float]] = []
+    for alert in active.values():
+        labels = dict(alert.labels)
+        samples.append((ALERTS, labels | {ALERTSTATE: str(alert.phase)}, 1.0))
+        samples.append((ALERTS_FOR_STATE, labels, float(to_milliseconds(alert.active_since) // 1000)))
+    return samples
+
+
+def _asked(plan: Plan, engine: Engine, done: Pass) -> list[tuple[dict[str, str], float]]:
+    """Raises PromqlError."""
+    at = to_milliseconds(done.read_at)
+    result = engine.instant(plan, at, drop_conflicts=not done.as_prometheus, shared=done.shared)
     done.conflicts.extend(result.conflicts)
-    return list(found.values())
+    return elements(result)
 
 
-def _holding(rule: AlertRule, result: Result) -> dict[str, tuple[dict[str, str], Holding]]:
+def _holding(
+    rule: AlertRule, found: Sequence[tuple[dict[str, str], float]], done: Pass
+) -> dict[str, tuple[dict[str, str], Holding]]:
     """By fingerprint, the label sets for which the condition holds, with labels and annotations written out."""
     holding: dict[str, tuple[dict[str, str], Holding]] = {}
-    for series, number in _elements(result):
+    for series, number in found:
         # Templates see the metric's name, the alert does not bear it.
         final = {**series, NAME: "", **rule.render_labels(series, number), ALERTNAME: rule.alert}
         final = {name: text for name, text in final.items() if text}
-        holding[fingerprint(final)] = (final, Holding(number, rule.render_annotations(series, number)))
+        mark = fingerprint(final)
+        if mark in holding:  # the condition holds for either, so the alert stands
+            done.clash(final, "vector contains metrics with the same labelset after applying alert labels")
+            continue
+        holding[mark] = (final, Holding(number, rule.render_annotations(series, number)))
     return holding
 
 
-def _elements(result: Result) -> list[tuple[dict[str, str], float]]:
+def elements(result: Result) -> list[tuple[dict[str, str], float]]:
+    """Label sets and values of an instant vector or a scalar. Raises EvaluationError for anything else."""
     if isinstance(result, Vector):
         return list(zip(result.label_sets(), result.values.tolist(), strict=True))
     if isinstance(result, Scalar):
         return [({}, result.value)]
-    return []
+    raise EvaluationError("the result is neither a vector nor a scalar; a rule needs one value a series")
 
 
 def _advance(
@@ -99,9 +154,10 @@ def _advance(
     before: Mapping[str, Alert],
     holding: Mapping[str, tuple[dict[str, str], Holding]],
     done: Pass,
-) -> dict[str, Alert]:
+) -> None:
     timing = Timing(rule.hold_for, rule.keep_firing_for)
     after: dict[str, Alert] = {}
+    moves: list[tuple[str, Alert, tuple[Change, ...]]] = []
     for mark in [*holding, *(known for known in before if known not in holding)]:
         alert = before.get(mark)
         labels, holds = holding.get(mark, (alert.labels if alert else {}, None))
@@ -109,5 +165,12 @@ def _advance(
         if moved.alert is not None:
             after[mark] = moved.alert
         if moved.changes and (told := moved.alert or alert) is not None:
-            done.transitions.append(Transition(rule, mark, told, moved.changes))
-    return after
+            moves.append((mark, told, moved.changes))
+    is_over_limit = 0 < done.limit < len(after)
+    if is_over_limit:
+        try:
+            done.exceeds_limit(rule.alert, len(after), "alerts")
+        except PromqlError as error:
+            done.failed(rule.alert, error)
+    done.active[rule.key] = after
+    done.transitions += [Transition(rule, mark, told, changes, is_over_limit) for mark, told, changes in moves]

@@ -15,15 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.alerting import records
 from collector.alerting.evaluation import (
     ALERTNAME,
+    ALERTS,
+    ALERTS_FOR_STATE,
     ActiveAlerts,
     Pass,
     Transition,
     advance_alerts,
+    alert_samples,
     recorded_samples,
 )
 from collector.alerting.recording import Recorder
 from collector.alerting.records import AlertRecord, AlertState
-from collector.alerting.rulefile import AlertRule, Group, RuleSet
+from collector.alerting.ruleset import AlertRule, Group, RecordingRule, RuleSet
 from collector.alerting.state import Alert, Phase
 from collector.clock import EPOCH, Clock
 from collector.promql import Engine, Shared
@@ -33,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 # After a longer absence a pending alert starts again: nobody knows whether its condition held in between.
 PENDING_SURVIVES = timedelta(minutes=10)
+MAX_ALERT_SERIES = 20_000  # ALERTS and ALERTS_FOR_STATE of one group at one instant: 10,000 alerts
 
 
 class IncidentSink(Protocol):
@@ -99,8 +103,13 @@ class Evaluator:
 
     async def restore(self) -> None:
         """Takes up pending and firing alerts where the last process left them. Alerts of rules that are no longer
-        loaded end here."""
+        loaded end here, and so do the series that these gave."""
         now = self._clock()
+        streams = [stream for group in self._rules.groups for stream in streams_of(group)]
+        try:
+            await self._recorder.end_others(streams, now)
+        except TransientError as error:  # they end by themselves when the lookback is over
+            logger.warning("series of rules that are gone were not ended: error=%s", error)
         loaded = {rule.key: group.key for group in self._rules.groups for rule in group.alert_rules}
         async with self._database.begin() as connection:
             until = await records.evaluated_until(connection)
@@ -173,15 +182,22 @@ class Evaluator:
     async def evaluate_group(self, group: Group, at: datetime) -> Pass:
         """One evaluation at `at`, stored in one transaction before the memory moves on."""
         started = time.monotonic()
-        done = Pass(at)
-        for rule in group.rules:  # in order: a rule may read what one before it recorded
+        done = Pass.of(group, at)
+        told: list[AlertRule] = []
+        for index, rule in enumerate(group.rules):  # in order: a rule may read what one before it gave
+            if told and reads_alerts(rule):
+                await self._record_alerts(alerts_stream(group, index), told, done)
+                told = []
             if isinstance(rule, AlertRule):
                 before = self._active.get(rule.key, {})
                 await asyncio.to_thread(advance_alerts, rule, before, self._engine, done)
+                told.append(rule)
             else:
                 samples = await asyncio.to_thread(recorded_samples, rule, self._engine, done)
-                await self._recorder.record(f"{group.key} {rule.record}", rule.record, samples, at)
+                await self._recorder.record(record_stream(group, rule), rule.record, samples, done.read_at)
                 done.shared = Shared()  # what was computed before may read what is recorded now
+        if told:
+            await self._record_alerts(alerts_stream(group, len(group.rules)), told, done)
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
             await self._incidents.sweep(connection, [rule.key for rule in group.alert_rules], at)
@@ -189,6 +205,21 @@ class Evaluator:
         self._active.update(done.active)
         self._count(group, done, time.monotonic() - started)
         return done
+
+    async def _record_alerts(self, stream: str, rules: Sequence[AlertRule], done: Pass) -> None:
+        """Records ALERTS and ALERTS_FOR_STATE of these rules. That they cannot be kept holds up no ticket."""
+        samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+        for rule in rules:  # two rules of one name may give the same series: the first counts
+            for metric, labels, value in alert_samples(done.active[rule.key]):
+                samples.setdefault((metric, frozenset(labels.items())), value)
+        if len(samples) > MAX_ALERT_SERIES:
+            done.errors[ALERTS] = f"{len(samples)} series of alerts; only {MAX_ALERT_SERIES} of a group are recorded"
+        kept = [(metric, dict(labels), value) for (metric, labels), value in samples.items()][:MAX_ALERT_SERIES]
+        try:
+            await self._recorder.record_all(stream, kept, done.read_at)
+        except TransientError as error:
+            done.errors[ALERTS] = str(error)
+        done.shared = Shared()
 
     def _count(self, group: Group, done: Pass, seconds: float) -> None:
         stats = self._stats.group(group.key)
@@ -206,6 +237,26 @@ class Evaluator:
                 transition.alert.labels.get("device_id", "-"),
                 ",".join(transition.changes),
             )
+
+
+def record_stream(group: Group, rule: RecordingRule) -> str:
+    return f"{group.key} {rule.record}"
+
+
+def alerts_stream(group: Group, index: int) -> str:
+    """The alerts of rules of a group that are told before its rule `index` is evaluated."""
+    return f"{group.key} {ALERTS} {index}"
+
+
+def streams_of(group: Group) -> list[str]:
+    """Whatever the rules of a group may record."""
+    recorded = [record_stream(group, rule) for rule in group.rules if isinstance(rule, RecordingRule)]
+    return recorded + [alerts_stream(group, index) for index in range(len(group.rules) + 1)]
+
+
+def reads_alerts(rule: AlertRule | RecordingRule) -> bool:
+    """Whether what other rules' alerts are now may change the result."""
+    return not {ALERTS, ALERTS_FOR_STATE, None}.isdisjoint(rule.plan.windows)
 
 
 def instant_before(now: datetime, interval: timedelta) -> datetime:

@@ -1,6 +1,6 @@
-"""What recording rules give, stored as samples: logged, kept in memory and read like any other series."""
+"""What rules give, ALERTS among it, stored as samples: logged, kept in memory and read like any other series."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Protocol
@@ -14,6 +14,7 @@ from collector.series.labels import Target
 _TARGET_LABELS = tuple(field.name for field in fields(Target))
 
 LabelledValues = Sequence[tuple[Mapping[str, str], float]]
+NamedSamples = Sequence[tuple[str, Mapping[str, str], float]]  # metric, labels with whose they are, value
 
 
 class SampleSink(Protocol):
@@ -32,21 +33,37 @@ class Recorder:
         self._written: dict[str, set[Target]] = {}  # by stream, who had series at its last evaluation
 
     async def record(self, stream: str, metric: str, samples: LabelledValues, at: datetime) -> None:
-        """Returns once the samples are durable. `stream` names the rule; the series that it gave before and gives no
-        more get a staleness marker. Raises what the store's `append` raises."""
-        by_target: dict[Target, list[tuple[Mapping[str, str], float]]] = {
+        """The samples of one metric: see `record_all`."""
+        await self.record_all(stream, [(metric, labels, value) for labels, value in samples], at)
+
+    async def record_all(self, stream: str, samples: NamedSamples, at: datetime) -> None:
+        """Returns once the samples are durable. `stream` names who gives them; the series that it gave before and
+        gives no more get a staleness marker. Without samples now and before, nothing is written.
+
+        Raises what the store's `append` raises.
+        """
+        by_target: dict[Target, list[tuple[str, Mapping[str, str], float]]] = {
             target: [] for target in self._written.get(stream, ())
         }
-        for labels, value in samples:
+        for metric, labels, value in samples:
             own = {name: text for name, text in labels.items() if name not in _TARGET_LABELS}
             target = Target(**{name: labels.get(name, "") for name in _TARGET_LABELS})
-            by_target.setdefault(target, []).append((own, value))
+            by_target.setdefault(target, []).append((metric, own, value))
         now = to_milliseconds(at)
         frames = []
         for target, owned in by_target.items():
-            series = self._store.series([(metric, own) for own, _ in owned])
-            values = np.array([value for _, value in owned], dtype=np.float64).tobytes()
+            series = self._store.series([(metric, own) for metric, own, _ in owned])
+            values = np.array([value for _, _, value in owned], dtype=np.float64).tobytes()
             frames.append(DeviceFrame(self._store.layout(target, series, stream), now, now, values))
         if frames:
             await self._store.append(frames)
-        self._written[stream] = {target for target, owned in by_target.items() if owned}
+        written = {target for target, owned in by_target.items() if owned}
+        if written:
+            self._written[stream] = written
+        else:
+            self._written.pop(stream, None)
+
+    async def end_others(self, streams: Collection[str], at: datetime) -> None:
+        """Ends the series of all streams but these, whose rules are no longer loaded. Raises as `record_all` does."""
+        for stream in self._written.keys() - set(streams):
+            await self.record_all(stream, [], at)

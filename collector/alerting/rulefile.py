@@ -21,7 +21,7 @@ from collector.alerting.ruleset import (
     Scope,
     severity_of,
 )
-from collector.alerting.template import Template, TemplateError
+from collector.alerting.template import NO_SURROUNDINGS, Surroundings, Template, TemplateError
 from collector.alerting.tenancy import Findings, examine, reads
 from collector.alerting.yamlfile import Entry, Problem, RuleFileError, YamlFile, raise_problems, shipped_folder
 from collector.contracts import Severity
@@ -67,18 +67,25 @@ def find_rule_files(folder: Path) -> list[Path]:
 
 
 def load_rules(
-    paths: Iterable[Path], *, known_thresholds: Collection[str] | None = None, may_mix_customers: bool = False
+    paths: Iterable[Path],
+    *,
+    known_thresholds: Collection[str] | None = None,
+    single_tenant: bool = False,
+    surroundings: Surroundings = NO_SURROUNDINGS,
 ) -> RuleSet:
     """Loads rule files, and the rule files in folders.
 
-    With `known_thresholds`, a rule that reads another one is a problem. `may_mix_customers` takes rules that this
-    collector must refuse because it serves several customers.
+    With `known_thresholds`, a rule that reads another one is a problem. `single_tenant` takes what Prometheus takes
+    and this collector must refuse, because it serves several customers and gives some labels a meaning.
 
     Raises RuleFileError with every problem of every file.
     """
     files = [file for path in paths for file in (_files_in(path) if path.is_dir() else [path])]
-    readers = [_RuleFile(path, known_thresholds, may_mix_customers=may_mix_customers) for path in dict.fromkeys(files)]
-    _refuse_same_names([reader.yaml for reader in readers])
+    readers = [
+        _RuleFile(path, known_thresholds, surroundings, single_tenant=single_tenant) for path in dict.fromkeys(files)
+    ]
+    if not single_tenant:
+        _refuse_same_names([reader.yaml for reader in readers])
     raise_problems([reader.yaml for reader in readers])
     groups = tuple(group for reader in readers for group in reader.groups)
     names, reads_any = reads([findings for reader in readers for findings in reader.findings])
@@ -106,11 +113,19 @@ class _Draft:
 class _RuleFile:
     """One file being read: its groups, and what was found on the way."""
 
-    def __init__(self, path: Path, known_thresholds: Collection[str] | None, *, may_mix_customers: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        known_thresholds: Collection[str] | None,
+        surroundings: Surroundings,
+        *,
+        single_tenant: bool,
+    ) -> None:
         self.yaml = YamlFile(path)
         self.file = str(path)
         self.known_thresholds = known_thresholds
-        self.may_mix_customers = may_mix_customers
+        self.surroundings = surroundings
+        self.single_tenant = single_tenant
         self.groups: list[Group] = []
         self.notices: list[Notice] = []
         self.findings: list[Findings] = []
@@ -140,14 +155,14 @@ class _RuleFile:
             return None
         name = self._name(entries, "name", node)
         interval = self._duration(entries, "interval")
-        if timedelta() < interval < MIN_INTERVAL:
+        if timedelta() < interval < MIN_INTERVAL and not self.single_tenant:
             self.yaml.refuse(
                 entries["interval"].value, "'interval' must be 1s or more: nothing is evaluated more often"
             )
         offset = self._duration(entries, "query_offset")
         limit = self._limit(entries)
         labels = self._labels(entries, "labels")
-        key = f"{self.yaml.path.name}:{name}"
+        key = f"{self.file if self.single_tenant else self.yaml.path.name}:{name}"
         counts: dict[str, int] = {}
         rules: list[AlertRule | RecordingRule] = []
         if "rules" in entries:
@@ -171,7 +186,7 @@ class _RuleFile:
         labels = group_labels | self._labels(entries, "labels")
         is_fleet = self._plain_label(labels, "scope") == Scope.FLEET
         for name in sorted(labels.keys() & set(RESERVED_LABELS)):
-            if not is_fleet:
+            if not is_fleet and not self.single_tenant:
                 key = labels[name].key
                 self.yaml.refuse(
                     key, f"the label {name!r} says whose series it is; only `scope: fleet` rules may set it"
@@ -187,7 +202,7 @@ class _RuleFile:
         keep_firing_for = self._duration(draft.entries, "keep_firing_for")
         labels = self._templates(draft.labels)
         annotations = self._templates(self._labels(draft.entries, "annotations"))
-        for meaningful in labels.keys() & MEANINGFUL_LABELS:
+        for meaningful in () if self.single_tenant else labels.keys() & MEANINGFUL_LABELS:
             template, node = labels[meaningful], draft.labels[meaningful].value
             if not template.is_constant:
                 self.yaml.refuse(node, f"the label {meaningful!r} must be plain text, not a template")
@@ -234,7 +249,7 @@ class _RuleFile:
             self.yaml.refuse(
                 draft.entries["record"].value, f"{name!r} is no metric name: use letters, digits, '_', ':'"
             )
-        elif name is not None and is_reserved_metric(name):
+        elif name is not None and is_reserved_metric(name) and not self.single_tenant:
             self.yaml.refuse(draft.entries["record"].value, f"only the collector makes {name!r}; record another name")
         labels = {label: self._plain_label(draft.labels, label) for label in draft.labels}
         if name is None or draft.plan is None:
@@ -261,7 +276,7 @@ class _RuleFile:
             return text, None, None
         findings = examine(text)
         self.findings.append(findings)
-        if not is_fleet and not self.may_mix_customers:
+        if not is_fleet and not self.single_tenant:
             for sentence in findings.mixing:
                 self.yaml.refuse(value, f"'expr': {sentence}")
         if self.known_thresholds is not None:
@@ -276,7 +291,7 @@ class _RuleFile:
         name = self.yaml.text(entries[key].value, f"{key!r}")
         if name is None:
             return None
-        if not name or len(name) > MAX_NAME_CHARS or not name.isprintable():
+        if not name or ((len(name) > MAX_NAME_CHARS or not name.isprintable()) and not self.single_tenant):
             self.yaml.refuse(entries[key].value, f"{key!r} must be 1 to {MAX_NAME_CHARS} printable characters")
             return None
         return name
@@ -321,7 +336,7 @@ class _RuleFile:
             if text is None:
                 continue
             try:
-                templates[name] = Template.compile(text)
+                templates[name] = Template.compile(text, self.surroundings)
             except TemplateError as exc:
                 self.yaml.refuse(entry.value, f"{name!r}: {exc}", line_offset=exc.line_offset)
         return templates
@@ -337,6 +352,8 @@ class _RuleFile:
 
     def _choice(self, labels: dict[str, Entry], name: str, choices: Sequence[str]) -> str | None:
         text = self._plain_label(labels, name)
+        if text and text not in choices and self.single_tenant:
+            return None
         if text and text not in choices:
             self.yaml.refuse(
                 labels[name].value, f"the label {name!r} must be {' or '.join(choices)}, got {text[:40]!r}"

@@ -73,9 +73,16 @@ def step(
 
 
 def _fire_when_due(timing: Timing, alert: Alert, now: datetime) -> Step:
-    if alert.phase is Phase.PENDING and now - alert.active_since >= timing.hold_for:
+    is_due = now - alert.active_since >= timing.hold_for
+    if alert.phase is Phase.PENDING and is_due:
         return Step(replace(alert, phase=Phase.FIRING, fired_at=now), (Change.FIRED,))
+    if alert.phase is Phase.FIRING and not is_due:  # the rule's `for` was made longer meanwhile
+        return Step(_pending_again(alert))
     return Step(alert)
+
+
+def _pending_again(alert: Alert) -> Alert:
+    return replace(alert, phase=Phase.PENDING, fired_at=None, clear_since=None)
 
 
 def _clear(timing: Timing, alert: Alert | None, now: datetime) -> Step:
@@ -85,6 +92,8 @@ def _clear(timing: Timing, alert: Alert | None, now: datetime) -> Step:
         return Step(None, (Change.DROPPED,))
     clear_since = alert.clear_since or now
     if now - clear_since < timing.keep_firing_for:
+        if now - alert.active_since < timing.hold_for:
+            return Step(_pending_again(alert))
         return Step(replace(alert, clear_since=clear_since))
     return Step(None, (Change.RESOLVED,))
 

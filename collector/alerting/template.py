@@ -1,8 +1,9 @@
 """The part of Prometheus's Go templates that rules really use: compiled and type-checked once, rendered often.
 
-Taken: `{{ $labels }}`, `{{ $labels.x }}`, `{{ $value }}` and their long forms `.Labels`, `.Value`; pipelines and
-parentheses; the functions in FUNCTIONS; `if`, `else if`, `else`, `end`; comments and trim markers. Anything else is
-refused when the rule is loaded, as is what would fail at every rendering, such as comparing $value with `90`.
+Taken: `{{ $labels }}`, `{{ $labels.x }}`, `{{ $value }}`, `$externalLabels`, `$externalURL` and their long forms
+`.Labels`, `.Value`, `.ExternalLabels`, `.ExternalURL`; pipelines and parentheses; the functions in FUNCTIONS; `if`,
+`else if`, `else`, `end`; comments and trim markers. Anything else is refused when the rule is loaded, as is what would
+fail at every rendering, such as comparing $value with `90`.
 """
 
 import re
@@ -56,6 +57,17 @@ class TemplateError(PermanentError):
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What templates see beside their alert; the same for all alerts, so it is known when a template is compiled."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)  # `external_labels`
+    url: str = ""  # `external_url`
+
+
+NO_SURROUNDINGS = Surroundings()
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A compiled template; equal to another of the same text."""
 
@@ -63,9 +75,9 @@ class Template:
     _render: Render | None = field(default=None, repr=False, compare=False)  # None: the text as it is
 
     @classmethod
-    def compile(cls, text: str) -> "Template":
+    def compile(cls, text: str, surroundings: Surroundings = NO_SURROUNDINGS) -> "Template":
         """Raises TemplateError."""
-        return cls(text, _Compiler(text).compile() if "{{" in text else None)
+        return cls(text, _Compiler(text, surroundings).compile() if "{{" in text else None)
 
     @property
     def is_constant(self) -> bool:
@@ -104,8 +116,9 @@ class _Block:
 
 
 class _Compiler:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, surroundings: Surroundings) -> None:
         self.text = text
+        self.surroundings = surroundings
         self.open: list[_Block] = []
         self.parts: list[Render] = []
         self.tokens: list[_Token] = []
@@ -262,7 +275,7 @@ class _Compiler:
                 return value
         raise self._error(f"{token.text!r} is not expected here", token.at)
 
-    def _path(self, token: _Token) -> Operand:
+    def _path(self, token: _Token) -> Operand:  # noqa: PLR0911 - one line for each path
         match token.text.removeprefix("$").split("."):
             case ["value"] if token.text[0] == "$":
                 return Operand(Kind.NUMBER, _the_value)
@@ -276,7 +289,25 @@ class _Compiler:
                 return Operand(Kind.LABELS, _the_labels)
             case ["", "Labels", name]:
                 return Operand(Kind.TEXT, partial(_the_label, name))
+            case ["externalLabels"] if token.text[0] == "$":
+                return self._external()
+            case ["externalLabels", name] if token.text[0] == "$":
+                return self._external(name)
+            case ["", "ExternalLabels"]:
+                return self._external()
+            case ["", "ExternalLabels", name]:
+                return self._external(name)
+            case ["externalURL"] if token.text[0] == "$":
+                return Operand.constant(Kind.TEXT, self.surroundings.url)
+            case ["", "ExternalURL"]:
+                return Operand.constant(Kind.TEXT, self.surroundings.url)
         raise self._error(f"{token.text!r} is not known; write $value, $labels or $labels.NAME", token.at)
+
+    def _external(self, name: str | None = None) -> Operand:
+        labels = self.surroundings.labels
+        if name is None:
+            return Operand.constant(Kind.LABELS, labels)
+        return Operand.constant(Kind.TEXT, labels.get(name, ""))
 
     def _unquoted(self, token: _Token) -> str:
         def one(found: re.Match[str]) -> str:

@@ -126,7 +126,7 @@ def test_a_rule_keeps_its_key_and_changes_its_version_when_it_is_edited(tmp_path
 
 
 def test_the_community_s_rules_load() -> None:
-    assert len(load_rules([COMMUNITY], may_mix_customers=True).alert_rules) == 35
+    assert len(load_rules([COMMUNITY], single_tenant=True).alert_rules) == 35
     with pytest.raises(RuleFileError) as caught:
         load_rules([COMMUNITY])
     assert [problem.line for problem in caught.value.problems] == [68, 89]

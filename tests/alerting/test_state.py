@@ -69,3 +69,16 @@ def test_what_holds_for_every_timeline(holds: list[bool], hold_ticks: int, keep_
 def test_a_fingerprint_knows_names_from_values() -> None:
     assert fingerprint({"a": "b", "c": "d"}) == fingerprint({"c": "d", "a": "b"})
     assert fingerprint({"a": "bc"}) != fingerprint({"ab": "c"})
+
+
+def test_a_longer_for_sends_what_fires_back_to_pending() -> None:
+    fires = step(Timing(), None, LABELS, Holding(0.95, {}), START).alert
+    longer = Timing(hold_for=2 * TICK, keep_firing_for=4 * TICK)
+    for holding in (Holding(0.95, {}), None):  # also while it is kept firing
+        moved = step(longer, fires, LABELS, holding, START + TICK)
+        assert moved.changes == ()
+        assert moved.alert is not None
+        assert (moved.alert.phase, moved.alert.active_since, moved.alert.fired_at) == (Phase.PENDING, START, None)
+    again = step(longer, moved.alert, LABELS, Holding(0.95, {}), START + 2 * TICK)
+    assert again.changes == (Change.FIRED,)
+    assert step(longer, moved.alert, LABELS, None, START + 2 * TICK).changes == (Change.DROPPED,)

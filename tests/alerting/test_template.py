@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.alerting.gotext import shortest
-from collector.alerting.template import MAX_OUTPUT_CHARS, Template, TemplateError
+from collector.alerting.template import MAX_OUTPUT_CHARS, Surroundings, Template, TemplateError
 from tests.conftest import require
 
 LABELS = {
@@ -115,7 +115,7 @@ def test_numbers_at_the_edges(value: float, text: str) -> None:
         ("{{ $value", "no closing"),
         ("{{ }}", "empty"),
         ("{{ .Foo }}", "write $value, $labels or $labels.NAME"),
-        ("{{ $externalLabels.x }}", "write $value"),
+        ("{{ $surroundings.x }}", "write $value"),
         ("{{ $labels.x.y }}", "not known"),
         ("{{ range $labels }}x{{ end }}", "write out the labels"),
         ("{{ with $value }}x{{ end }}", "use if"),
@@ -181,3 +181,11 @@ def test_any_text_is_compiled_or_refused_and_then_rendered(text: str, value: flo
     except TemplateError:
         return
     assert isinstance(template.render(LABELS, value), str)
+
+
+def test_what_surrounds_all_alerts_is_known_when_a_template_is_compiled() -> None:
+    text = "{{ $externalLabels.region }} {{ .ExternalLabels.region }} {{ $externalLabels.x }} {{ $externalURL }}"
+    surroundings = Surroundings({"region": "eu"}, "https://x")
+    assert Template.compile(text, surroundings).render({}, 0) == "eu eu  https://x"
+    assert Template.compile("{{ $externalLabels }}", surroundings).render({}, 0) == "map[region:eu]"
+    assert Template.compile("{{ $externalURL }}").render({}, 0) == ""
