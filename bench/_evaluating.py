@@ -31,7 +31,9 @@ from collector.clock import Clock, system_clock
 from collector.contracts import ServiceModel, load_service_models
 from collector.db.database import Database
 from collector.fleet.customers import Consent, add_customer
+from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
+from collector.incidents.settings import IncidentSettings
 from collector.promql import Engine, Shared, Vector
 from collector.series.catalog import DeviceFrame, Layout
 from collector.series.labels import Target
@@ -184,13 +186,16 @@ async def rig(
         def model_of(_customer: str, _at: datetime) -> ServiceModel | None:
             return models["monthly"]
 
+        surroundings = Surroundings(
+            model_of, lambda _device, _at: True, lambda _device: None, lambda _device: (), tuple, IncidentSettings()
+        )
         stats = EvaluationStats()
         reader = RoutingReader(store.reader, {THRESHOLD_METRIC: ThresholdReader(store.reader.strings)})
         evaluator = Evaluator(
             rules,
             Engine(reader),
             database,
-            incidents or Incidents(model_of, lambda _device, _at: True, lambda _device: None),
+            incidents or Incidents(surroundings, lambda _name, _device, _at: None),
             Recorder(store),
             clock=clock,
             default_interval=timedelta(minutes=1),

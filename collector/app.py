@@ -41,7 +41,9 @@ from collector.fleet.enrollment import Enrollment
 from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
+from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
+from collector.incidents.settings import IncidentSettings
 from collector.ingest.native import Ingest, Sender
 from collector.pidfile import only_server
 from collector.promql import Engine
@@ -108,8 +110,19 @@ async def serve(
 
 
 def load_rules(settings: Settings) -> RulePack:
-    """The rules and thresholds that the settings name. Raises RuleFileError with every problem of every file."""
+    """What the settings name, or else what is shipped. Raises RuleFileError with every problem of every file."""
     return load_pack([settings.rules_dir] if settings.rules_dir is not None else [])
+
+
+def incident_settings(settings: Settings) -> IncidentSettings:
+    return IncidentSettings(
+        storm_incidents=settings.storm_incidents,
+        storm_within=timedelta(seconds=settings.storm_within_seconds),
+        flap_changes=settings.flap_changes,
+        flap_within=timedelta(seconds=settings.flap_within_seconds),
+        steady_after=timedelta(seconds=settings.steady_after_seconds),
+        reopen_within=timedelta(seconds=settings.reopen_within_seconds),
+    )
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
@@ -157,7 +170,15 @@ class Collector:
         self._reader = RoutingReader(store.reader, {THRESHOLD_METRIC: self._thresholds})
         self._engine = Engine(self._reader, lookback=timedelta(seconds=settings.lookback_seconds))
         self._watch = PresenceWatch(self._heard, timedelta(seconds=settings.push_interval_seconds))
-        self._incidents = Incidents(self._model_of, self._watch.is_seen, self._watch.last_heard)
+        world = Surroundings(
+            self._model_of,
+            self._watch.is_seen,
+            self._watch.last_heard,
+            self._tags_of,
+            lambda: self._pack.inhibit,
+            incident_settings(settings),
+        )
+        self._incidents = Incidents(world, self._thresholds.explain)
         self._recorder = Recorder(store)
         self._evaluation = EvaluationStats()
         self._evaluator = self._new_evaluator(pack.rules)
@@ -326,6 +347,9 @@ class Collector:
             default_interval=timedelta(seconds=self._settings.evaluation_interval_seconds),
             stats=self._evaluation,
         )
+
+    def _tags_of(self, device: str) -> frozenset[str]:
+        return self._directory.tags_of(device)
 
     def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
         plan = self._directory.plan_at(customer, at)

@@ -86,6 +86,19 @@ class Settings(BaseModel):
     retention_bytes: int = Field(default=50 * 10**9, ge=10**8)
     max_devices: int = Field(default=100_000, ge=1)
 
+    storm_incidents: int = Field(default=5, ge=1, le=1000)  # more at one customer within the time below are one storm
+    storm_within_seconds: float = Field(default=600.0, ge=1, le=86_400)
+    flap_changes: int = Field(
+        default=6, ge=2, le=1000
+    )  # so many beginnings and endings within the time below: unstable
+    flap_within_seconds: float = Field(default=3600.0, ge=60, le=86_400)
+    steady_after_seconds: float = Field(
+        default=1800.0, ge=60, le=86_400
+    )  # without a change an incident is stable again
+    reopen_within_seconds: float = Field(
+        default=86_400.0, ge=0, le=31 * 86_400
+    )  # a fault that is back reopens its ticket
+
     @field_validator("listen")
     @classmethod
     def _listen_is_an_address(cls, listen: str) -> str:

@@ -42,7 +42,14 @@ MAX_ALERT_SERIES = 20_000  # ALERTS and ALERTS_FOR_STATE of one group at one ins
 class IncidentSink(Protocol):
     """What becomes of alerts, in the transaction of the evaluation that changed them."""
 
-    async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
+    async def apply(
+        self,
+        connection: AsyncConnection,
+        transitions: Sequence[Transition],
+        now: datetime,
+        *,
+        limit_exceeded: bool = False,
+    ) -> None: ...
 
     async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None: ...
 
@@ -122,7 +129,7 @@ class Evaluator:
                     continue
                 absent = now - until.get(group, now)
                 if record.state is AlertState.PENDING and absent > PENDING_SURVIVES and record.fired_at is None:
-                    await records.delete_alert(connection, record.id)
+                    await records.delete_alerts(connection, [record.id])
                     continue
                 self._active.setdefault(record.rule_key, {})[record.fingerprint] = _alert_of(record)
 
@@ -199,7 +206,9 @@ class Evaluator:
         if told:
             await self._record_alerts(alerts_stream(group, len(group.rules)), told, done)
         async with self._database.begin() as connection:
-            await self._incidents.apply(connection, done.transitions, at)
+            active = sum(map(len, done.active.values()))
+            limit_exceeded = 0 < group.limit < active
+            await self._incidents.apply(connection, done.transitions, at, limit_exceeded=limit_exceeded)
             await self._incidents.sweep(connection, [rule.key for rule in group.alert_rules], at)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)

@@ -3,15 +3,21 @@
 Every function works inside the caller's transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import alerts, evaluations
+
+AT_ONCE = 500  # values in one statement's list; SQLite and PostgreSQL take many more
+
+AlertMark = tuple[str, str]  # a rule's key and the fingerprint of a label set
+T = TypeVar("T")
 
 
 class AlertState(StrEnum):
@@ -38,40 +44,34 @@ class AlertRecord:
     rule_key: str
     fingerprint: str
     rule: str
-    labels: Mapping[str, str]
+    rule_version: str
+    labels: Mapping[str, str]  # `alertname` among them
     annotations: Mapping[str, str]
     state: AlertState
     value: float | None
     active_since: datetime
     fired_at: datetime | None
+    outcome: Outcome
     reason: str
     ticket: int | None
     shadow_ticket: int | None
+    ticket_key: str | None  # what its own ticket would cover; `ticket` may be a storm's
 
     @property
     def device(self) -> str | None:
         return self.labels.get("device_id")
 
 
-_RECORD = (
-    alerts.c.id,
-    alerts.c.rule_key,
-    alerts.c.fingerprint,
-    alerts.c.rule,
-    alerts.c.labels,
-    alerts.c.annotations,
-    alerts.c.state,
-    alerts.c.value,
-    alerts.c.active_since,
-    alerts.c.fired_at,
-    alerts.c.reason,
-    alerts.c.ticket,
-    alerts.c.shadow_ticket,
-)
+_RECORD = tuple(alerts.c[name] for name in AlertRecord.__annotations__)
 
 
 async def open_alerts(
-    connection: AsyncConnection, rule_keys: Sequence[str] | None = None, *, state: AlertState | None = None
+    connection: AsyncConnection,
+    rule_keys: Sequence[str] | None = None,
+    *,
+    state: AlertState | None = None,
+    outcome: Outcome | None = None,
+    customers: Collection[str] | None = None,
 ) -> list[AlertRecord]:
     """The alerts that are not resolved, of all rules or of `rule_keys`, oldest first."""
     wanted: list[ColumnElement[bool]] = []
@@ -79,34 +79,89 @@ async def open_alerts(
         wanted.append(alerts.c.rule_key.in_(rule_keys))
     if state is not None:
         wanted.append(alerts.c.state == state)
+    if outcome is not None:
+        wanted.append(alerts.c.outcome == outcome)
+    if customers is not None:
+        wanted.append(alerts.c.customer.in_(customers))
     return await _open_records(connection, *wanted)
 
 
-async def find_open(connection: AsyncConnection, rule_key: str, fingerprint: str) -> AlertRecord | None:
-    found = await _open_records(connection, alerts.c.rule_key == rule_key, alerts.c.fingerprint == fingerprint)
-    return next(iter(found), None)
+async def find_open(connection: AsyncConnection, marks: Collection[AlertMark]) -> dict[AlertMark, AlertRecord]:
+    """The open rows of some rules' label sets."""
+    found: dict[AlertMark, AlertRecord] = {}
+    by_rule: dict[str, list[str]] = {}
+    for rule_key, fingerprint in marks:
+        by_rule.setdefault(rule_key, []).append(fingerprint)
+    for rule_key, fingerprints in by_rule.items():
+        for chunk in _chunks(fingerprints):
+            of_chunk = (alerts.c.rule_key == rule_key, alerts.c.fingerprint.in_(chunk))
+            found |= {(one.rule_key, one.fingerprint): one for one in await _open_records(connection, *of_chunk)}
+    return found
 
 
-async def insert_alert(connection: AsyncConnection, values: Mapping[str, object]) -> int:
-    """Adds an open row; its id."""
-    result = await connection.execute(insert(alerts).values(**values).returning(alerts.c.id))
-    return int(result.scalar_one())
+async def insert_alerts(connection: AsyncConnection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Adds open rows."""
+    if rows:
+        await connection.execute(insert(alerts), [dict(row) for row in rows])
 
 
-async def update_alert(connection: AsyncConnection, alert_id: int, **values: object) -> None:
-    await connection.execute(update(alerts).where(alerts.c.id == alert_id).values(**values))
+async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[str, object]]) -> None:
+    """Changes rows, by id: the same columns of all that have the same names of columns."""
+    alike: dict[tuple[str, ...], list[dict[str, object]]] = {}
+    for alert_id, values in rows.items():
+        alike.setdefault(tuple(sorted(values)), []).append({"alert_id": alert_id, **values})
+    for columns, values_of in alike.items():
+        change = update(alerts).where(alerts.c.id == bindparam("alert_id"))
+        await connection.execute(change.values({name: bindparam(name) for name in columns}), values_of)
 
 
-async def delete_alert(connection: AsyncConnection, alert_id: int) -> None:
-    await connection.execute(delete(alerts).where(alerts.c.id == alert_id))
+async def delete_alerts(connection: AsyncConnection, alert_ids: Sequence[int]) -> None:
+    """For those that never fired."""
+    for chunk in _chunks(alert_ids):
+        await connection.execute(delete(alerts).where(alerts.c.id.in_(chunk)))
 
 
 async def open_members(
     connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
 ) -> list[AlertRecord]:
     """The alerts of a ticket, or of a shadow ticket, that are not resolved, oldest first."""
-    column, value = (alerts.c.ticket, ticket) if ticket is not None else (alerts.c.shadow_ticket, shadow)
-    return await _open_records(connection, column == value)
+    belongs = _belongs(ticket, shadow)
+    return await _open_records(connection, belongs)
+
+
+async def has_open_members(
+    connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
+) -> bool:
+    """Whether an alert of a ticket, or of a shadow ticket, is not resolved."""
+    belongs = _belongs(ticket, shadow)
+    open_one = select(alerts.c.id).where(belongs, alerts.c.resolved_at.is_(None)).limit(1)
+    return await connection.scalar(open_one) is not None
+
+
+async def changes_since(
+    connection: AsyncConnection, since: datetime, *, ticket: int | None = None, shadow: int | None = None
+) -> dict[str, int]:
+    """How often the incidents of a ticket, or of a shadow ticket, began or ended after a time, by ticket key."""
+    belongs = _belongs(ticket, shadow)
+    changes: dict[str, int] = {}
+    for changed_at in (alerts.c.fired_at, alerts.c.resolved_at):
+        rows = await connection.execute(
+            select(alerts.c.ticket_key, func.count())
+            .where(belongs, changed_at > since, alerts.c.ticket_key.is_not(None))
+            .group_by(alerts.c.ticket_key)
+        )
+        for key, count in rows:
+            changes[key] = changes.get(key, 0) + count
+    return changes
+
+
+async def last_fired_at(
+    connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
+) -> datetime | None:
+    """When the newest alert of a ticket, or of a shadow ticket, fired."""
+    belongs = _belongs(ticket, shadow)
+    newest = select(alerts.c.fired_at).where(belongs, alerts.c.fired_at.is_not(None))
+    return await connection.scalar(newest.order_by(alerts.c.fired_at.desc()).limit(1))
 
 
 async def customers_with_firing_shadows(connection: AsyncConnection, rule_keys: Sequence[str]) -> list[str]:
@@ -167,10 +222,22 @@ async def list_alerts(connection: AsyncConnection, *, resolved_since: datetime |
     return [_told(dict(row._mapping)) for row in await connection.execute(query)]
 
 
+def _belongs(ticket: int | None, shadow: int | None) -> ColumnElement[bool]:
+    return alerts.c.ticket == ticket if ticket is not None else alerts.c.shadow_ticket == shadow
+
+
 async def _open_records(connection: AsyncConnection, *wanted: ColumnElement[bool]) -> list[AlertRecord]:
     query = select(*_RECORD).where(alerts.c.resolved_at.is_(None), *wanted).order_by(alerts.c.id)
     rows = (await connection.execute(query)).all()
-    return [AlertRecord(**{**row._mapping, "state": AlertState(row.state)}) for row in rows]
+    return [_to_record(row) for row in rows]
+
+
+def _to_record(row: Row[Any]) -> AlertRecord:
+    return AlertRecord(**{**row._mapping, "state": AlertState(row.state), "outcome": Outcome(row.outcome)})
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
 
 
 def _told(row: dict[str, object]) -> dict[str, object]:

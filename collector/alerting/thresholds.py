@@ -112,7 +112,7 @@ class ThresholdReader:
         """What a device is measured by; None if no loaded rule reads the threshold or the device is unknown."""
         valuation = self._valuation
         definition = next((one for one in valuation.population.definitions if one.name == name), None)
-        device = next((one for one in valuation.population.devices if one.device_id == device_id), None)
+        device = valuation.population.by_id.get(device_id)
         if definition is None or device is None:
             return None
         effective = Effective(definition.default_for(device.kind), None, "")
@@ -147,6 +147,7 @@ class _Population:
 
     definitions: tuple[Definition, ...]
     devices: tuple[ThresholdDevice, ...]
+    by_id: Mapping[str, ThresholdDevice]
     blocks: tuple[_Block, ...]
     labels: LabelFrame
     selections: dict[tuple[Matcher, ...], Selection] = field(default_factory=dict)
@@ -171,7 +172,8 @@ class _Population:
             for block in blocks
             for owner in block.owners
         ]
-        return cls(tuple(definitions), tuple(devices), tuple(blocks), LabelFrame.of(label_sets, strings))
+        by_id = {device.device_id: device for device in devices}
+        return cls(tuple(definitions), tuple(devices), by_id, tuple(blocks), LabelFrame.of(label_sets, strings))
 
     def select(self, matchers: tuple[Matcher, ...], strings: Strings) -> Selection:
         known = self.selections.get(matchers)

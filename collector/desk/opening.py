@@ -1,11 +1,13 @@
-"""How tickets and shadow tickets open alike: at most one open row for each key, whoever writes."""
+"""What tickets and shadow tickets have in common: at most one open row for each key, whoever writes; a row may be the
+child of a storm; and a row whose fault comes and goes is unstable, and stays open until that has ended."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import Result, Row, Select, Table, or_
+from sqlalchemy import ColumnElement, Result, Row, Select, Table, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
@@ -15,6 +17,7 @@ from protocol.errors import TransientError
 
 REOPEN_WITHIN = timedelta(hours=24)  # a fault that comes back sooner was not solved
 MAX_TITLE_CHARS = 500
+KEYS_AT_ONCE = 500
 
 
 class TicketConflictError(TransientError):
@@ -44,17 +47,90 @@ class Claim(Enum):
     REOPEN = auto()
 
 
-def claim(resolved_at: datetime | None, *, is_closed: bool, now: datetime) -> Claim:
+def claim(resolved_at: datetime | None, *, is_closed: bool, now: datetime, reopen_within: timedelta) -> Claim:
     """What becomes of an incident for whose key there is a ticket already."""
     if resolved_at is None:
         return Claim.JOIN
-    return Claim.REOPEN if not is_closed and now - resolved_at < REOPEN_WITHIN else Claim.OPEN
+    return Claim.REOPEN if not is_closed and now - resolved_at < reopen_within else Claim.OPEN
+
+
+async def open_rows(connection: AsyncConnection, table: Table, keys: Collection[str]) -> dict[str, int]:
+    """The open rows of some keys, by key."""
+    found: dict[str, int] = {}
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        chunk = table.c.key.in_(wanted[start : start + KEYS_AT_ONCE])
+        rows = await connection.execute(select(table.c.key, _id_of(table)).where(_is_open(table), chunk))
+        found.update((key, row_id) for key, row_id in rows)
+    return found
+
+
+async def open_rows_since(
+    connection: AsyncConnection, table: Table, opened_at: ColumnElement[datetime], customer: str, since: datetime
+) -> dict[str, int]:
+    """A customer's open rows that opened after a time and are no storm's children, by key."""
+    rows = await connection.execute(
+        select(table.c.key, _id_of(table)).where(
+            table.c.customer == customer, opened_at > since, table.c.parent.is_(None), _is_open(table)
+        )
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def set_parent(connection: AsyncConnection, table: Table, children: Sequence[int], parent: int) -> None:
+    await connection.execute(update(table).where(_id_of(table).in_(children)).values(parent=parent))
+
+
+async def open_among(connection: AsyncConnection, table: Table, ids: Collection[int]) -> set[int]:
+    """Which of some rows are open."""
+    found: set[int] = set()
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), KEYS_AT_ONCE):
+        chunk = _id_of(table).in_(wanted[start : start + KEYS_AT_ONCE])
+        found.update(await connection.scalars(select(_id_of(table)).where(_is_open(table), chunk)))
+    return found
+
+
+async def open_children(connection: AsyncConnection, table: Table, parent: int) -> int:
+    """How many of the incidents that a storm began with are not over."""
+    count = select(func.count()).select_from(table).where(table.c.parent == parent, _is_open(table))
+    return await connection.scalar(count) or 0
+
+
+async def set_unstable(connection: AsyncConnection, table: Table, row_id: int, since: datetime | None) -> bool:
+    """Says whether that is new."""
+    was = table.c.unstable_since
+    changed = await connection.execute(
+        update(table)
+        .where(_id_of(table) == row_id, was.is_(None) if since else was.is_not(None))
+        .values(unstable_since=since)
+    )
+    return changed.rowcount == 1
+
+
+async def unstable_rows(connection: AsyncConnection, table: Table) -> list[int]:
+    """The open rows that are unstable."""
+    found = await connection.scalars(select(_id_of(table)).where(table.c.unstable_since.is_not(None), _is_open(table)))
+    return list(found)
+
+
+def _id_of(table: Table) -> ColumnElement[int]:
+    (column,) = table.primary_key
+    return column
+
+
+def _is_open(table: Table) -> ColumnElement[bool]:
+    return table.c.resolved_at.is_(None)
 
 
 async def insert_open(connection: AsyncConnection, table: Table, wanted: NewTicket, **more: object) -> bool:
     """Adds an open row with the columns `more` beside what `wanted` tells, unless its key has one; says whether."""
-    row = {**asdict(wanted), "title": one_line(wanted.title)[:MAX_TITLE_CHARS], **more}
+    row = {**asdict(wanted), "title": shown(wanted.title), **more}
     return await insert_if_absent(connection, table, row)
+
+
+def shown(title: str) -> str:
+    return one_line(title)[:MAX_TITLE_CHARS]
 
 
 async def latest_row(connection: AsyncConnection, table: Table, query: Select[Any], key: str) -> Row[Any] | None:

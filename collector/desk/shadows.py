@@ -1,8 +1,8 @@
 """Shadow tickets: what would have been a ticket under a plan that opens tickets, kept by the very same rules."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -10,7 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
 from collector.db.tables import shadow_tickets
-from collector.desk.opening import Claim, NewTicket, TicketConflictError, claim, insert_open, latest_row, newest_first
+from collector.desk import opening
+from collector.desk.opening import (
+    REOPEN_WITHIN,
+    Claim,
+    NewTicket,
+    TicketConflictError,
+    claim,
+    insert_open,
+    latest_row,
+    newest_first,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +37,23 @@ class ShadowTicket:
     would_have_opened_at: datetime
     began_at: datetime
     resolved_at: datetime | None
+    parent: int | None  # the storm that this incident was the beginning of
+    unstable_since: datetime | None  # its fault comes and goes: it stays open until that has ended
 
 
-async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: datetime) -> int:
+async def join_or_open(
+    connection: AsyncConnection, wanted: NewTicket, now: datetime, reopen_within: timedelta = REOPEN_WITHIN
+) -> int:
     """The id of the shadow ticket for this incident: an open one, one that would have reopened, or a new one."""
     latest = await _latest(connection, wanted.key)
-    if latest is not None and claim(latest.resolved_at, is_closed=False, now=now) is not Claim.OPEN:
+    if latest is not None and (
+        claim(latest.resolved_at, is_closed=False, now=now, reopen_within=reopen_within) is not Claim.OPEN
+    ):
         values = {"resolved_at": None, "priority": highest(latest.priority, wanted.priority)}
         await connection.execute(update(shadow_tickets).where(shadow_tickets.c.id == latest.id).values(values))
         return latest.id
     if not await insert_open(connection, shadow_tickets, wanted, would_have_opened_at=now):
-        return await join_or_open(connection, wanted, now)  # another writer opened it in between
+        return await join_or_open(connection, wanted, now, reopen_within)  # another writer opened it in between
     opened = await _latest(connection, wanted.key)
     if opened is None or opened.resolved_at is not None:
         raise TicketConflictError(f"the shadow ticket for {wanted.key} was resolved as it opened; try again")
@@ -48,14 +64,56 @@ async def get_shadow(connection: AsyncConnection, shadow: int) -> ShadowTicket:
     return _to_shadow((await connection.execute(_SHADOWS.where(shadow_tickets.c.id == shadow))).one())
 
 
-async def resolve(connection: AsyncConnection, shadow: int, now: datetime) -> bool:
-    """The last alert of it is over, or it became a ticket; says whether it was open."""
-    resolved = await connection.execute(
+async def resolve(connection: AsyncConnection, shadow: int, now: datetime) -> None:
+    """Its incident is over, or it became a ticket."""
+    await connection.execute(
         update(shadow_tickets)
         .where(shadow_tickets.c.id == shadow, shadow_tickets.c.resolved_at.is_(None))
-        .values(resolved_at=now)
+        .values(resolved_at=now, unstable_since=None)
     )
-    return resolved.rowcount == 1
+
+
+async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
+    return await opening.open_rows(connection, shadow_tickets, keys)
+
+
+async def opened_since(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
+    opened_at = shadow_tickets.c.would_have_opened_at
+    return await opening.open_rows_since(connection, shadow_tickets, opened_at, customer, since)
+
+
+async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, _now: datetime) -> None:
+    await opening.set_parent(connection, shadow_tickets, children, parent)
+
+
+async def parent_of(connection: AsyncConnection, shadow: int) -> int | None:
+    return (await get_shadow(connection, shadow)).parent
+
+
+async def open_among(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
+    return await opening.open_among(connection, shadow_tickets, shadows)
+
+
+async def open_children(connection: AsyncConnection, shadow: int) -> int:
+    return await opening.open_children(connection, shadow_tickets, shadow)
+
+
+async def retitle(connection: AsyncConnection, shadow: int, title: str) -> None:
+    await connection.execute(
+        update(shadow_tickets).where(shadow_tickets.c.id == shadow).values(title=opening.shown(title))
+    )
+
+
+async def hold_open(connection: AsyncConnection, shadow: int, now: datetime, _why: str) -> None:
+    await opening.set_unstable(connection, shadow_tickets, shadow, now)
+
+
+async def steady(connection: AsyncConnection, shadow: int, _now: datetime, _why: str) -> None:
+    await opening.set_unstable(connection, shadow_tickets, shadow, None)
+
+
+async def unstable(connection: AsyncConnection) -> list[int]:
+    return await opening.unstable_rows(connection, shadow_tickets)
 
 
 async def list_shadows(

@@ -3,9 +3,9 @@
 Every function works in the caller's transaction, so that an evaluation and the tickets it makes are one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -14,7 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.contracts import Priority, highest
 from collector.db import audit
 from collector.db.tables import ticket_events, tickets
-from collector.desk.opening import Claim, NewTicket, TicketConflictError, claim, insert_open, latest_row, newest_first
+from collector.desk import opening
+from collector.desk.opening import (
+    REOPEN_WITHIN,
+    Claim,
+    NewTicket,
+    TicketConflictError,
+    claim,
+    insert_open,
+    latest_row,
+    newest_first,
+)
 from collector.desk.states import TicketAction, TicketStatus, action_to, advance
 from protocol.errors import PermanentError
 
@@ -45,6 +55,8 @@ class Ticket:
     closed_at: datetime | None
     touched: bool  # somebody commented on it or set its status: it no longer resolves by itself
     follows: int | None  # an earlier ticket for the same, too old to reopen
+    parent: int | None  # the storm that this incident was the beginning of
+    unstable_since: datetime | None  # its fault comes and goes: it stays open until that has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +67,15 @@ class HistoryEvent:
     data: dict[str, object]
 
 
-async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: datetime) -> int:
-    """The number of the ticket for this incident: the open one of its key, one that was resolved within the last 24
-    hours and reopens, or a new one that names the one before. A ticket's priority is raised to the incident's."""
+async def join_or_open(
+    connection: AsyncConnection, wanted: NewTicket, now: datetime, reopen_within: timedelta = REOPEN_WITHIN
+) -> int:
+    """The number of the ticket for this incident: the open one of its key, one that was resolved so lately that it
+    reopens, or a new one that names the one before. A ticket's priority is raised to the incident's."""
     latest = await _latest(connection, wanted.key)
     if latest is not None:
-        match claim(latest.resolved_at, is_closed=latest.status is TicketStatus.CLOSED, now=now):
+        is_closed = latest.status is TicketStatus.CLOSED
+        match claim(latest.resolved_at, is_closed=is_closed, now=now, reopen_within=reopen_within):
             case Claim.JOIN:
                 await _raise_priority(connection, latest, wanted.priority, now)
                 return latest.number
@@ -72,7 +87,7 @@ async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: date
                 pass
     follows = None if latest is None else latest.number
     if not await insert_open(connection, tickets, wanted, status=TicketStatus.NEW, opened_at=now, follows=follows):
-        return await join_or_open(connection, wanted, now)  # another writer opened it in between
+        return await join_or_open(connection, wanted, now, reopen_within)  # another writer opened it in between
     number: int | None = await connection.scalar(
         select(tickets.c.number).where(tickets.c.key == wanted.key, tickets.c.resolved_at.is_(None))
     )
@@ -83,17 +98,62 @@ async def join_or_open(connection: AsyncConnection, wanted: NewTicket, now: date
     return number
 
 
-async def alerts_resolved(connection: AsyncConnection, number: int, now: datetime) -> bool:
-    """The last alert of the ticket is over: resolves it if nobody touched it, else leaves a comment for who has it in
-    hand. Says whether it resolved it; a ticket that is resolved already is left as it is."""
+async def resolve(connection: AsyncConnection, number: int, now: datetime) -> None:
+    """Its incident is over: resolves it if nobody touched it, else leaves a comment for who has it in hand. A ticket
+    that is resolved already is left as it is."""
     ticket = await get_ticket(connection, number)
     if ticket.resolved_at is not None:
-        return False
+        return
     if ticket.touched:
         await note(connection, number, now, "the condition is gone; resolve the ticket when you are done")
-        return False
+        return
     await _move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why="the condition is gone")
-    return True
+
+
+async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
+    return await opening.open_rows(connection, tickets, keys)
+
+
+async def opened_since(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
+    return await opening.open_rows_since(connection, tickets, tickets.c.opened_at, customer, since)
+
+
+async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime) -> None:
+    """Makes them children of a storm; each goes on as a ticket of its own."""
+    await opening.set_parent(connection, tickets, children, parent)
+    for child in children:
+        await _add_event(connection, child, "parent", {"parent": parent}, actor=SYSTEM, now=now)
+
+
+async def parent_of(connection: AsyncConnection, number: int) -> int | None:
+    return (await get_ticket(connection, number)).parent
+
+
+async def open_among(connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
+    return await opening.open_among(connection, tickets, numbers)
+
+
+async def open_children(connection: AsyncConnection, number: int) -> int:
+    return await opening.open_children(connection, tickets, number)
+
+
+async def retitle(connection: AsyncConnection, number: int, title: str) -> None:
+    await connection.execute(update(tickets).where(tickets.c.number == number).values(title=opening.shown(title)))
+
+
+async def hold_open(connection: AsyncConnection, number: int, now: datetime, why: str) -> None:
+    """Its fault comes and goes: it is not resolved until `steady` says that this has ended."""
+    if await opening.set_unstable(connection, tickets, number, now):
+        await _add_event(connection, number, "unstable", {"reason": why}, actor=SYSTEM, now=now)
+
+
+async def steady(connection: AsyncConnection, number: int, now: datetime, why: str) -> None:
+    if await opening.set_unstable(connection, tickets, number, None):
+        await _add_event(connection, number, "steady", {"reason": why}, actor=SYSTEM, now=now)
+
+
+async def unstable(connection: AsyncConnection) -> list[int]:
+    return await opening.unstable_rows(connection, tickets)
 
 
 async def note(connection: AsyncConnection, number: int, now: datetime, text: str) -> None:
@@ -194,7 +254,7 @@ async def _move(
     values: dict[str, object] = {"status": status}
     match action:
         case TicketAction.RESOLVE:
-            values["resolved_at"] = now
+            values |= {"resolved_at": now, "unstable_since": None}
         case TicketAction.CLOSE:
             values["closed_at"] = now
         case TicketAction.REOPEN:

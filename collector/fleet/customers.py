@@ -190,14 +190,20 @@ async def add_site(
 ) -> None:
     """Raises AlreadyExistsError, NotFoundError for an unknown customer, or FleetError."""
     await get_customer(connection, customer)
-    try:
-        ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise FleetError(f"there is no time zone {time_zone!r}; name one like Europe/Amsterdam") from exc
+    checked_time_zone(time_zone)
     if not await ensure_site(
         connection, customer=customer, site=site, name=name, time_zone=time_zone, actor=actor, now=now
     ):
         raise AlreadyExistsError(f"customer {customer} has a site {site} already")
+
+
+def checked_time_zone(time_zone: str) -> str:
+    """Raises FleetError unless it is one of the IANA's names."""
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise FleetError(f"there is no time zone {time_zone[:80]!r}; name one like Europe/Amsterdam") from exc
+    return time_zone
 
 
 async def ensure_site(

@@ -12,6 +12,7 @@ from collector.db.tables import customers, devices, tokens
 from collector.fleet.customers import Contract, list_contracts
 from collector.fleet.presence import PresenceFacts
 from collector.fleet.secrets import hash_secret
+from collector.fleet.tags import load_tags
 from collector.fleet.tokens import SELECT_TOKEN, Role, Token, to_token
 from collector.series.labels import Target
 
@@ -52,6 +53,7 @@ class FleetDirectory:
     _tokens: Mapping[str, Token] = field(default_factory=dict)  # access tokens, by the secret's hash
     _printers: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)  # by the device that reads them
     _contracts: Mapping[str, tuple[Contract, ...]] = field(default_factory=dict)  # by customer
+    _tags: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by device id
 
     def authenticate(self, secret: str) -> Member | None:
         """The device whose secret this is, whatever its status; None if it is nobody's."""
@@ -65,6 +67,10 @@ class FleetDirectory:
     def printers_of(self, device: str) -> tuple[Member, ...]:
         """The printers that this device's agent reads, in the order of their ids."""
         return self._printers.get(device, ())
+
+    def tags_of(self, device: str) -> frozenset[str]:
+        """The words that people gave a device."""
+        return self._tags.get(device, frozenset())
 
     def plan_at(self, customer: str, at: datetime) -> str | None:
         """The name of the plan that holds for `customer` at that time."""
@@ -120,6 +126,7 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
         {row.secret_hash: to_token(row[:-1]) for row in access},
         {reader: tuple(read) for reader, read in printers.items()},
         {customer: tuple(held) for customer, held in contracts.items()},
+        await load_tags(connection),
     )
 
 

@@ -1,11 +1,27 @@
-"""What becomes of an alert that fires: pure functions of the rule, the contract and what is known of the device."""
+"""What becomes of an alert that fires: pure functions of its labels, of what may hold it back, and of the contract."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
 
 from collector.alerting.records import Outcome
-from collector.alerting.rulefile import AlertRule, Scope
+from collector.alerting.rulefile import Scope, severity_of
 from collector.contracts import AlertOutcome, Priority, ServiceModel, priority_of
+from collector.incidents.inhibition import Inhibitor, inhibitor_of
+from collector.incidents.silences import Silence
+from collector.incidents.windows import Window
+
+ALERTNAME = "alertname"
+
+
+class HeldBy(StrEnum):
+    """What keeps a firing alert from what the contract would make of it. When it ends, the alert is decided anew."""
+
+    SILENCE = "silence"
+    WINDOW = "window"
+    INHIBITION = "inhibition"
+    NO_CONTRACT = "no_contract"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +29,7 @@ class Decision:
     outcome: Outcome
     reason: str  # for people: what decided, in one sentence
     priority: Priority | None = None  # of the ticket, or of the one that would have been
+    data: Mapping[str, object] = field(default_factory=dict)  # the same for programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +44,98 @@ class TicketKey:
         return f"{self.customer}/{self.entity}/{self.incident}"
 
 
-def ticket_key(rule: AlertRule, labels: Mapping[str, str]) -> TicketKey:
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What holds at the moment of a decision."""
+
+    now: datetime
+    silences: Sequence[Silence] = ()
+    windows: Sequence[Window] = ()
+    inhibitors: Sequence[Inhibitor] = ()
+
+
+def ticket_key(labels: Mapping[str, str]) -> TicketKey:
     """The key of an alert's ticket. A label that the scope needs and the alert lacks widens the scope by one step."""
     customer = labels.get("customer", "")
+    scope = labels.get("scope", Scope.DEVICE)
     site, device = labels.get("site", ""), labels.get("device_id", "")
     entity = "customer"
-    if rule.scope is Scope.DEVICE and device:
+    if scope == Scope.DEVICE and device:
         entity = f"device:{device}"
-    elif rule.scope in (Scope.DEVICE, Scope.SITE) and site:
+    elif scope in (Scope.DEVICE, Scope.SITE) and site:
         entity = f"site:{site}"
-    elif rule.scope is Scope.FLEET:
+    elif scope == Scope.FLEET:
         entity = "fleet"
-    return TicketKey(customer, entity, rule.incident)
+    return TicketKey(customer, entity, labels.get("incident") or labels[ALERTNAME])
 
 
-def decide(rule: AlertRule, labels: Mapping[str, str], model: ServiceModel | None) -> Decision:
-    """What the contract makes of a firing alert. `model`: the customer's service model now, None without a contract."""
-    if rule.ticket_never:
-        return Decision(Outcome.NONE, f"no ticket: rule {rule.alert} has the label 'ticket: never'")
+def decide(
+    labels: Mapping[str, str], tags: Collection[str], model: ServiceModel | None, circumstances: Circumstances
+) -> Decision:
+    """What becomes of a firing alert: who asked for silence, work under way, a fault behind it, then the contract.
+
+    `tags` are its device's; `model` is the customer's service model now, None without a contract.
+    """
+    if labels.get("ticket") == "never":
+        return Decision(Outcome.NONE, f"no ticket: rule {labels[ALERTNAME]} has the label 'ticket: never'")
+    return _held_back(labels, tags, circumstances) or _by_contract(labels, model)
+
+
+def _held_back(labels: Mapping[str, str], tags: Collection[str], circumstances: Circumstances) -> Decision | None:
+    for silence in circumstances.silences:
+        if silence.covers(labels, circumstances.now):
+            return _held(
+                HeldBy.SILENCE,
+                f"silence {silence.id} of {silence.author} until {_told(silence.ends_at)}: {silence.comment}",
+                silence.id,
+            )
+    for window in circumstances.windows:
+        if window.scope.covers(labels, tags) and (opened := window.open_at(circumstances.now)):
+            return _held(
+                HeldBy.WINDOW,
+                f"maintenance window {window.id} of {window.scope} until {_told(opened[1])}: {window.reason}",
+                window.id,
+            )
+    inhibitor = inhibitor_of(labels, circumstances.inhibitors)
+    if inhibitor is not None:
+        return _held(
+            HeldBy.INHIBITION,
+            f"{inhibitor.told} fires (alert {inhibitor.alert}): {inhibitor.rule.name}",
+            inhibitor.alert,
+        )
+    return None
+
+
+def _by_contract(labels: Mapping[str, str], model: ServiceModel | None) -> Decision:
     customer = labels.get("customer", "")
     if not customer:
+        name = labels[ALERTNAME]
         return Decision(
-            Outcome.NONE, f"no ticket: the alert names no customer; keep the label 'customer' in rule {rule.alert}"
+            Outcome.NONE, f"no ticket: the alert names no customer; keep the label 'customer' in rule {name}"
         )
     if model is None:
-        return Decision(Outcome.NONE, f"no ticket: customer {customer} has no contract in force")
-    priority = priority_of(rule.severity, labels.get("kind", ""), model)
+        reason = f"no ticket: customer {customer} has no contract in force"
+        return Decision(Outcome.SUPPRESSED, reason, data={"held_by": HeldBy.NO_CONTRACT})
+    priority = priority_of(severity_of(labels), labels.get("kind", ""), model)
+    data = {"plan": model.name, "priority": priority}
     match model.on_alert:
         case AlertOutcome.TICKET:
-            return Decision(Outcome.TICKET, f"plan {model.name} opens a ticket ({priority})", priority)
+            return Decision(Outcome.TICKET, f"plan {model.name} opens a ticket ({priority})", priority, data)
         case AlertOutcome.SHADOW:
             return Decision(
                 Outcome.SHADOW,
                 f"plan {model.name} opens no ticket for an alert; it would have been opened ({priority})",
                 priority,
+                data,
             )
         case AlertOutcome.ASK_TECHNICIAN:
-            return Decision(Outcome.NONE, f"plan {model.name} leaves it to a technician to open a ticket", priority)
+            reason = f"plan {model.name} leaves it to a technician to open a ticket"
+            return Decision(Outcome.NONE, reason, priority, data)
+
+
+def _held(by: HeldBy, reason: str, number: int) -> Decision:
+    return Decision(Outcome.SUPPRESSED, f"held back: {reason}", data={"held_by": by, by.value: number})
+
+
+def _told(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"

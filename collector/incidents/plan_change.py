@@ -11,6 +11,7 @@ from collector.contracts import ServiceModel, priority_of
 from collector.desk import shadows, tickets
 from collector.desk.opening import NewTicket
 from collector.fleet.customers import contract_at
+from collector.incidents.reasons import Reason, record_reasons
 
 
 async def promote(connection: AsyncConnection, shadow: int, model: ServiceModel, now: datetime) -> None:
@@ -41,7 +42,7 @@ async def promote(connection: AsyncConnection, shadow: int, model: ServiceModel,
     since = f"{was.would_have_opened_at:%Y-%m-%d %H:%M} UTC"
     await tickets.note(connection, number, now, f"was shadow ticket {shadow} from {since} {changed}")
     reason = f"plan {model.name} opens a ticket ({priority}); was a shadow {changed}"
-    for one in members:
-        await records.update_alert(
-            connection, one.id, outcome=Outcome.TICKET, ticket=number, shadow_ticket=None, reason=reason
-        )
+    values = {"outcome": Outcome.TICKET, "ticket": number, "shadow_ticket": None, "reason": reason}
+    await records.update_alerts(connection, {one.id: values for one in members})
+    data = {"plan": model.name, "priority": priority, "ticket": number}
+    await record_reasons(connection, [Reason(one.id, now, Outcome.TICKET, reason, data) for one in members])

@@ -44,7 +44,7 @@ async def leave_behind(data: Path) -> None:
             began_at=now - timedelta(hours=1),
         )
         number = await tickets.join_or_open(connection, wanted, now - timedelta(days=8))
-        await tickets.alerts_resolved(connection, number, now - timedelta(days=8))
+        await tickets.resolve(connection, number, now - timedelta(days=8))
         await tickets.join_or_open(connection, wanted, now)
         await shadows.join_or_open(connection, wanted, now)
         token = await create_enrollment_token(

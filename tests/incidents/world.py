@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from collector.alerting.evaluation import Pass
+from collector.alerting.inhibit import InhibitRule, inhibit_file, load_inhibit_rules
 from collector.alerting.loop import EvaluationStats, Evaluator
 from collector.alerting.recording import Recorder
 from collector.alerting.records import list_alerts
@@ -19,7 +20,9 @@ from collector.desk.tickets import Ticket, list_tickets
 from collector.fleet.customers import Consent, add_customer, set_plan
 from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
 from collector.fleet.watch import Heard, PresenceWatch
+from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
+from collector.incidents.settings import IncidentSettings
 from collector.promql import Engine
 from collector.series.catalog import DeviceFrame, pack_values
 from collector.series.labels import Target
@@ -45,13 +48,23 @@ class World:
     now: datetime = START
     stats: EvaluationStats = field(default_factory=EvaluationStats)
     directory: FleetDirectory = field(default_factory=FleetDirectory)
+    settings: IncidentSettings = field(default_factory=IncidentSettings)
+    inhibit: tuple[InhibitRule, ...] = field(default_factory=lambda: load_inhibit_rules(inhibit_file()))
 
     def __post_init__(self) -> None:
         self.watch = PresenceWatch(self._heard, PUSH_INTERVAL)
         self.evaluator = self._new_evaluator()
 
     def _new_evaluator(self) -> Evaluator:
-        incidents = Incidents(self._model_of, self.watch.is_seen, self.watch.last_heard)
+        surroundings = Surroundings(
+            self._model_of,
+            self.watch.is_seen,
+            self.watch.last_heard,
+            self._tags_of,
+            lambda: self.inhibit,
+            self.settings,
+        )
+        incidents = Incidents(surroundings, lambda _name, _device, _at: None)
         return Evaluator(
             load_rules([self.rules_folder]),
             Engine(self.store.reader),
@@ -62,6 +75,9 @@ class World:
             default_interval=INTERVAL,
             stats=self.stats,
         )
+
+    def _tags_of(self, device: str) -> frozenset[str]:
+        return self.directory.tags_of(device)
 
     def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
         return MODELS.get(self.directory.plan_at(customer, at) or "")

@@ -1,0 +1,86 @@
+"""Tickets and shadow tickets behind one interface: what is decided about incidents is the same for both."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.alerting import records
+from collector.alerting.records import AlertRecord, Outcome
+from collector.desk import shadows, tickets
+from collector.desk.opening import NewTicket
+
+
+class Entries(Protocol):
+    """What `collector.desk.tickets` and `collector.desk.shadows` both can do."""
+
+    async def join_or_open(
+        self, connection: AsyncConnection, wanted: NewTicket, now: datetime, reopen_within: timedelta = ..., /
+    ) -> int: ...
+
+    async def open_by_key(self, connection: AsyncConnection, keys: Collection[str], /) -> dict[str, int]: ...
+
+    async def opened_since(self, connection: AsyncConnection, customer: str, since: datetime, /) -> dict[str, int]: ...
+
+    async def adopt(
+        self, connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime, /
+    ) -> None: ...
+
+    async def parent_of(self, connection: AsyncConnection, number: int, /) -> int | None: ...
+
+    async def open_among(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
+
+    async def open_children(self, connection: AsyncConnection, number: int, /) -> int: ...
+
+    async def retitle(self, connection: AsyncConnection, number: int, title: str, /) -> None: ...
+
+    async def hold_open(self, connection: AsyncConnection, number: int, now: datetime, why: str, /) -> None: ...
+
+    async def steady(self, connection: AsyncConnection, number: int, now: datetime, why: str, /) -> None: ...
+
+    async def unstable(self, connection: AsyncConnection, /) -> list[int]: ...
+
+    async def resolve(self, connection: AsyncConnection, number: int, now: datetime, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where the incidents of one outcome are kept, and which of an alert's columns points there."""
+
+    outcome: Outcome
+    word: str
+    entries: Entries
+
+    def of(self, record: AlertRecord) -> int | None:
+        return record.ticket if self.outcome is Outcome.TICKET else record.shadow_ticket
+
+    def placed(self, number: int) -> dict[str, object]:
+        """An alert's columns when it belongs to an entry of this ledger."""
+        is_ticket = self.outcome is Outcome.TICKET
+        return {"ticket": number if is_ticket else None, "shadow_ticket": None if is_ticket else number}
+
+    @staticmethod
+    def placed_nowhere() -> dict[str, object]:
+        return {"ticket": None, "shadow_ticket": None}
+
+    async def has_open_members(self, connection: AsyncConnection, number: int) -> bool:
+        return await records.has_open_members(connection, **self._which(number))
+
+    async def open_members(self, connection: AsyncConnection, number: int) -> list[AlertRecord]:
+        return await records.open_members(connection, **self._which(number))
+
+    async def changes_since(self, connection: AsyncConnection, number: int, since: datetime) -> dict[str, int]:
+        return await records.changes_since(connection, since, **self._which(number))
+
+    async def last_fired_at(self, connection: AsyncConnection, number: int) -> datetime | None:
+        return await records.last_fired_at(connection, **self._which(number))
+
+    def _which(self, number: int) -> dict[str, int]:
+        return {"ticket": number} if self.outcome is Outcome.TICKET else {"shadow": number}
+
+
+TICKETS = Ledger(Outcome.TICKET, "ticket", tickets)
+SHADOWS = Ledger(Outcome.SHADOW, "shadow ticket", shadows)
+LEDGERS = (TICKETS, SHADOWS)

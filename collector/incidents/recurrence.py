@@ -1,0 +1,110 @@
+"""When a maintenance window is open: once, or again and again by an RRULE of RFC 5545, by the clock on the site's wall.
+
+A window starts at its local time, whatever summer time does, and lasts its exact length. A start that the spring change
+skips is an hour later by the clock; of one that the autumn change doubles, the first counts.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from dateutil.rrule import rrulestr
+
+from protocol.errors import PermanentError
+
+MAX_LENGTH = timedelta(days=31)
+MAX_RULE_CHARS = 500
+FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
+# BYHOUR and its like would open a window at other times than the one that is named.
+PARTS = frozenset(
+    {
+        "FREQ",
+        "INTERVAL",
+        "COUNT",
+        "UNTIL",
+        "BYDAY",
+        "BYMONTHDAY",
+        "BYYEARDAY",
+        "BYWEEKNO",
+        "BYMONTH",
+        "BYSETPOS",
+        "WKST",
+    }
+)
+_UNTIL = re.compile(r"(?<=UNTIL=)(\d{8}T\d{6})Z")
+_ISO = "%Y%m%dT%H%M%S"
+
+
+class RecurrenceError(PermanentError):
+    """Not a recurrence that a window can have; the message says what to write instead."""
+
+
+def checked_recurrence(text: str, starts_local: datetime, time_zone: str) -> str:
+    """The rule as it is stored. Raises RecurrenceError."""
+    rule = text.strip().removeprefix("RRULE:").upper()
+    parts = dict(part.partition("=")[::2] for part in rule.split(";"))
+    example = "write it like FREQ=WEEKLY;BYDAY=SU (RFC 5545)"
+    if len(rule) > MAX_RULE_CHARS or not all(re.fullmatch(r"[-+,A-Z0-9]+", value) for value in parts.values()):
+        raise RecurrenceError(f"{text[:80]!r} is no recurrence: {example}")
+    if unknown := sorted(parts.keys() - PARTS):
+        raise RecurrenceError(f"a window's recurrence has no {', '.join(unknown)[:80]}: {example}")
+    if parts.get("FREQ") not in FREQUENCIES:
+        raise RecurrenceError(f"FREQ is {', '.join(FREQUENCIES)}, not {parts.get('FREQ', 'missing')}: {example}")
+    if parts.get("INTERVAL", "1").strip("0") == "":
+        raise RecurrenceError("INTERVAL is 1 or more")
+    try:
+        starts_between(rule, starts_local, time_zone, starts_local, starts_local + timedelta(days=1))
+    except (ValueError, TypeError) as exc:
+        raise RecurrenceError(f"{text[:80]!r} is no recurrence: {exc}; {example}") from exc
+    return rule
+
+
+def occurrence_at(
+    starts_local: datetime, length: timedelta, recurrence: str | None, time_zone: str, at: datetime
+) -> tuple[datetime, datetime] | None:
+    """Start and end (UTC, the end not included) of the window that is open at `at`; None if none is."""
+    zone = ZoneInfo(time_zone)
+    today = at.astimezone(zone).replace(tzinfo=None).date()
+    for start in reversed(_starts_near(starts_local, length, recurrence, time_zone, today.toordinal())):
+        begins = start.replace(tzinfo=zone).astimezone(UTC)
+        if begins <= at < begins + length:
+            return begins, begins + length
+    return None
+
+
+def next_start(starts_local: datetime, recurrence: str | None, time_zone: str, after: datetime) -> datetime | None:
+    """The first start after a time (UTC); None if there is none within a year."""
+    zone = ZoneInfo(time_zone)
+    local = after.astimezone(zone).replace(tzinfo=None)
+    starts = starts_between(
+        recurrence, starts_local, time_zone, local - timedelta(hours=2), local + timedelta(days=366)
+    )
+    return next((begins for one in starts if (begins := one.replace(tzinfo=zone).astimezone(UTC)) > after), None)
+
+
+def starts_between(
+    recurrence: str | None, starts_local: datetime, time_zone: str, first: datetime, last: datetime
+) -> list[datetime]:
+    """The local starts from `first` to `last`, both included."""
+    if recurrence is None:
+        return [starts_local] if first <= starts_local <= last else []
+    zone = ZoneInfo(time_zone)
+
+    def local(until: re.Match[str]) -> str:
+        return datetime.strptime(until[1], _ISO).replace(tzinfo=UTC).astimezone(zone).strftime(_ISO)
+
+    rule = rrulestr(_UNTIL.sub(local, recurrence), dtstart=starts_local)
+    found: list[datetime] = rule.between(first, last, inc=True)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _starts_near(
+    starts_local: datetime, length: timedelta, recurrence: str | None, time_zone: str, day: int
+) -> tuple[datetime, ...]:
+    """The starts from which a window may reach into a day (a proleptic Gregorian ordinal)."""
+    midnight = datetime.fromordinal(day)
+    # An hour on either side, for the change of summer time.
+    first, last = midnight - length - timedelta(hours=1), midnight + timedelta(days=1, hours=1)
+    return tuple(starts_between(recurrence, starts_local, time_zone, first, last))

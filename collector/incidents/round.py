@@ -1,0 +1,318 @@
+"""One round of decisions: what an evaluation changed about alerts becomes tickets, all inside its transaction."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.alerting import records
+from collector.alerting.inhibit import InhibitRule
+from collector.alerting.records import AlertRecord, AlertState, Outcome
+from collector.contracts import Priority, ServiceModel
+from collector.desk import tickets
+from collector.desk.opening import NewTicket
+from collector.incidents import flapping, storms
+from collector.incidents.decision import Circumstances, Decision, decide, ticket_key
+from collector.incidents.inhibition import inhibitors_among
+from collector.incidents.ledgers import LEDGERS, TICKETS, Ledger
+from collector.incidents.reasons import Reason, record_reasons
+from collector.incidents.settings import IncidentSettings
+from collector.incidents.silences import silences_in_force
+from collector.incidents.windows import list_windows
+
+AT_ONCE = 100  # decisions between two turns of the event loop
+MAX_NAMED = 3  # devices in one note
+GONE = "the condition is gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a round asks about the world outside the database."""
+
+    model_of: Callable[[str, datetime], ServiceModel | None]  # a customer's service model at a time
+    is_seen: Callable[[str, datetime], bool]  # whether a device's series are of now
+    last_heard: Callable[[str], datetime | None]  # when it last pushed
+    tags_of: Callable[[str], Collection[str]]  # the words that people gave a device
+    inhibit_rules: Callable[[], Sequence[InhibitRule]]
+    settings: IncidentSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An alert whose decision asks for a ticket or a shadow ticket."""
+
+    record: AlertRecord
+    key: str
+    priority: Priority
+    decision: Decision
+
+
+class Round:
+    """Everything is written at once by `write`, which each step calls before it reads what it wrote."""
+
+    def __init__(self, world: Surroundings, connection: AsyncConnection, now: datetime) -> None:
+        self._world = world
+        self._connection = connection
+        self._now = now
+        self._changes: dict[int, dict[str, object]] = {}
+        self._reasons: list[Reason] = []
+
+    def change(self, record: AlertRecord, **values: object) -> None:
+        """Columns of an alert, to be written."""
+        self._changes.setdefault(record.id, {}).update(values)
+
+    def explain(
+        self, record: AlertRecord, outcome: Outcome, reason: str, data: Mapping[str, object] | None = None
+    ) -> None:
+        self._reasons.append(Reason(record.id, self._now, outcome, reason, data or {}))
+
+    async def write(self) -> None:
+        await records.update_alerts(self._connection, self._changes)
+        await record_reasons(self._connection, self._reasons)
+        self._changes, self._reasons = {}, []
+
+    # What fires
+
+    async def judge(
+        self,
+        fired: Sequence[AlertRecord],
+        evidence: Mapping[int, Mapping[str, object]],
+        *,
+        limit_exceeded: bool = False,
+    ) -> None:
+        """Decides about alerts that fire, all those of one pass together, and carries it out.
+
+        `evidence`: by alert, what the record of its decision holds besides. One whose own ticket, or storm, is still
+        open stays there; one that was held back and still is, is left as it is.
+        """
+        if not fired:
+            return
+        placed = await self._still_placed(fired)
+        circumstances = await self._circumstances({one.labels.get("customer", "") for one in fired})
+        cases: list[_Case] = []
+        for number, record in enumerate(fired):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # pushes come first
+            if record.id in placed:
+                if record.id in evidence:
+                    self.explain(record, record.outcome, "seen again with the fault", evidence[record.id])
+                continue
+            customer = record.labels.get("customer", "")
+            model = self._world.model_of(customer, self._now) if customer else None
+            tags = self._world.tags_of(record.device) if record.device else ()
+            decision = decide(record.labels, tags, model, circumstances)
+            seen = evidence.get(record.id, {})
+            if decision.priority is None or decision.outcome not in (Outcome.TICKET, Outcome.SHADOW):
+                if (record.outcome, record.reason) != (decision.outcome, decision.reason):
+                    self.change(record, outcome=decision.outcome, reason=decision.reason, **TICKETS.placed_nowhere())
+                    self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
+                continue
+            self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
+            cases.append(_Case(record, str(ticket_key(record.labels)), decision.priority, decision))
+        for ledger, of_customer in await self._by_ledger(cases):
+            await self._place(ledger, of_customer, limit_exceeded=limit_exceeded)
+        await self.write()
+
+    async def _still_placed(self, fired: Sequence[AlertRecord]) -> set[int]:
+        """The alerts, by id, that have a ticket or shadow ticket which is open."""
+        known = [one for one in fired if one.ticket is not None or one.shadow_ticket is not None]
+        still: set[int] = set()
+        for ledger in LEDGERS:
+            numbers = {number for one in known if (number := ledger.of(one)) is not None}
+            open_ones = await ledger.entries.open_among(self._connection, numbers)
+            still |= {one.id for one in known if ledger.of(one) in open_ones}
+        return still
+
+    async def _circumstances(self, customers: Collection[str]) -> Circumstances:
+        rules = self._world.inhibit_rules()
+        firing = (
+            await records.open_alerts(self._connection, state=AlertState.FIRING, customers=customers) if rules else []
+        )
+        return Circumstances(
+            self._now,
+            await silences_in_force(self._connection, self._now),
+            [one for one in await list_windows(self._connection, not_ended_at=self._now) if one.open_at(self._now)],
+            inhibitors_among(firing, rules),
+        )
+
+    async def _by_ledger(self, cases: Sequence[_Case]) -> list[tuple[Ledger, list[_Case]]]:
+        """One ledger and customer at a time. What would be a shadow joins a ticket that is open for the same, from
+        before the plan changed: as a shadow it would let that ticket resolve while the fault is there."""
+        shadow_keys = {case.key for case in cases if case.decision.outcome is Outcome.SHADOW}
+        open_tickets = await tickets.open_by_key(self._connection, shadow_keys)
+        grouped: dict[tuple[Outcome, str], list[_Case]] = {}
+        for case in cases:
+            outcome = Outcome.TICKET if case.key in open_tickets else case.decision.outcome
+            grouped.setdefault((outcome, case.record.labels["customer"]), []).append(case)
+        by_outcome = {ledger.outcome: ledger for ledger in LEDGERS}
+        return [(by_outcome[outcome], of_customer) for (outcome, _), of_customer in grouped.items()]
+
+    async def _place(self, ledger: Ledger, cases: Sequence[_Case], *, limit_exceeded: bool) -> None:
+        """Finds a place for the cases of one customer: the open entry of their key, one of their own, or a storm's."""
+        entries, settings = ledger.entries, self._world.settings
+        by_key: dict[str, list[_Case]] = {}
+        for case in cases:
+            by_key.setdefault(case.key, []).append(case)
+        customer = cases[0].record.labels["customer"]
+        storm = str(storms.storm_key(customer))
+        opened = await entries.open_by_key(self._connection, [*by_key, storm])
+        storm_number = opened.pop(storm, None)
+        new = [key for key in by_key if key not in opened]
+        recent = (
+            await entries.opened_since(self._connection, customer, self._now - settings.storm_within) if new else {}
+        )
+        recent.pop(storm, None)
+        course = storms.course(
+            new,
+            recent,
+            last_line_at=await ledger.last_fired_at(self._connection, storm_number) if new and storm_number else None,
+            limit_exceeded=limit_exceeded,
+            now=self._now,
+            settings=settings,
+        )
+        into_storm = set() if course is storms.Course.EACH_ITS_OWN else set(new)
+        for key, members in by_key.items():
+            if key not in into_storm:
+                number = await entries.join_or_open(
+                    self._connection, _wanted(members), self._now, settings.reopen_within
+                )
+                self._placed(ledger, members, number, None)
+        if into_storm:
+            lines = [case for key in new for case in by_key[key]]
+            children = [number for key, number in recent.items() if course is storms.Course.NEW_STORM]
+            await self._into_storm(ledger, customer, lines, children)
+
+    async def _into_storm(self, ledger: Ledger, customer: str, lines: Sequence[_Case], children: Sequence[int]) -> None:
+        wanted = NewTicket(
+            key=str(storms.storm_key(customer)),
+            customer=customer,
+            site=_common([case.record.labels.get("site") for case in lines]),
+            device=None,
+            incident=storms.INCIDENT,
+            rule=storms.most_common([case.record.rule for case in lines]),
+            title=storms.title([case.record.rule for case in lines], len({case.key for case in lines})),
+            priority=min(case.priority for case in lines),
+            began_at=min(case.record.active_since for case in lines),
+        )
+        number = await ledger.entries.join_or_open(
+            self._connection, wanted, self._now, self._world.settings.reopen_within
+        )
+        self._placed(
+            ledger, lines, number, f"one of many at once, so it is a line of the storm, {ledger.word} {number}"
+        )
+        await ledger.entries.adopt(self._connection, children, number, self._now)
+        await self.write()
+        members = await ledger.open_members(self._connection, number)
+        count = len({one.ticket_key for one in members})
+        count += await ledger.entries.open_children(self._connection, number)
+        await ledger.entries.retitle(self._connection, number, storms.title([one.rule for one in members], count))
+
+    def _placed(self, ledger: Ledger, cases: Iterable[_Case], number: int, why: str | None) -> None:
+        for case in cases:
+            reason = case.decision.reason
+            if ledger.outcome is not case.decision.outcome:
+                reason = f"joins ticket {number}, open since before the plan changed; {reason}"
+            if why is not None:
+                reason = f"{why}; {reason}"
+            self.change(case.record, outcome=ledger.outcome, reason=reason, **ledger.placed(number))
+            self.explain(case.record, ledger.outcome, why or f"{ledger.word} {number}", {ledger.outcome: number})
+
+    # What ends
+
+    async def end(self, ended: Sequence[AlertRecord]) -> None:
+        """The condition is gone, or is only no longer reported: not seen is not healthy."""
+        unseen = [
+            one for one in ended if one.fired_at and one.device and not self._world.is_seen(one.device, self._now)
+        ]
+        noted: dict[int, list[AlertRecord]] = {}
+        for record in unseen:
+            since = self._world.last_heard(record.device or "") or self._now
+            self.change(record, state=AlertState.UNKNOWN, not_seen_since=since)
+            self.explain(record, record.outcome, f"not seen since {since:%Y-%m-%d %H:%M} UTC, so not known to be over")
+            if record.ticket is not None:
+                noted.setdefault(record.ticket, []).append(record)
+        for number, of_ticket in noted.items():
+            await tickets.note(self._connection, number, self._now, self._not_seen(of_ticket))
+        await self.resolve([one for one in ended if one not in unseen], GONE)
+
+    async def resolve(self, over: Sequence[AlertRecord], why: str, at: datetime | None = None) -> None:
+        """Alerts that are over, and with its last alert the entry. Those that never fired leave no trace."""
+        await records.delete_alerts(self._connection, [one.id for one in over if one.fired_at is None])
+        settled: dict[tuple[Outcome, int], Ledger] = {}
+        for record in over:
+            if record.fired_at is None:
+                continue
+            reason = record.reason if why == GONE else f"{record.reason}; {why}"
+            self.change(record, state=AlertState.RESOLVED, resolved_at=at or self._now, reason=reason)
+            self.explain(record, record.outcome, f"over: {why}")
+            for ledger in LEDGERS:
+                if (number := ledger.of(record)) is not None:
+                    settled[ledger.outcome, number] = ledger
+        await self.write()
+        for (_, number), ledger in settled.items():
+            await self._settle(ledger, number)
+
+    async def _settle(self, ledger: Ledger, number: int) -> None:
+        """Resolves an entry with nothing open behind it, unless its fault comes and goes."""
+        settings = self._world.settings
+        if await ledger.has_open_members(self._connection, number):
+            return
+        if await ledger.entries.open_children(self._connection, number):
+            return
+        changes = await ledger.changes_since(self._connection, number, self._now - settings.flap_within)
+        if flapping.is_unstable(changes, settings):
+            why = flapping.unstable_reason(changes, settings)
+            await ledger.entries.hold_open(self._connection, number, self._now, why)
+            return
+        await self._close(ledger, number)
+
+    async def settle_unstable(self) -> None:
+        """Entries whose fault has been steady for long enough get their true state."""
+        since = self._now - self._world.settings.steady_after
+        for ledger in LEDGERS:
+            for number in await ledger.entries.unstable(self._connection):
+                if await ledger.changes_since(self._connection, number, since):
+                    continue
+                stays = await ledger.has_open_members(self._connection, number)
+                why = "steady again: the fault stays" if stays else "steady again: the fault is gone"
+                await ledger.entries.steady(self._connection, number, self._now, why)
+                if not stays and not await ledger.entries.open_children(self._connection, number):
+                    await self._close(ledger, number)
+
+    async def _close(self, ledger: Ledger, number: int) -> None:
+        await ledger.entries.resolve(self._connection, number, self._now)
+        parent = await ledger.entries.parent_of(self._connection, number)
+        if parent is not None and parent != number:
+            await self._settle(ledger, parent)
+
+    def _not_seen(self, of_ticket: Sequence[AlertRecord]) -> str:
+        since = min(self._world.last_heard(one.device or "") or self._now for one in of_ticket)
+        if len({one.device for one in of_ticket}) == 1:
+            return f"not seen since {since:%Y-%m-%d %H:%M} UTC"
+        named = ", ".join(one.device or "" for one in of_ticket[:MAX_NAMED])
+        more = f" and {len(of_ticket) - MAX_NAMED} more" if len(of_ticket) > MAX_NAMED else ""
+        return f"not seen since {since:%Y-%m-%d %H:%M} UTC: {named}{more}"
+
+
+def _wanted(members: Sequence[_Case]) -> NewTicket:
+    """The ticket for the alerts of one key: named by the first, as urgent as the most urgent."""
+    first = members[0].record
+    key = ticket_key(first.labels)
+    return NewTicket(
+        key=str(key),
+        customer=key.customer,
+        site=first.labels.get("site"),
+        device=first.labels.get("device_id"),
+        incident=key.incident,
+        rule=first.rule,
+        title=first.annotations.get("summary") or first.rule,
+        priority=min(case.priority for case in members),
+        began_at=min(case.record.active_since for case in members),
+    )
+
+
+def _common(values: Sequence[str | None]) -> str | None:
+    """The value if all are the same."""
+    return values[0] if len(set(values)) == 1 else None

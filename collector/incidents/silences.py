@@ -1,0 +1,97 @@
+"""Silences: what people asked to be quiet about, from when to when. They hold tickets back, and hide nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.alerting.matching import all_match, parse_matcher, parse_matchers, write_matcher
+from collector.db import audit
+from collector.db.tables import silences
+from collector.db.text import one_line
+from collector.series.read import Matcher
+from protocol.errors import PermanentError
+
+MAX_LENGTH = timedelta(days=366)
+MAX_COMMENT_CHARS = 2_000
+
+
+class SilenceError(PermanentError):
+    """The silence cannot be as asked for; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    id: int
+    matchers: tuple[Matcher, ...]
+    starts_at: datetime
+    ends_at: datetime
+    author: str
+    comment: str
+    created_at: datetime
+
+    def covers(self, labels: Mapping[str, str], at: datetime) -> bool:
+        """`labels` with `alertname`."""
+        return self.starts_at <= at < self.ends_at and all_match(self.matchers, labels)
+
+
+async def add_silence(
+    connection: AsyncConnection,
+    *,
+    matchers: Sequence[str],
+    starts_at: datetime,
+    ends_at: datetime,
+    author: str,
+    comment: str,
+    now: datetime,
+) -> int:
+    """The id of a new silence. Raises MatcherError or SilenceError."""
+    written = [write_matcher(matcher) for matcher in parse_matchers(matchers)]
+    comment = one_line(comment).strip()
+    if not 1 <= len(comment) <= MAX_COMMENT_CHARS:
+        raise SilenceError(f"say why in a comment of 1 to {MAX_COMMENT_CHARS} characters: others will wonder")
+    if not starts_at < ends_at or ends_at <= now:
+        raise SilenceError("a silence ends after it starts, and in the future")
+    if ends_at - starts_at > MAX_LENGTH:
+        raise SilenceError(f"a silence lasts at most {MAX_LENGTH.days} days; switch the rule off instead")
+    row = {
+        "matchers": written,
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "author": author[:200],
+        "comment": comment,
+        "created_at": now,
+    }
+    added = await connection.execute(insert(silences).values(row).returning(silences.c.id))
+    silence = int(added.scalar_one())
+    data = {"matchers": written, "ends_at": ends_at.isoformat(), "comment": comment}
+    await audit.record(connection, actor=author, action="silences.add", subject=str(silence), now=now, data=data)
+    return silence
+
+
+async def expire_silence(connection: AsyncConnection, silence: int, *, actor: str, now: datetime) -> None:
+    """Ends it now: what is still wrong opens its tickets with the next evaluation. Raises SilenceError."""
+    ended = await connection.execute(
+        update(silences).where(silences.c.id == silence, silences.c.ends_at > now).values(ends_at=now)
+    )
+    if ended.rowcount == 0:
+        raise SilenceError(f"no silence {silence} is in force or to come; see: silences list")
+    await audit.record(connection, actor=actor, action="silences.expire", subject=str(silence), now=now)
+
+
+async def list_silences(connection: AsyncConnection, *, ends_after: datetime | None = None) -> list[Silence]:
+    """All silences, or those that end after a time, in the order in which they were made."""
+    query = select(*(silences.c[name] for name in Silence.__annotations__)).order_by(silences.c.id)
+    if ends_after is not None:
+        query = query.where(silences.c.ends_at > ends_after)
+    return [_to_silence(row) for row in await connection.execute(query)]
+
+
+async def silences_in_force(connection: AsyncConnection, at: datetime) -> list[Silence]:
+    return [one for one in await list_silences(connection, ends_after=at) if one.starts_at <= at]
+
+
+def _to_silence(row: Row[tuple[object, ...]]) -> Silence:
+    return Silence(**{**row._mapping, "matchers": tuple(map(parse_matcher, row.matchers))})

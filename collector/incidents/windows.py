@@ -1,0 +1,168 @@
+"""Maintenance windows: planned work at a customer, a site, a device or all devices of a tag. What fires meanwhile is
+held back; what is still wrong at its end opens its ticket, and what healed stays quiet."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.db import audit
+from collector.db.tables import maintenance_windows
+from collector.db.text import one_line
+from collector.fleet.customers import DEFAULT_TIME_ZONE, checked_time_zone, get_customer, get_site
+from collector.fleet.devices import get_device
+from collector.fleet.names import checked_name
+from collector.incidents.recurrence import MAX_LENGTH, checked_recurrence, next_start, occurrence_at
+from protocol.errors import PermanentError
+
+MAX_REASON_CHARS = 2_000
+
+
+class WindowError(PermanentError):
+    """The window cannot be as asked for; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where work is done: at one device, at all of a tag, at a site, or at the whole customer."""
+
+    customer: str
+    site: str | None = None
+    device: str | None = None
+    tag: str | None = None
+
+    def __str__(self) -> str:
+        if self.device is not None:
+            return f"device {self.device}"
+        where = self.customer if self.site is None else f"{self.customer}/{self.site}"
+        return f"{where}, devices tagged {self.tag}" if self.tag is not None else where
+
+    def covers(self, labels: Mapping[str, str], tags: Collection[str]) -> bool:
+        """Whether an alert of these labels, on a device with these tags, belongs to it."""
+        return (
+            labels.get("customer") == self.customer
+            and self.site in (None, labels.get("site"))
+            and self.device in (None, labels.get("device_id"))
+            and (self.tag is None or self.tag in tags)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    id: int
+    scope: Scope
+    starts_local: datetime  # naive: the clock on the wall
+    time_zone: str
+    length: timedelta
+    recurrence: str | None
+    author: str
+    reason: str
+    created_at: datetime
+    ended_at: datetime | None
+
+    def open_at(self, at: datetime) -> tuple[datetime, datetime] | None:
+        """From when to when it is open, if it is open at `at`."""
+        if self.ended_at is not None and self.ended_at <= at:
+            return None
+        return occurrence_at(self.starts_local, self.length, self.recurrence, self.time_zone, at)
+
+    def next_start(self, after: datetime) -> datetime | None:
+        return None if self.ended_at else next_start(self.starts_local, self.recurrence, self.time_zone, after)
+
+
+async def add_window(
+    connection: AsyncConnection,
+    *,
+    scope: Scope,
+    starts_local: datetime,
+    length: timedelta,
+    recurrence: str | None,
+    time_zone: str | None,
+    author: str,
+    reason: str,
+    now: datetime,
+) -> int:
+    """The id of a new window. `time_zone` None: that of the site or the device's site, else Europe/Amsterdam.
+
+    Raises WindowError, RecurrenceError, NotFoundError or FleetError."""
+    await get_customer(connection, scope.customer)
+    zone = await _time_zone(connection, scope, time_zone)
+    if scope.tag is not None:
+        checked_name("tag", scope.tag)
+    reason = one_line(reason).strip()
+    if not 1 <= len(reason) <= MAX_REASON_CHARS:
+        raise WindowError(f"say what is done in a reason of 1 to {MAX_REASON_CHARS} characters")
+    if not timedelta(minutes=1) <= length <= MAX_LENGTH:
+        raise WindowError(f"a window lasts 1 minute to {MAX_LENGTH.days} days")
+    if starts_local.tzinfo is not None:
+        raise WindowError("a window starts by the clock on the wall: leave the offset out and name a time zone")
+    row = {
+        "customer": scope.customer,
+        "site": scope.site,
+        "device": scope.device,
+        "tag": scope.tag,
+        "starts_local": starts_local.isoformat(timespec="seconds"),
+        "time_zone": zone,
+        "duration_seconds": int(length.total_seconds()),
+        "recurrence": recurrence and checked_recurrence(recurrence, starts_local, zone),
+        "author": author[:200],
+        "reason": reason,
+        "created_at": now,
+    }
+    added = await connection.execute(insert(maintenance_windows).values(row).returning(maintenance_windows.c.id))
+    window = int(added.scalar_one())
+    data = {key: value for key, value in row.items() if value is not None and key != "created_at"}
+    await audit.record(connection, actor=author, action="windows.add", subject=str(window), now=now, data=data)
+    return window
+
+
+async def end_window(connection: AsyncConnection, window: int, *, actor: str, now: datetime) -> None:
+    """Calls it off from now on. Raises WindowError."""
+    ended = await connection.execute(
+        update(maintenance_windows)
+        .where(maintenance_windows.c.id == window, maintenance_windows.c.ended_at.is_(None))
+        .values(ended_at=now)
+    )
+    if ended.rowcount == 0:
+        raise WindowError(f"there is no window {window}, or it was ended before; see: windows list")
+    await audit.record(connection, actor=actor, action="windows.end", subject=str(window), now=now)
+
+
+async def list_windows(connection: AsyncConnection, *, not_ended_at: datetime | None = None) -> list[Window]:
+    """All windows, or those that nobody had called off by a time, in the order in which they were made."""
+    query = select(*_COLUMNS).order_by(maintenance_windows.c.id)
+    if not_ended_at is not None:
+        ended_at = maintenance_windows.c.ended_at
+        query = query.where(or_(ended_at.is_(None), ended_at > not_ended_at))
+    return [
+        Window(
+            row.id,
+            Scope(row.customer, row.site, row.device, row.tag),
+            datetime.fromisoformat(row.starts_local),
+            row.time_zone,
+            timedelta(seconds=row.duration_seconds),
+            row.recurrence,
+            row.author,
+            row.reason,
+            row.created_at,
+            row.ended_at,
+        )
+        for row in await connection.execute(query)
+    ]
+
+
+_COLUMNS = tuple(maintenance_windows.c)
+
+
+async def _time_zone(connection: AsyncConnection, scope: Scope, given: str | None) -> str:
+    """Raises NotFoundError or WindowError if the scope names what is not the customer's."""
+    site = scope.site
+    if scope.device is not None:
+        device = await get_device(connection, scope.device)
+        if device.customer != scope.customer or scope.site not in (None, device.site):
+            raise WindowError(f"device {device.id} is at {device.customer}/{device.site}, not at {scope.customer}")
+        site = device.site
+    zone = DEFAULT_TIME_ZONE if site is None else (await get_site(connection, scope.customer, site)).time_zone
+    return zone if given is None else checked_time_zone(given)
