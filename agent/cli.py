@@ -8,10 +8,11 @@ import click
 
 from agent import VERSION
 from agent.doctor import examine
-from agent.enrolment import enroll, find_probes
+from agent.enrolment import enroll, find_probes, refresh
 from agent.exposition import to_json, to_prometheus, to_table
 from agent.inspection import declared_metrics, inspect, load_probes
 from agent.run_command import run_command
+from agent.settings import load_settings
 from protocol.errors import QuarkpulseError
 from protocol.wire import Kind
 
@@ -76,6 +77,16 @@ def enroll_command(  # noqa: PLR0917 - click hands them in by name
     click.echo(device_id)
 
 
+@cli.command("refresh")
+@state_option
+def refresh_command(state: Path) -> None:
+    """Look anew for installed probes, after an upgrade, e.g. `quarkpulse-agent refresh --state DIR`; then restart.
+
+    Prints how many there are. Exit code: 0 found, 1 not enrolled, 2 wrong usage.
+    """
+    click.echo(refresh(state))
+
+
 @cli.command("run", add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run_from_click(arguments: tuple[str, ...]) -> None:
@@ -93,7 +104,12 @@ def run_from_click(arguments: tuple[str, ...]) -> None:
     show_default=True,
     help="How to print it.",
 )
-def probe_command(names: tuple[str, ...], form: str) -> None:
+@click.option(
+    "--state",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Use the agent.toml in this state folder; without it nothing is configured.",
+)
+def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None:
     """Read this machine now and print it, e.g. `quarkpulse-agent probe cpu memory --format json`.
 
     Without names, everything. Exit code: 0 read (what this machine lacks is noted), 1 a probe failed, 2 wrong usage.
@@ -102,7 +118,8 @@ def probe_command(names: tuple[str, ...], form: str) -> None:
     unknown = sorted(set(names) - places.keys())
     if unknown:
         raise click.UsageError(f"no such probe: {', '.join(unknown)}; there are {', '.join(sorted(places))}")
-    probes = load_probes({name: place for name, place in sorted(places.items()) if not names or name in names})
+    chosen = {name: place for name, place in sorted(places.items()) if not names or name in names}
+    probes = load_probes(chosen, None if state is None else load_settings(state))
     found = inspect(probes)
     metrics = declared_metrics(probes)
     if form == "json":

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.answers import explain
-from agent.inspection import inspect, load_probes
-from agent.sampling import ProbeError
+from agent.inspection import inspect
+from agent.loading import assemble_probes
 from agent.state import FolderLock, Identity, StateError, StateFolder
 from agent.uplink import AddressError, Answer, Uplink, UplinkError, describe, make_tls_context
 from protocol.wire import CONFIG_PATH
@@ -166,11 +166,16 @@ def check_clock(slow_by_seconds: float) -> Finding:
 
 
 def check_probes(folder: StateFolder) -> Iterator[Finding]:
+    left_out: list[tuple[str, str]] = []
     try:
-        probes = load_probes(folder.load_probes())
-    except (StateError, ProbeError) as error:
-        yield Finding("probes", False, str(error), "install the package that brings it, or enroll --force")
+        probes = assemble_probes(folder, lambda name, reason: left_out.append((name, reason)))
+    except StateError as error:
+        yield Finding("probes", False, str(error), "enroll --force")
         return
+    for name, reason in left_out:
+        yield Finding(
+            name, False, reason, "mend agent.toml, or install what is missing and run `quarkpulse-agent refresh`"
+        )
     found = inspect(probes)
     for probe in probes:
         name = probe.name

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from agent import VERSION
 from agent.answers import explain
 from agent.files import write_atomically
+from agent.loading import describe_probe
 from agent.machine import guess_kind, instance_of, read_machine_id, read_os_name, read_serial
-from agent.state import FolderLock, Identity, StateError, StateFolder, encode
+from agent.state import FolderLock, Identity, ProbeEntry, StateError, StateFolder, encode
 from agent.uplink import Uplink
 from protocol import models
 from protocol.errors import PermanentError
@@ -30,6 +31,23 @@ class EnrolmentError(PermanentError):
 def find_probes() -> dict[str, str]:
     """Name of each installed probe → `module:attribute`."""
     return {found.name: found.value for found in entry_points(group=PROBE_GROUP)}
+
+
+def describe_probes() -> dict[str, ProbeEntry]:
+    """The installed probes, as the state folder lists them."""
+    return {name: describe_probe(name, place) for name, place in sorted(find_probes().items())}
+
+
+def refresh(state: Path) -> int:
+    """Look anew for the installed probes of an enrolled agent; how many there are. Raises StateError."""
+    folder = StateFolder(state)
+    folder.load_identity()
+    probes = describe_probes()
+    try:
+        folder.save_probes(probes)
+    except OSError as error:
+        raise StateError(f"cannot write to the state folder {state} ({error}); run as the user who enrolled") from error
+    return len(probes)
 
 
 def describe_machine(folder: StateFolder, token: str, kind: Kind | None) -> models.EnrollRequest:
@@ -60,7 +78,7 @@ def enroll(
     ca: Path | None = None,
     allow_plain_http: bool = False,
     force: bool = False,
-    probes: Mapping[str, str] | None = None,
+    probes: Mapping[str, ProbeEntry] | None = None,
 ) -> str:
     """Enrol and fill the state folder; the device's id.
 
@@ -83,7 +101,7 @@ def enroll(
             write_atomically(
                 folder.config_path, encode({"etag": "", "config": enrolled.config.model_dump(mode="json")})
             )
-            folder.save_enrolment(identity, enrolled.secret, find_probes() if probes is None else probes)
+            folder.save_enrolment(identity, enrolled.secret, describe_probes() if probes is None else probes)
     except OSError as error:
         raise StateError(f"cannot write to the state folder {state} ({error})") from error
     finally:

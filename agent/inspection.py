@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent import own
+from agent.loading import load_probe
 from agent.probes.base import Metric, Probe, Sample
-from agent.sampling import Sampler, load_probe
+from agent.sampling import Sampler
+from agent.settings import Settings
 
 
 class Inspection(NamedTuple):
@@ -17,9 +19,9 @@ class Inspection(NamedTuple):
     failed: dict[str, str]
 
 
-def load_probes(places: Mapping[str, str]) -> list[Probe]:
-    """Raises ProbeError."""
-    return [load_probe(name, place) for name, place in places.items()]
+def load_probes(places: Mapping[str, str], settings: Settings | None = None) -> list[Probe]:
+    """All in this process, isolated ones too. Raises ProbeError or SettingsError."""
+    return [load_probe(name, place, settings) for name, place in places.items()]
 
 
 def declared_metrics(probes: list[Probe]) -> dict[str, Metric]:

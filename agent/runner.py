@@ -24,9 +24,10 @@ from agent.delivery import Delivery, Policy, Sender
 from agent.events import Events
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
+from agent.loading import assemble_probes
 from agent.own import OwnMetrics
 from agent.probes.base import Sample
-from agent.sampling import ProbeError, Sampler, Schedule, load_probe
+from agent.sampling import Sampler, Schedule
 from agent.spool import Record, Spool
 from agent.state import FolderLock, StateFolder, encode
 from agent.uplink import Uplink, UplinkError
@@ -173,14 +174,12 @@ class Agent:
     # Parts.
 
     def _make_sampler(self) -> Sampler:
-        probes = []
-        for name, place in self._folder.load_probes().items():
-            try:
-                probes.append(load_probe(name, place))
-            except ProbeError as error:
-                logger.error("probe left out: %s", error)  # noqa: TRY400 - the message says it all
-                self._on_unavailable(name, str(error))
+        probes = assemble_probes(self._folder, self._on_left_out)
         return Sampler(probes, boot=self._clock.boot, on_unavailable=self._on_unavailable)
+
+    def _on_left_out(self, probe: str, reason: str) -> None:
+        logger.error("left out: probe=%s reason=%r", probe, reason)
+        self._on_unavailable(probe, reason)
 
     def _push_interval_seconds(self) -> float:
         chosen = self._options.interval_seconds or self._config.push_interval_seconds or DEFAULT_PUSH_INTERVAL_SECONDS

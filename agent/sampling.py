@@ -1,24 +1,21 @@
 """Runs the probes: each at its interval, none for longer than its timeout, and none in the way of another."""
 
-import importlib
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
-from agent.probes.base import Probe, ProbeUnavailable, Sample
-from protocol.errors import PermanentError
+from agent.acceptance import accept
+from agent.probes.base import BACKGROUND_BEYOND_SECONDS, Probe, ProbeFailed, ProbeUnavailable, Sample
 from protocol.wire import DEFAULT_PUSH_INTERVAL_SECONDS, STALE_AFTER_INTERVALS
 
 logger = logging.getLogger(__name__)
 
 # A probe slower than this is left to itself, and another thread goes on with the next one.
 PATIENCE_SECONDS = 0.5
-
-
-class ProbeError(PermanentError):
-    """A probe in the list cannot be loaded."""
+# A reading in the background that found nothing to read is not made again sooner: it may cost a process.
+LACKING_INTERVAL_SECONDS = 6 * 3600.0
 
 
 class Schedule:
@@ -32,12 +29,20 @@ class Schedule:
         self.read_at: float | None = None
         self.samples: Sequence[Sample] = ()
         self.errors = 0
+        self.is_background = probe.timeout_seconds > BACKGROUND_BEYOND_SECONDS
+        self.is_queued = False  # waits for its turn in the background
         self.is_running = False
+        self.is_lacking = False  # this machine has no such thing
         self.is_overdue = False  # it has run into its timeout, and that was counted
         self.trouble = ""
 
     def is_due(self, now: float, slack_seconds: float) -> bool:
-        return self.began_at is None or now >= self.began_at + self.interval_seconds - slack_seconds
+        if self.is_running or self.is_queued:
+            return False
+        interval_seconds = self.interval_seconds
+        if self.is_lacking and self.is_background:
+            interval_seconds = max(interval_seconds, LACKING_INTERVAL_SECONDS)
+        return self.began_at is None or now >= self.began_at + interval_seconds - slack_seconds
 
     def age_seconds(self, now: float) -> float | None:
         return None if self.read_at is None else max(0.0, now - self.read_at)
@@ -65,6 +70,9 @@ class Sampler:
         self._patience_seconds = patience_seconds
         self._changed = threading.Condition()
         self._finished = 0
+        self._background: deque[Schedule] = deque()
+        self._background_thread: threading.Thread | None = None
+        self._process_id = os.getpid()
 
     def set_intervals(self, push_interval_seconds: float, by_probe: Mapping[str, float]) -> None:
         """What is read for every frame by default follows the push interval; what is configured by name wins."""
@@ -74,12 +82,16 @@ class Sampler:
             schedule.interval_seconds = by_probe.get(schedule.name, push_interval_seconds if follows else own_seconds)
 
     def read_due(self, slack_seconds: float) -> None:
-        """Read what is due within `slack_seconds`. Returns when all came back, or all others were given their time."""
+        """Read what is due within `slack_seconds`. Returns when all came back, or all others were given their time.
+
+        What is read in the background is only started."""
         now = self._boot()
         with self._changed:
             for schedule in self.schedules:
                 self._count_overdue(schedule, now)
-            waiting = deque(one for one in self.schedules if not one.is_running and one.is_due(now, slack_seconds))
+            due = [one for one in self.schedules if one.is_due(now, slack_seconds)]
+            self._read_in_background([one for one in due if one.is_background])
+            waiting = deque(one for one in due if not one.is_background)
             batch = list(waiting)
             while waiting:
                 # Usually one thread reads them all; another comes only when one probe keeps it.
@@ -93,14 +105,36 @@ class Sampler:
     def wait(self, timeout_seconds: float) -> None:
         """Give the slow ones this much more time to come back."""
         with self._changed:
-            self._changed.wait_for(lambda: not any(one.is_running for one in self.schedules), timeout_seconds)
+            self._changed.wait_for(
+                lambda: not any(one.is_running or one.is_queued for one in self.schedules), timeout_seconds
+            )
 
-    def _work(self, waiting: deque[Schedule]) -> None:
+    def _read_in_background(self, due: Sequence[Schedule]) -> None:
+        """One thread reads them one after the other. One that hangs keeps it, and another thread takes over."""
+        for schedule in due:
+            schedule.is_queued = True
+            self._background.append(schedule)
+        if self._background and self._background_thread is None:
+            thread = threading.Thread(target=self._work_in_background, name="background", daemon=True)
+            self._background_thread = thread
+            thread.start()
+
+    def _work_in_background(self) -> None:
+        self._work(self._background, self._is_relieved)
+        with self._changed:
+            if not self._is_relieved():
+                self._background_thread = None
+
+    def _is_relieved(self) -> bool:
+        return self._background_thread is not threading.current_thread()
+
+    def _work(self, waiting: deque[Schedule], is_relieved: Callable[[], bool] = lambda: False) -> None:
         while True:
             with self._changed:
-                if not waiting:
+                if not waiting or is_relieved():
                     return
                 schedule = waiting.popleft()
+                schedule.is_queued = False
                 schedule.is_running = True
                 schedule.is_overdue = False
                 schedule.began_at = self._boot()
@@ -112,13 +146,19 @@ class Sampler:
 
     def _read(self, schedule: Schedule) -> None:
         try:
-            samples = schedule.probe.sample()
+            samples = accept(schedule.probe.sample())
         except ProbeUnavailable as error:
+            schedule.is_lacking = True
             schedule.samples, schedule.read_at = (), None
             if schedule.trouble != str(error):
                 schedule.trouble = str(error)
                 logger.info("probe unavailable: probe=%s reason=%r", schedule.name, schedule.trouble)
                 self._on_unavailable(schedule.name, schedule.trouble)
+        except ProbeFailed as error:
+            schedule.errors += 1
+            if schedule.trouble != str(error):
+                schedule.trouble = str(error)
+                logger.warning("probe failed: probe=%s reason=%r", schedule.name, schedule.trouble)
         except Exception as error:  # one probe must not spoil the rest
             schedule.errors += 1
             trouble = f"{type(error).__name__}: {error}"
@@ -126,10 +166,14 @@ class Sampler:
                 schedule.trouble = trouble
                 logger.warning("probe failed: probe=%s", schedule.name, exc_info=True)
         else:
+            schedule.is_lacking = False
             schedule.samples, schedule.read_at = samples, self._boot()
             if schedule.trouble:
                 schedule.trouble = ""
                 logger.info("probe works: probe=%s", schedule.name)
+        finally:
+            if os.getpid() != self._process_id:
+                os._exit(1)  # the probe has forked, and this is the copy: there must be only one agent
 
     def _count_overdue(self, schedule: Schedule, now: float) -> None:
         if not schedule.is_running or schedule.is_overdue or schedule.began_at is None:
@@ -138,22 +182,10 @@ class Sampler:
             schedule.is_overdue = True
             schedule.errors += 1
             schedule.trouble = "hangs"
+            if schedule.is_background:
+                self._background_thread = None
             logger.warning(
                 "probe hangs, not asked again until it returns: probe=%s after_seconds=%.0f",
                 schedule.name,
                 now - schedule.began_at,
             )
-
-
-class ProbeClass(Protocol):
-    def __call__(self) -> Probe: ...
-
-
-def load_probe(name: str, place: str) -> Probe:
-    """The probe at `module:attribute`. Raises ProbeError."""
-    module, _, attribute = place.partition(":")
-    try:
-        make: ProbeClass = getattr(importlib.import_module(module), attribute)
-        return make()
-    except Exception as error:
-        raise ProbeError(f"probe {name} cannot be loaded from {place} ({type(error).__name__}: {error})") from error

@@ -25,6 +25,14 @@ class Identity(NamedTuple):
     allow_plain_http: bool = False
 
 
+class ProbeEntry(NamedTuple):
+    """A probe in the list. With interval and timeout it is isolated: read in a process of its own, not loaded here."""
+
+    place: str  # module:attribute
+    interval_seconds: float | None = None
+    timeout_seconds: float | None = None
+
+
 class StateFolder:
     """Paths and small files of one agent. Files are replaced whole; folder 0700, files 0600."""
 
@@ -64,7 +72,7 @@ class StateFolder:
             return False
         return (known.collector, known.device_id) == (identity.collector, identity.device_id)
 
-    def save_enrolment(self, identity: Identity, secret: str, probes: Mapping[str, str]) -> None:
+    def save_enrolment(self, identity: Identity, secret: str, probes: Mapping[str, ProbeEntry]) -> None:
         """The identity comes last: a folder without it is not enrolled, whatever else is there. Raises OSError."""
         write_atomically(self.secret_path, secret.encode())
         self.save_probes(probes)
@@ -91,14 +99,17 @@ class StateFolder:
         except (OSError, ValueError) as error:
             raise StateError(f"cannot read {self.secret_path} ({error}); run as the user who enrolled") from error
 
-    def save_probes(self, probes: Mapping[str, str]) -> None:
-        """Name of each probe → `module:attribute`, so that `run` need not look for entry points. Raises OSError."""
-        write_atomically(self.probes_path, encode(dict(probes)))
+    def save_probes(self, probes: Mapping[str, ProbeEntry]) -> None:
+        """By name, so that `run` need not look for entry points. Raises OSError."""
+        listed = {
+            name: entry.place if entry.interval_seconds is None else entry._asdict() for name, entry in probes.items()
+        }
+        write_atomically(self.probes_path, encode(listed))
 
-    def load_probes(self) -> dict[str, str]:
+    def load_probes(self) -> dict[str, ProbeEntry]:
         """Raises StateError."""
-        found = self._load(self.probes_path)
-        return {name: place for name, place in found.items() if isinstance(place, str)}
+        entries = {name: parse_entry(found) for name, found in self._load(self.probes_path).items()}
+        return {name: entry for name, entry in entries.items() if entry is not None}
 
     def load_optional(self, path: Path) -> dict[str, object]:
         """A file that the agent can do without: empty if it is missing or damaged."""
@@ -154,6 +165,18 @@ else:
 
     def lock_exclusively(file: IO[bytes]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def parse_entry(found: object) -> ProbeEntry | None:
+    """None for what is damaged."""
+    if isinstance(found, str):
+        return ProbeEntry(found)
+    if not isinstance(found, dict):
+        return None
+    place, interval, timeout = (found.get(key) for key in ProbeEntry._fields)
+    if not isinstance(place, str) or not isinstance(interval, int | float) or not isinstance(timeout, int | float):
+        return None
+    return ProbeEntry(place, float(interval), float(timeout))
 
 
 def encode(content: Mapping[str, object]) -> bytes:

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from protocol.errors import PermanentError
+from protocol.errors import PermanentError, TransientError
 
 FAST_INTERVAL_SECONDS = 60.0  # read for every frame; follows the push interval
 SLOW_INTERVAL_SECONDS = 300.0  # what changes slowly, or costs more to read
+HOURLY_INTERVAL_SECONDS = 3600.0
+DAILY_INTERVAL_SECONDS = 86_400.0
+# What may take longer is read in the background, one after the other; no frame waits for it.
+BACKGROUND_BEYOND_SECONDS = 10.0
 
 
 class MetricType(StrEnum):
@@ -34,7 +38,11 @@ class Sample(NamedTuple):
 
 
 class Probe(Protocol):
-    """A thing that is looked at. Where `sample` blocks longer than `timeout_seconds`, the agent goes on without it."""
+    """A thing that is looked at. Where `sample` blocks longer than `timeout_seconds`, the agent goes on without it.
+
+    Two things are optional. A class with `isolated = True` is loaded and read in a child process of its own, which
+    costs about 0.1 CPU-seconds a reading and no memory in between: for hourly and daily readings. A class with
+    `from_settings(section)` is made by it, from its section of `agent.toml` (agent.settings.Section)."""
 
     @property
     def name(self) -> str: ...
@@ -48,6 +56,10 @@ class Probe(Protocol):
     def sample(self) -> Sequence[Sample]:
         """What is read now. Raises ProbeUnavailable if this machine has no such thing."""
         ...
+
+
+class ProbeFailed(TransientError):  # noqa: N818 - it says what is the case
+    """What the probe asked gave no usable answer. Counted; the probe is asked again at its interval."""
 
 
 class ProbeUnavailable(PermanentError):  # noqa: N818 - it says what is the case

@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 
 from agent.enrolment import enroll
+from agent.state import ProbeEntry
 from tests.agent.collector import Collector
 
 AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
 
 StartAgent = Callable[..., "subprocess.Popen[str]"]
+
+
+def listed(**places: str) -> dict[str, ProbeEntry]:
+    """Probes that the agent itself loads, as the state folder lists them."""
+    return {name: ProbeEntry(place) for name, place in places.items()}
 
 
 @pytest.fixture
@@ -26,7 +32,10 @@ def collector() -> Iterator[Collector]:
 def state(collector: Collector, tmp_path: Path) -> Path:
     """The state folder of an agent enrolled at `collector`, with the probes that never wait."""
     folder = tmp_path / "state"
-    probes = {"memory": "agent.probes.memory:MemoryProbe", "uptime": "agent.probes.host:UptimeProbe"}
+    probes = {
+        "memory": ProbeEntry("agent.probes.memory:MemoryProbe"),
+        "uptime": ProbeEntry("agent.probes.host:UptimeProbe"),
+    }
     enroll(folder, collector.url, "a-token", probes=probes)
     return folder
 

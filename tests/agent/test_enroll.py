@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli import cli
-from agent.enrolment import enroll, find_probes
+from agent.enrolment import describe_probes, enroll
 from agent.machine import instance_of, read_machine_id, read_serial
 from agent.state import FolderLock, StateError, StateFolder
 from protocol import models
@@ -47,7 +47,7 @@ def test_enrolling_prints_the_device_and_fills_a_private_folder(collector: Colle
         "secret": 0o600,
     }
     folder = StateFolder(state)
-    assert (folder.load_secret(), folder.load_probes()) == (SECRET, find_probes())
+    assert (folder.load_secret(), folder.load_probes()) == (SECRET, describe_probes())
     assert SECRET not in (state / "agent.json").read_text()
     (asked,) = collector.enrolled
     assert asked.token == "a-token"

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from agent.answers import AgentConfig, ConfigError, parse_config, parse_push_reply
+from agent.enrolment import describe_probes
 from agent.run_command import UsageError, parse_run_arguments
 from agent.runner import make_uuid, next_tick
 from agent.state import StateFolder
 from protocol import models
 from tests.agent.collector import DEVICE_ID, LOGIN_PAGE, Collector, Reply
-from tests.agent.conftest import AGENT, StartAgent
+from tests.agent.conftest import AGENT, StartAgent, listed
 
 GOLDEN = Path("protocol/examples")
 # What would make the process that stays heavy: 4 MiB for click and importlib.metadata, 9 for pydantic, 14 for aiohttp.
@@ -59,10 +60,7 @@ def test_run_pushes_at_its_interval_and_says_goodbye(
 
 def test_run_loads_nothing_heavy(collector: Collector, state: Path) -> None:
     """Looks at the modules of a real process with all probes, after its first push."""
-    StateFolder(state).save_probes(
-        {"cpu": "agent.probes.cpu:CpuProbe", "filesystem": "agent.probes.filesystem:FilesystemProbe",
-         "hardware": "agent.probes.hardware:BatteryProbe", "disk": "agent.probes.disk:DiskProbe"}
-    )  # fmt: skip
+    StateFolder(state).save_probes(describe_probes())
     finished = subprocess.run(
         [sys.executable, "-X", "importtime", AGENT, "run", "--state", state, "--once"],
         stderr=subprocess.PIPE,
@@ -201,7 +199,7 @@ def test_a_new_configuration_works_at_once(collector: Collector, state: Path) ->
 def test_what_is_missing_is_said_once_and_the_rest_goes_on(
     collector: Collector, state: Path, start_agent: StartAgent
 ) -> None:
-    StateFolder(state).save_probes({"gone": "agent.probes.gone:GoneProbe", "uptime": "agent.probes.host:UptimeProbe"})
+    StateFolder(state).save_probes(listed(gone="agent.probes.gone:GoneProbe", uptime="agent.probes.host:UptimeProbe"))
     agent = start_agent(state)
     collector.wait_for(lambda it: len(it.frames) >= 2)
     assert stop(agent) == 0

@@ -1,0 +1,155 @@
+"""Runs other programs for the probes: without rights to stay, bounded in time and output, and as the least important.
+
+A program that is missing is no fault (ProbeUnavailable). One that hangs, floods or leaves others behind is ended with
+all that it started, and is a ProbeFailed: the agent is none the worse for it.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from agent.probes.base import ProbeFailed, ProbeUnavailable
+
+DEFAULT_TIMEOUT_SECONDS = 20.0
+MAX_OUTPUT_BYTES = 1 << 20  # `apt-get --simulate upgrade` of a thousand packages says a quarter of it
+CHUNK_BYTES = 1 << 16
+OWN_VARIABLES = "QUARKPULSE_"  # may hold a token
+LOCALE_VARIABLES = ("LANG", "LANGUAGE", "LC_")
+NICENESS = 19
+
+
+class Answer(NamedTuple):
+    exit_code: int  # negative: ended by this signal
+    output: bytes
+
+
+def run_child(
+    command: Sequence[str],
+    *,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    max_bytes: int = MAX_OUTPUT_BYTES,
+    variables: Mapping[str, str] | None = None,
+) -> Answer:
+    """What it says on stdout, and its exit code; stderr is not looked at, stdin is empty.
+
+    Raises ProbeUnavailable if there is no such program, ProbeFailed if it takes too long or says too much.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=make_environment(os.environ, variables or {}),
+            cwd="/" if os.name == "posix" else None,
+            start_new_session=True,
+            creationflags=CREATION_FLAGS,
+        )
+    except FileNotFoundError as error:
+        raise ProbeUnavailable(f"{command[0]} is not installed") from error
+    except OSError as error:
+        raise ProbeUnavailable(f"{command[0]} cannot be run ({error.strerror})") from error
+    lower_priority(process)
+    try:
+        output = read_bounded(process, deadline, max_bytes)
+        exit_code = process.wait(max(0.0, deadline - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        raise ProbeFailed(f"{command[0]} was ended: no answer within {timeout_seconds:g} s") from None
+    except OverflowError:
+        raise ProbeFailed(f"{command[0]} was ended: more than {max_bytes} bytes of output") from None
+    finally:
+        end_with_offspring(process)
+        if process.stdout is not None:
+            process.stdout.close()
+        process.wait()
+    return Answer(exit_code, output)
+
+
+def make_environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """The agent's own without its secrets, in English, with the administrator's folders in the PATH."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if not name.upper().startswith((OWN_VARIABLES, *LOCALE_VARIABLES))
+    }
+    if os.name == "posix":
+        kept["PATH"] = ":".join([inherited.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
+    return {**kept, "LC_ALL": "C", **more}
+
+
+if sys.platform == "win32":
+    import threading
+
+    import psutil
+
+    CREATION_FLAGS = subprocess.IDLE_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
+
+    def lower_priority(process: "subprocess.Popen[bytes]") -> None:
+        """It was started as the least important."""
+
+    def read_bounded(process: "subprocess.Popen[bytes]", deadline: float, max_bytes: int) -> bytes:
+        """All until the end. Raises TimeoutError or OverflowError. Pipes cannot be polled here: a thread reads."""
+        chunks: list[bytes] = []
+
+        def read() -> None:
+            with contextlib.suppress(OSError, ValueError):
+                chunks.append(process.stdout.read(max_bytes + 1) if process.stdout else b"")
+
+        reader = threading.Thread(target=read, name="child", daemon=True)
+        reader.start()
+        reader.join(max(0.0, deadline - time.monotonic()))
+        if reader.is_alive():
+            raise TimeoutError
+        output = b"".join(chunks)
+        if len(output) > max_bytes:
+            raise OverflowError
+        return output
+
+    def end_with_offspring(process: "subprocess.Popen[bytes]") -> None:
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    child.kill()
+        with contextlib.suppress(OSError):
+            process.kill()
+else:
+    import select
+    import signal
+
+    CREATION_FLAGS = 0
+
+    def lower_priority(process: "subprocess.Popen[bytes]") -> None:
+        """Its whole group, in case it has started others already."""
+        with contextlib.suppress(OSError):  # ended already, or the service manager forbids it and has done it itself
+            os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
+
+    def read_bounded(process: "subprocess.Popen[bytes]", deadline: float, max_bytes: int) -> bytes:
+        """All until the end. Raises TimeoutError or OverflowError."""
+        if process.stdout is None:
+            return b""
+        descriptor = process.stdout.fileno()
+        poll = select.poll()  # unlike select() without a limit on the descriptor's number
+        poll.register(descriptor, select.POLLIN | select.POLLHUP)
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            left_seconds = deadline - time.monotonic()
+            if left_seconds <= 0 or not poll.poll(left_seconds * 1000):
+                raise TimeoutError
+            chunk = os.read(descriptor, CHUNK_BYTES)
+            if not chunk:
+                return b"".join(chunks)
+            size += len(chunk)
+            if size > max_bytes:
+                raise OverflowError
+            chunks.append(chunk)
+
+    def end_with_offspring(process: "subprocess.Popen[bytes]") -> None:
+        """The group is the child's own session, so it holds what the child has started and nothing else."""
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)

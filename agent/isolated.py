@@ -1,0 +1,51 @@
+"""Probes in a process of their own: what they load and leave behind is gone with it.
+
+The agent starts `python -m agent.reading` for each reading; what comes back is a JSON object with one of the keys
+`samples` ([[name, value, labels], …]), `unavailable` and `failed` (each a sentence).
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.children import run_child
+from agent.probes.base import Metric, ProbeFailed, ProbeUnavailable, Sample
+from agent.probes.parsing import dig, dig_text, parse_json
+
+MARGIN_SECONDS = 5.0  # by which a reading's end comes before the probe's own timeout
+
+
+class IsolatedProbe:
+    """Stands in the agent for a probe that it has not loaded."""
+
+    metrics: tuple[Metric, ...] = ()  # declared by the probe itself, in the child
+
+    def __init__(
+        self,
+        name: str,
+        place: str,
+        state: Path,
+        *,
+        interval_seconds: float,
+        timeout_seconds: float,
+        interpreter: Sequence[str] = (sys.executable, "-P", "-m"),
+    ) -> None:
+        self.name = name
+        self.interval_seconds = interval_seconds
+        self.timeout_seconds = timeout_seconds
+        self._command = [*interpreter, "agent.reading", name, place, str(state.absolute())]
+        self._source = f"the reader of {name}"
+
+    def sample(self) -> list[Sample]:
+        answer = run_child(self._command, timeout_seconds=max(1.0, self.timeout_seconds - MARGIN_SECONDS))
+        if answer.exit_code != 0:
+            raise ProbeFailed(f"{self._source} ended with exit code {answer.exit_code}")
+        content = parse_json(answer.output, self._source)
+        if unavailable := dig_text(content, "unavailable"):
+            raise ProbeUnavailable(unavailable)
+        if failed := dig_text(content, "failed"):
+            raise ProbeFailed(failed)
+        samples = dig(content, "samples")
+        if not isinstance(samples, list) or not all(isinstance(one, list) and len(one) == 3 for one in samples):
+            raise ProbeFailed(f"{self._source} gave no samples")
+        return [Sample(*one) for one in samples]
