@@ -10,8 +10,8 @@ from collector.api.problems import Handler
 from collector.api.query import QueryApi
 from collector.api.query_rules import Alerting, EvaluatedGroup
 from collector.promql import Limits
+from collector.series.in_memory import InMemoryReader
 from collector.series.read import SeriesReader
-from tests.promql.memory import MemoryReader
 
 Client = TestClient[web.Request, web.Application]
 Query = Mapping[str, str | float] | Sequence[tuple[str, str]]  # the parameters of a request
@@ -20,11 +20,11 @@ NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 T = 1_767_614_400  # NOW in Unix seconds
 
 
-def small_store() -> MemoryReader:
+def small_store() -> InMemoryReader:
     """Three `up`, one of them gone since five minutes ago, and a counter every 15 s for the last two minutes."""
     at = T * 1000
     counter = [(at - 15_000 * back, 100.0 - 2.5 * back) for back in range(8, -1, -1)]
-    return MemoryReader(
+    return InMemoryReader(
         [
             ({"__name__": "up", "job": "web", "instance": "b"}, [(at - 60_000, 1.0), (at, 0.0)]),
             ({"__name__": "up", "job": "web", "instance": "a"}, [(at - 60_000, 1.0), (at, 1.0)]),

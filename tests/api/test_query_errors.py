@@ -7,10 +7,10 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from collector.api.query_params import MAX_FORM_BYTES
 from collector.promql import Limits
+from collector.series.in_memory import InMemoryReader
 from collector.series.read import Matcher, Milliseconds, Selection
 from protocol.errors import TransientError
 from tests.api.query_fixtures import Client, Query, application, query_api, small_store
-from tests.promql.memory import MemoryReader
 
 
 @pytest.fixture(name="client")
@@ -136,7 +136,7 @@ async def test_a_bad_form_is_refused(client: Client, body: bytes, status: int, m
 async def test_what_a_store_raises_is_answered(
     aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture, raised: Exception, status: int, kind: str
 ) -> None:
-    class BrokenReader(MemoryReader):
+    class BrokenReader(InMemoryReader):
         def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
             raise raised
 

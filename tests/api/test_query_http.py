@@ -6,9 +6,9 @@ import pytest
 from aiohttp import FormData, web
 from pytest_aiohttp.plugin import AiohttpClient
 
+from collector.series.in_memory import InMemoryReader
 from collector.series.read import Matcher, Milliseconds, Selection
 from tests.api.query_fixtures import Client, Query, T, application, query_api, small_store
-from tests.promql.memory import MemoryReader
 
 
 @pytest.fixture(name="client")
@@ -162,7 +162,7 @@ async def test_label_names_and_values_are_sorted(client: Client) -> None:
 async def test_the_bounds_of_time_reach_the_store(aiohttp_client: AiohttpClient) -> None:
     asked = []
 
-    class NotingReader(MemoryReader):
+    class NotingReader(InMemoryReader):
         def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
             asked.append((start, end))
             return super().select(matchers, start, end)

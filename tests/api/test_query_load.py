@@ -13,15 +13,15 @@ from pytest_aiohttp.plugin import AiohttpClient, AiohttpServer
 
 from collector.api import query, query_workers
 from collector.promql import Limits
+from collector.series.in_memory import InMemoryReader
 from collector.series.read import Matcher, Milliseconds, Selection
 from tests.api.query_fixtures import Query, T, application, query_api, small_store
-from tests.promql.memory import MemoryReader
 
 QUERY = "/api/v1/query?query=up"
 WAIT_SECONDS = 20.0
 
 
-class GatedReader(MemoryReader):
+class GatedReader(InMemoryReader):
     """Holds every query until the gate is opened, and counts those it holds."""
 
     def __init__(self) -> None:
@@ -125,9 +125,9 @@ def test_a_stopped_watch_is_past_every_deadline() -> None:
     assert watch() == float("inf")
 
 
-def wide_store(series: int, steps: int) -> MemoryReader:
+def wide_store(series: int, steps: int) -> InMemoryReader:
     points = [(T * 1000 - 15_000 * back, back / 7) for back in range(steps)]
-    return MemoryReader(({"__name__": "wide", "row": f"{row:05d}"}, points) for row in range(series))
+    return InMemoryReader(({"__name__": "wide", "row": f"{row:05d}"}, points) for row in range(series))
 
 
 async def test_a_large_answer_is_streamed_whole(aiohttp_client: AiohttpClient) -> None:

@@ -24,9 +24,9 @@ from collector.promql import (
     compile_expr,
 )
 from collector.promql.aggregate import number_text
+from collector.series.in_memory import InMemoryReader, Point
 from collector.series.labels import LabelFrame
 from collector.series.read import Milliseconds, Samples, Selection
-from tests.promql.memory import MemoryReader, Point
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -44,12 +44,12 @@ def found(result: object) -> dict[str, float]:
     return dict(zip(texts, result.values.tolist(), strict=True))
 
 
-def ask(reader: MemoryReader, query: str, at: Milliseconds = 0, *, drop_conflicts: bool = False) -> object:
+def ask(reader: InMemoryReader, query: str, at: Milliseconds = 0, *, drop_conflicts: bool = False) -> object:
     return Engine(reader).instant(compile_expr(query), at, drop_conflicts=drop_conflicts)
 
 
 def test_the_lookback_is_open_on_the_left_and_can_be_set() -> None:
-    reader = MemoryReader([({"__name__": "x"}, [(0, 1.0)])])
+    reader = InMemoryReader([({"__name__": "x"}, [(0, 1.0)])])
     plan = compile_expr("x")
     assert len(found(Engine(reader).instant(plan, 5 * MINUTE - 1))) == 1
     assert found(Engine(reader).instant(plan, 5 * MINUTE)) == {}
@@ -57,7 +57,7 @@ def test_the_lookback_is_open_on_the_left_and_can_be_set() -> None:
 
 
 def test_result_types() -> None:
-    reader = MemoryReader([({"__name__": "x"}, [(MINUTE, 1.0), (2 * MINUTE, 2.0)])])
+    reader = InMemoryReader([({"__name__": "x"}, [(MINUTE, 1.0), (2 * MINUTE, 2.0)])])
     assert ask(reader, "1 + 1") == Scalar(2.0)
     assert ask(reader, '"text"') == String("text")
     samples = ask(reader, "x[2m]", 2 * MINUTE)
@@ -71,10 +71,10 @@ def test_result_types() -> None:
 @pytest.mark.parametrize(("query", "words"), [("x[5m]", "range vector"), ('"s"', "string")])
 def test_what_has_no_range(query: str, words: str) -> None:
     with pytest.raises(EvaluationError, match=words):
-        Engine(MemoryReader()).range(compile_expr(query), 0, MINUTE, MINUTE)
+        Engine(InMemoryReader()).range(compile_expr(query), 0, MINUTE, MINUTE)
 
 
-TWO_CUSTOMERS = MemoryReader(
+TWO_CUSTOMERS = InMemoryReader(
     [
         (device("disk", "acme", device_id="a1", path="/"), [(0, 0.9)]),
         (device("disk", "acme", device_id="a2", path="/"), [(0, 0.5)]),
@@ -136,7 +136,7 @@ def test_conflicts_span_customers_one_by_one() -> None:
     assert all(isinstance(conflict, Conflict) for conflict in result.conflicts)
 
 
-HUNDRED = MemoryReader(
+HUNDRED = InMemoryReader(
     ({"__name__": "x", "n": str(n)}, [(i * MINUTE, float(n)) for i in range(10)]) for n in range(100)
 )
 
@@ -165,7 +165,7 @@ def test_steps_are_limited() -> None:
         Engine(HUNDRED).range(compile_expr("x"), 0, 11_000_000, 1_000)
 
 
-class Counting(MemoryReader):
+class Counting(InMemoryReader):
     """Counts what is read."""
 
     def __init__(self, *args: object) -> None:
@@ -241,13 +241,13 @@ def test_one_plan_in_several_threads() -> None:
 
 @pytest.mark.parametrize("operator", [" + ", " or ", " and "])
 def test_the_longest_chain_that_compiles_is_evaluated(operator: str) -> None:
-    reader = MemoryReader([({"__name__": "x"}, [(0, 1.0)])])
+    reader = InMemoryReader([({"__name__": "x"}, [(0, 1.0)])])
     plan = compile_expr(operator.join(["x"] * 120))
     assert len(found(Engine(reader).instant(plan, 0, shared=Shared()))) == 1
 
 
 def test_order() -> None:
-    reader = MemoryReader(
+    reader = InMemoryReader(
         ({"__name__": "x", "n": str(n)}, [(0, value)]) for n, value in enumerate([2.0, math.nan, 3.0, 1.0, -math.inf])
     )
 
@@ -282,7 +282,7 @@ def test_numbers_as_labels(value: float, text: str) -> None:
 
 def test_quantiles_of_classic_histograms() -> None:
     bounds = {"0.1": 1.0, "0.5": 3.0, "1": 3.0, "1.0": 3.0, "+Inf": 7.0, "nonsense": 9.0}
-    reader = MemoryReader(({"__name__": "b_bucket", "le": le}, [(0, number)]) for le, number in bounds.items())
+    reader = InMemoryReader(({"__name__": "b_bucket", "le": le}, [(0, number)]) for le, number in bounds.items())
     # `1` and `1.0` are one bucket of 6; the rank 0.5 * 7 falls into it.
     assert found(ask(reader, "histogram_quantile(0.5, b_bucket)")) == {"": pytest.approx(0.5 + 0.5 * (0.5 / 3))}
     assert found(ask(reader, "histogram_quantile(1, b_bucket)")) == {"": 1.0}
@@ -294,7 +294,7 @@ def test_quantiles_of_classic_histograms() -> None:
 
 def test_hidden_digits_are_not_lost() -> None:
     points: list[Point] = [(MINUTE * i, value) for i, value in enumerate([1.0, 1e100, 1.0, -1e100])]
-    reader = MemoryReader(
+    reader = InMemoryReader(
         [({"__name__": "x", "n": str(i)}, [(3 * MINUTE, value)]) for i, (_, value) in enumerate(points)]
     )
     reader.add({"__name__": "y"}, points)
@@ -305,13 +305,13 @@ def test_hidden_digits_are_not_lost() -> None:
 
 def test_empty_stores() -> None:
     for query in ("x", "rate(x[5m])", "sum(x)", "x + on(a) group_left() y", "x or y", "histogram_quantile(0.5, x)"):
-        assert found(ask(MemoryReader(), query)) == {}
-        matrix = Engine(MemoryReader()).range(compile_expr(query), 0, HOUR, MINUTE)
+        assert found(ask(InMemoryReader(), query)) == {}
+        matrix = Engine(InMemoryReader()).range(compile_expr(query), 0, HOUR, MINUTE)
         assert isinstance(matrix, Matrix)
         assert len(matrix) == 0
     for query in ("topk(1, x)", "count_values('v', x)", "label_replace(x, 'a', '$1', 'b', '(.*)')", "-x", "x > 1"):
-        assert found(ask(MemoryReader(), query)) == {}
-    assert found(ask(MemoryReader(), 'absent(x{a="b"})')) == {"a=b": 1.0}
+        assert found(ask(InMemoryReader(), query)) == {}
+    assert found(ask(InMemoryReader(), 'absent(x{a="b"})')) == {"a=b": 1.0}
 
 
 def test_many_distinct_labels_still_make_one_key() -> None:
@@ -339,13 +339,13 @@ def test_many_distinct_labels_still_make_one_key() -> None:
 )
 def test_an_infinite_bound_holds_for_nan_too(query: str, value: float) -> None:
     """As Go's math.Max and math.Min, by which Prometheus clamps."""
-    reader = MemoryReader([({"__name__": "x"}, [(0, math.nan)])])
+    reader = InMemoryReader([({"__name__": "x"}, [(0, math.nan)])])
     (got,) = found(ask(reader, query)).values()
     assert got == value or (math.isnan(got) and math.isnan(value))
 
 
 def test_where_bounds_cross_no_series_can_clash() -> None:
-    reader = MemoryReader([({"__name__": "x"}, [(0, 1.0)]), ({"__name__": "y"}, [(0, 1.0)])])
+    reader = InMemoryReader([({"__name__": "x"}, [(0, 1.0)]), ({"__name__": "y"}, [(0, 1.0)])])
     assert found(ask(reader, 'clamp({__name__=~"x|y"}, 2, 0)')) == {}
     with pytest.raises(EvaluationError, match="same labelset"):
         ask(reader, 'clamp({__name__=~"x|y"}, 0, 2)')

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.promql import Engine, EvaluationError, Vector, compile_expr
-from tests.promql.memory import MemoryReader
+from collector.series.in_memory import InMemoryReader
 from tests.promql.reference import quantile
 
 LabelSet = frozenset[tuple[str, str]]
@@ -33,7 +33,7 @@ JOINS = [
 def engine_of(left: Fleet, right: Fleet) -> Engine:
     series = [({"__name__": "l", **dict(labels)}, [(0, value)]) for labels, value in left.items()]
     series += [({"__name__": "r", **dict(labels)}, [(0, value)]) for labels, value in right.items()]
-    return Engine(MemoryReader(series))
+    return Engine(InMemoryReader(series))
 
 
 def ask(engine: Engine, query: str) -> dict[LabelSet, float] | None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.promql import Engine, Matrix, Vector, compile_expr
+from collector.series.in_memory import InMemoryReader
 from collector.series.read import STALE
-from tests.promql.memory import MemoryReader
 from tests.promql.reference import FUNCTIONS, Point
 
 NAMES = ("a", "b", "c")
@@ -39,8 +39,8 @@ def fleet_of(gaps: Mapping[str, list[tuple[int, float]]]) -> dict[str, list[Poin
     return {name: points_of(some) for name, some in gaps.items()}
 
 
-def reader_of(fleet: Mapping[str, list[Point]], metric: str = "x") -> MemoryReader:
-    return MemoryReader(({"__name__": metric, "name": name}, points) for name, points in fleet.items())
+def reader_of(fleet: Mapping[str, list[Point]], metric: str = "x") -> InMemoryReader:
+    return InMemoryReader(({"__name__": metric, "name": name}, points) for name, points in fleet.items())
 
 
 def assert_same(wanted: Mapping[Cell, float], found: Mapping[Cell, float], scale: float) -> None:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from collector.promql import Engine, Matrix, ParseError, PromqlError, Result, Scalar, String, Vector, compile_expr
-from tests.promql.memory import MemoryReader
+from collector.series.in_memory import InMemoryReader
 from tests.promqltest.script import NAME, Clear, Eval, Labels, Load, read_script
 
 TOLERANCE = 1e-6  # relative; Prometheus's own
@@ -119,7 +119,7 @@ class _Store:
     """What is loaded, and which series have more than the reader holds: what is left out of them, and why."""
 
     def __init__(self) -> None:
-        self.reader = MemoryReader()
+        self.reader = InMemoryReader()
         self.engine = Engine(self.reader)
         self._left_out: list[tuple[Labels, str]] = []
 
