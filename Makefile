@@ -44,6 +44,7 @@ format: install-dev ## let ruff format and fix what it can
 
 rules: install test-packages ## check the shipped rules and run their unit tests
 	$(BIN)/quarkpulse-collector rules check rules
+	$(BIN)/quarkpulse-collector rules test rules/tests/*.test.yaml
 	promtool test rules rules/tests/*.test.yaml
 
 schema: install ## write the protocol's JSON Schema into docs/reference/protocol

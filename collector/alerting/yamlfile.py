@@ -45,8 +45,9 @@ class RuleFileError(PermanentError):
 class YamlFile:
     """One file's tree and the problems found in it so far. Its readers note a problem and return None or nothing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, may_be_empty: bool = False) -> None:
         self.path = path
+        self._may_be_empty = may_be_empty
         self.problems: list[Problem] = []
         self._visits_left = MAX_NODES
         self.root = self._compose()
@@ -130,7 +131,7 @@ class YamlFile:
             line = text[: exc.position].count("\n")
             self.problems.append(Problem(str(self.path), line + 1, f"not YAML: {exc.reason}"))
         else:
-            if root is None:
+            if root is None and not self._may_be_empty:
                 self.refuse(None, "the file is empty")
             return root
         return None

@@ -10,6 +10,8 @@ import click
 
 from collector.alerting.pack import load_pack
 from collector.alerting.rulefile import AlertRule, Problem, RecordingRule, RuleFileError
+from collector.alerting.ruletest.report import as_row, told
+from collector.alerting.ruletest.run import run_file
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.cli.common import Row, json_option, print_rows, printable, with_settings
 from collector.config import Settings
@@ -111,6 +113,30 @@ def list_command(paths: tuple[Path, ...], as_json: bool) -> None:
     print_rows(
         rows, as_json=as_json, columns=["alert", "severity", "category", "incident", "for_seconds", "thresholds"]
     )
+
+
+@rules.command("test")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+def test(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run unit tests of rules in promtool's format, e.g. `rules test rules/tests/*.test.yaml`.
+
+    The rules run in the collector's own evaluator, on the test's series in memory. They may be any Prometheus rules:
+    what a collector of several customers refuses is told by `rules check`. Exit code: 0 all passed, 1 some failed or a
+    file is bad, 2 wrong usage.
+    """
+    reports = []
+    for path in files:
+        report = run_file(path)
+        reports.append(report)
+        for warning in report.warnings:
+            click.echo(printable(f"{path}: warning: {warning}"), err=True)
+        if not as_json:
+            for line in told(report):
+                click.echo(printable(line))
+    if as_json:
+        print_rows([as_row(report) for report in reports], as_json=True)
+    raise SystemExit(1 if any(report.failures for report in reports) else 0)
 
 
 @rules.command("reload")

@@ -31,11 +31,13 @@ class Engine:
         reader: SeriesReader,
         *,
         lookback: timedelta = DEFAULT_LOOKBACK,
+        subquery_step: timedelta = SUBQUERY_STEP,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
         self._lookback = lookback // _MILLISECOND
+        self._subquery_step = subquery_step // _MILLISECOND
         self._limits = limits
         self._monotonic = monotonic
         self._memories: WeakKeyDictionary[Plan, Memory] = WeakKeyDictionary()
@@ -108,7 +110,7 @@ class Engine:
             limits=self._limits,
             monotonic=self._monotonic,
             lookback=self._lookback,
-            subquery_step=SUBQUERY_STEP // _MILLISECOND,
+            subquery_step=self._subquery_step,
             start=start,
             end=end,
             drop_conflicts=drop_conflicts,
