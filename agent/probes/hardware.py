@@ -1,4 +1,4 @@
-"""Temperatures and battery."""
+"""Temperatures, fans and battery."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,12 +8,17 @@ import psutil
 from agent.probes.base import FAST_INTERVAL_SECONDS, SLOW_INTERVAL_SECONDS, Metric, MetricType, ProbeUnavailable, Sample
 
 SENSOR_LABELS = ("hw_id", "hw_name")
-TemperatureReader = Callable[[], Mapping[str, Sequence[Any]]]
+SensorReader = Callable[[], Mapping[str, Sequence[Any]]]
 
 
 def read_temperatures() -> Mapping[str, Sequence[Any]]:
     """Sensors by chip; none on Windows and macOS, where psutil has no such function."""
     return psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+
+
+def read_fans() -> Mapping[str, Sequence[Any]]:
+    """Fans by chip, on Linux only."""
+    return psutil.sensors_fans() if hasattr(psutil, "sensors_fans") else {}
 
 
 def read_battery() -> object:
@@ -35,7 +40,7 @@ class TemperatureProbe:
         ),
     )
 
-    def __init__(self, read: TemperatureReader = read_temperatures) -> None:
+    def __init__(self, read: SensorReader = read_temperatures) -> None:
         self._read = read
 
     def sample(self) -> list[Sample]:
@@ -48,6 +53,26 @@ class TemperatureProbe:
                     samples.append(Sample("hw_temperature_limit_celsius", sensor.critical, labels))
         if not samples:
             raise ProbeUnavailable("no temperature sensor is readable on this machine")
+        return samples
+
+
+class FanProbe:
+    name = "fans"
+    interval_seconds = SLOW_INTERVAL_SECONDS
+    timeout_seconds = 10.0
+    metrics = (Metric("hw_fan_speed_rpm", MetricType.GAUGE, "rpm", "Turns a minute", SENSOR_LABELS),)
+
+    def __init__(self, read: SensorReader = read_fans) -> None:
+        self._read = read
+
+    def sample(self) -> list[Sample]:
+        samples = [
+            Sample("hw_fan_speed_rpm", fan.current, {"hw_id": f"{chip}/{number}", "hw_name": fan.label or chip})
+            for chip, fans in self._read().items()
+            for number, fan in enumerate(fans)
+        ]
+        if not samples:
+            raise ProbeUnavailable("no fan is readable on this machine")
         return samples
 
 
