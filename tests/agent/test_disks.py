@@ -248,7 +248,8 @@ def test_fans() -> None:
 
 KEYS = st.sampled_from([
     "devices", "name", "type", "ata_smart_attributes", "table", "id", "raw", "string", "value", "smart_status",
-    "passed", "nvme_smart_health_information_log", "percentage_used", "power_on_time", "hours", "full", "design", "cycles",
+    "passed", "nvme_smart_health_information_log", "percentage_used", "power_on_time", "hours", "full", "design",
+    "cycles",
 ])  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
