@@ -138,7 +138,7 @@ def test_servers_that_babble_or_hang_are_not_readable(
     monkeypatch.setattr(certificates, "ENDPOINT_TIMEOUT_SECONDS", 0.3)
     released = threading.Event()
 
-    def hang(connection: socket.socket) -> None:
+    def hang(_: socket.socket) -> None:
         assert released.wait(20)
 
     endpoints = [serve(lambda connection: connection.sendall(b"220 mail\r\n" * 100)), serve(lambda _: None)]
