@@ -46,14 +46,7 @@ Work = Callable[[int, Path], Coroutine[None, None, dict[str, float]]]
 class NoTickets:
     """An incident sink that takes note of nothing."""
 
-    async def apply(
-        self,
-        connection: AsyncConnection,
-        transitions: Sequence[Transition],
-        now: datetime,
-        *,
-        limit_exceeded: bool = False,
-    ) -> None:
+    async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
         pass
 
     async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None:

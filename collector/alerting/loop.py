@@ -42,14 +42,7 @@ MAX_ALERT_SERIES = 20_000  # ALERTS and ALERTS_FOR_STATE of one group at one ins
 class IncidentSink(Protocol):
     """What becomes of alerts, in the transaction of the evaluation that changed them."""
 
-    async def apply(
-        self,
-        connection: AsyncConnection,
-        transitions: Sequence[Transition],
-        now: datetime,
-        *,
-        limit_exceeded: bool = False,
-    ) -> None: ...
+    async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
 
     async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None: ...
 
@@ -206,9 +199,7 @@ class Evaluator:
         if told:
             await self._record_alerts(alerts_stream(group, len(group.rules)), told, done)
         async with self._database.begin() as connection:
-            active = sum(map(len, done.active.values()))
-            limit_exceeded = 0 < group.limit < active
-            await self._incidents.apply(connection, done.transitions, at, limit_exceeded=limit_exceeded)
+            await self._incidents.apply(connection, done.transitions, at)
             await self._incidents.sweep(connection, [rule.key for rule in group.alert_rules], at)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)

@@ -18,6 +18,8 @@ NOUNS = (
     "devices",
     "tickets",
     "alerts",
+    "silences",
+    "windows",
     "thresholds",
     "rules",
     "audit",

@@ -5,10 +5,11 @@ from datetime import timedelta
 import click
 
 from collector.alerting import records
-from collector.cli.common import json_option, print_rows, with_database
+from collector.cli.common import json_option, print_rows, printable, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
+from collector.incidents import reasons
 
 RECENT = timedelta(hours=24)
 
@@ -38,3 +39,22 @@ async def list_command(database: Database, _settings: Settings, everything: bool
         as_json=as_json,
         columns=["id", "rule", "customer", "device", "state", "active_since", "outcome", "ticket", "reason"],
     )
+
+
+@alerts.command("why")
+@click.argument("alert", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array of the decisions and nothing else.")
+@with_database
+async def why(database: Database, _settings: Settings, alert: int, as_json: bool) -> None:
+    """Tell why an alert opened a ticket, or why it opened none: every decision with what it was made by.
+
+    E.g. `alerts why 12`.
+    """
+    async with database.connect() as connection:
+        found = await reasons.why(connection, alert)
+    if as_json:
+        rows = [{"at": one.at, "outcome": one.outcome, "reason": one.reason, "data": one.data} for one in found.reasons]
+        print_rows(rows, as_json=True)
+        return
+    for line in found.told():
+        click.echo(printable(line))

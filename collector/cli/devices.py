@@ -9,6 +9,7 @@ from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
 from collector.fleet import devices as store
+from collector.fleet import tags
 from collector.fleet.devices import Device
 from collector.fleet.presence import presence_of
 
@@ -52,7 +53,9 @@ async def show(database: Database, settings: Settings, device: str, as_json: boo
     async with database.connect() as connection:
         found = await store.get_device(connection, device)
         inventory = await store.get_inventory(connection, device)
-    print_fields({**_row(found, settings, system_clock()), "inventory": inventory}, as_json=as_json)
+        tagged = (await tags.load_tags(connection)).get(device, frozenset())
+    row = {**_row(found, settings, system_clock()), "tags": sorted(tagged), "inventory": inventory}
+    print_fields(row, as_json=as_json)
 
 
 @devices.command("revoke")
@@ -79,6 +82,22 @@ async def end(database: Database, _settings: Settings, device: str) -> None:
     async with database.begin() as connection:
         await store.end_device(connection, device, actor=actor(), now=system_clock())
     click.echo(f"{device} is no longer looked after", err=True)
+
+
+@devices.command("tag")
+@click.argument("device")
+@click.argument("tag")
+@click.option("--remove", is_flag=True, help="Take the tag away.")
+@with_database
+async def tag_command(database: Database, _settings: Settings, device: str, tag: str, *, remove: bool) -> None:
+    """Give a device a tag, by which maintenance windows can name several devices at once.
+
+    E.g. `devices tag srv-files-7k3p patching`.
+    """
+    async with database.begin() as connection:
+        change = tags.remove_tag if remove else tags.add_tag
+        await change(connection, device, tag, actor=actor(), now=system_clock())
+    click.echo(f"device {device} {'has no longer' if remove else 'has'} the tag {tag}", err=True)
 
 
 def _row(device: Device, settings: Settings, now: datetime) -> Row:

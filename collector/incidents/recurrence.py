@@ -15,6 +15,7 @@ from protocol.errors import PermanentError
 
 MAX_LENGTH = timedelta(days=31)
 MAX_RULE_CHARS = 500
+MUST_COME_WITHIN = timedelta(days=5 * 366)  # a leap day comes within
 FREQUENCIES = ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")
 # BYHOUR and its like would open a window at other times than the one that is named.
 PARTS = frozenset(
@@ -54,9 +55,11 @@ def checked_recurrence(text: str, starts_local: datetime, time_zone: str) -> str
     if parts.get("INTERVAL", "1").strip("0") == "":
         raise RecurrenceError("INTERVAL is 1 or more")
     try:
-        starts_between(rule, starts_local, time_zone, starts_local, starts_local + timedelta(days=1))
+        starts = starts_between(rule, starts_local, time_zone, starts_local, starts_local + MUST_COME_WITHIN)
     except (ValueError, TypeError) as exc:
         raise RecurrenceError(f"{text[:80]!r} is no recurrence: {exc}; {example}") from exc
+    if not starts:
+        raise RecurrenceError(f"{text[:80]!r} never comes after {starts_local:%Y-%m-%d}: {example}")
     return rule
 
 

@@ -80,12 +80,13 @@ class Round:
         fired: Sequence[AlertRecord],
         evidence: Mapping[int, Mapping[str, object]],
         *,
-        limit_exceeded: bool = False,
+        over_limit: Collection[int] = (),
     ) -> None:
         """Decides about alerts that fire, all those of one pass together, and carries it out.
 
-        `evidence`: by alert, what the record of its decision holds besides. One whose own ticket, or storm, is still
-        open stays there; one that was held back and still is, is left as it is.
+        `evidence`: by alert, what the record of its decision holds besides; `over_limit`: the alerts of rules that have
+        more of them than their group's `limit`. One whose own ticket, or storm, is still open stays there; one that was
+        held back and still is, is left as it is.
         """
         if not fired:
             return
@@ -112,6 +113,7 @@ class Round:
             self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
             cases.append(_Case(record, str(ticket_key(record.labels)), decision.priority, decision))
         for ledger, of_customer in await self._by_ledger(cases):
+            limit_exceeded = any(case.record.id in over_limit for case in of_customer)
             await self._place(ledger, of_customer, limit_exceeded=limit_exceeded)
         await self.write()
 
@@ -262,7 +264,8 @@ class Round:
         if await ledger.entries.open_children(self._connection, number):
             return
         changes = await ledger.changes_since(self._connection, number, self._now - settings.flap_within)
-        if flapping.is_unstable(changes, settings):
+        latest = await ledger.changes_since(self._connection, number, self._now - settings.steady_after)
+        if flapping.is_unstable(changes, latest, settings):
             why = flapping.unstable_reason(changes, settings)
             await ledger.entries.hold_open(self._connection, number, self._now, why)
             return

@@ -32,15 +32,8 @@ class Incidents:
     world: Surroundings
     threshold_of: Callable[[str, str, datetime], Effective | None]
 
-    async def apply(
-        self,
-        connection: AsyncConnection,
-        transitions: Sequence[Transition],
-        now: datetime,
-        *,
-        limit_exceeded: bool = False,
-    ) -> None:
-        """What one evaluation changed. `limit_exceeded`: more alerts than the rule group's limit are active."""
+    async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
+        """What one evaluation changed."""
         if not transitions:
             return
         by_mark = {(one.rule.key, one.fingerprint): one for one in transitions}
@@ -74,7 +67,8 @@ class Incidents:
             )
         await round_.write()  # first, so that what fires in this pass holds back what it explains
         evidence = {one.id: self._evidence(by_mark[one.rule_key, one.fingerprint], now) for one in fired}
-        await round_.judge(current, evidence, limit_exceeded=limit_exceeded)
+        beyond = [one.id for one in fired if by_mark[one.rule_key, one.fingerprint].is_over_limit]
+        await round_.judge(current, evidence, over_limit=beyond)
 
     async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None:
         """What changed without a change of the alerts of these rules: unknown ones whose device is seen again without

@@ -48,14 +48,17 @@ class World:
     now: datetime = START
     stats: EvaluationStats = field(default_factory=EvaluationStats)
     directory: FleetDirectory = field(default_factory=FleetDirectory)
+    members: dict[str, Member] = field(default_factory=dict)
+    tags: Mapping[str, frozenset[str]] = field(default_factory=dict)
     settings: IncidentSettings = field(default_factory=IncidentSettings)
     inhibit: tuple[InhibitRule, ...] = field(default_factory=lambda: load_inhibit_rules(inhibit_file()))
 
     def __post_init__(self) -> None:
+        self.enrol(*TARGETS)
         self.watch = PresenceWatch(self._heard, PUSH_INTERVAL)
-        self.evaluator = self._new_evaluator()
+        self.evaluator = self.new_evaluator()
 
-    def _new_evaluator(self) -> Evaluator:
+    def new_evaluator(self) -> Evaluator:
         surroundings = Surroundings(
             self._model_of,
             self.watch.is_seen,
@@ -76,8 +79,11 @@ class World:
             stats=self.stats,
         )
 
+    def enrol(self, *targets: Target) -> None:
+        self.members |= {target.device_id: member(target) for target in targets}
+
     def _tags_of(self, device: str) -> frozenset[str]:
-        return self.directory.tags_of(device)
+        return self.tags.get(device, frozenset())
 
     def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
         return MODELS.get(self.directory.plan_at(customer, at) or "")
@@ -111,20 +117,29 @@ class World:
         """As a process that died and came back: nothing but database and samples is left."""
         self.now += after
         self.watch = PresenceWatch(self._heard, PUSH_INTERVAL)
-        self.watch.sweep(MEMBERS, self.now)
-        self.evaluator = self._new_evaluator()
+        self.watch.sweep(self.members, self.now)
+        self.evaluator = self.new_evaluator()
         await self.load()
         await self.evaluator.restore()
 
-    async def push(self, values: Mapping[Target, float], metric: str = "x") -> None:
+    async def push(self, values: Mapping[Target, float]) -> None:
         """One frame of each device, at the present."""
-        series = self.store.series([(metric, {})])
+        await self.push_series({target: {"x": value} for target, value in values.items()})
+
+    async def push_series(self, frames: Mapping[Target, Mapping[str, float]]) -> None:
+        """One frame of each device, with the values of its metrics."""
         now = to_milliseconds(self.now)
-        frames = [
-            DeviceFrame(self.store.layout(target, series), now, now, pack_values([value]))
-            for target, value in values.items()
-        ]
-        await self.store.append(frames)
+        await self.store.append(
+            [
+                DeviceFrame(
+                    self.store.layout(target, self.store.series([(metric, {}) for metric in values])),
+                    now,
+                    now,
+                    pack_values(list(values.values())),
+                )
+                for target, values in frames.items()
+            ]
+        )
 
     async def evaluate(self) -> list[Pass]:
         return [await self.evaluator.evaluate_group(group, self.now) for group in self.evaluator.rules.groups]
@@ -133,7 +148,7 @@ class World:
         """An interval goes by: devices push, rules are evaluated."""
         self.now += INTERVAL
         await self.push(values or {})
-        self.watch.sweep(MEMBERS, self.now)
+        self.watch.sweep(self.members, self.now)
         await self.evaluate()
 
     async def goodbye(self, target: Target, reason: str = "shutdown") -> None:
@@ -171,9 +186,6 @@ def member(target: Target) -> Member:
         goodbye_at=None,
         goodbye_reason=None,
     )
-
-
-MEMBERS = {target.device_id: member(target) for target in TARGETS}
 
 
 @asynccontextmanager

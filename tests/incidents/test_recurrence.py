@@ -1,0 +1,105 @@
+"""When maintenance windows are open, over the changes of summer time and against a plain count."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collector.incidents.recurrence import RecurrenceError, checked_recurrence, next_start, occurrence_at
+
+AMSTERDAM = "Europe/Amsterdam"
+HOUR = timedelta(hours=1)
+
+
+def wall(text: str) -> datetime:
+    """What the clock on the wall shows."""
+    return datetime.fromisoformat(text)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_window_without_recurrence_is_open_once() -> None:
+    starts = wall("2026-03-07T02:00")
+    assert occurrence_at(starts, 4 * HOUR, None, AMSTERDAM, utc("2026-03-07T00:59")) is None
+    assert occurrence_at(starts, 4 * HOUR, None, AMSTERDAM, utc("2026-03-07T01:00")) == (
+        utc("2026-03-07T01:00"),
+        utc("2026-03-07T05:00"),
+    )
+    assert occurrence_at(starts, 4 * HOUR, None, AMSTERDAM, utc("2026-03-07T05:00")) is None
+
+
+def test_it_starts_by_the_clock_on_the_wall_in_summer_and_winter() -> None:
+    starts, weekly = wall("2026-03-22T01:00"), "FREQ=WEEKLY;BYDAY=SU"
+    assert next_start(starts, weekly, AMSTERDAM, utc("2026-03-23T00:00")) == utc("2026-03-29T00:00")
+    assert next_start(starts, weekly, AMSTERDAM, utc("2026-03-30T00:00")) == utc("2026-04-04T23:00")
+
+
+def test_a_start_that_the_spring_change_skips_is_an_hour_later() -> None:
+    starts, daily = wall("2026-03-20T02:30"), "FREQ=DAILY"
+    assert occurrence_at(starts, HOUR, daily, AMSTERDAM, utc("2026-03-29T01:30")) == (
+        utc("2026-03-29T01:30"),
+        utc("2026-03-29T02:30"),
+    )
+
+
+def test_of_a_start_that_the_autumn_change_doubles_the_first_counts() -> None:
+    starts, daily = wall("2026-10-20T02:30"), "FREQ=DAILY"
+    assert occurrence_at(starts, HOUR, daily, AMSTERDAM, utc("2026-10-25T00:30")) is not None
+    assert occurrence_at(starts, HOUR, daily, AMSTERDAM, utc("2026-10-25T01:30")) is None
+
+
+def test_a_window_reaches_over_midnight() -> None:
+    starts = wall("2026-03-06T22:00")
+    assert occurrence_at(starts, 30 * HOUR, "FREQ=WEEKLY", AMSTERDAM, utc("2026-03-15T02:00")) == (
+        utc("2026-03-13T21:00"),
+        utc("2026-03-15T03:00"),
+    )
+
+
+def test_until_may_be_written_in_utc_or_by_the_wall() -> None:
+    starts = wall("2026-03-07T02:00")
+    for until in ("UNTIL=20260308T010000Z", "UNTIL=20260308T020000"):
+        rule = checked_recurrence(f"FREQ=DAILY;{until}", starts, AMSTERDAM)
+        assert occurrence_at(starts, HOUR, rule, AMSTERDAM, utc("2026-03-08T01:00")) is not None
+        assert next_start(starts, rule, AMSTERDAM, utc("2026-03-08T01:00")) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "weekly",
+        "FREQ=HOURLY",
+        "FREQ=DAILY;BYHOUR=3",
+        "FREQ=DAILY;INTERVAL=0",
+        "FREQ=WEEKLY;BYDAY=XX",
+        "FREQ=DAILY\nX",
+        "FREQ=DAILY;UNTIL=99999999T999999Z",
+        "FREQ=DAILY;UNTIL=20200101T000000Z",
+        "FREQ=DAILY;BYMONTHDAY=77",
+        f"FREQ=DAILY;BYMONTH={'1,' * 400}1",
+    ],
+)
+def test_what_is_no_recurrence_is_refused(text: str) -> None:
+    with pytest.raises(RecurrenceError):
+        checked_recurrence(text, wall("2026-03-07T02:00"), AMSTERDAM)
+
+
+@given(
+    start=st.integers(0, 365 * 24 * 60).map(lambda minutes: wall("2026-01-01") + timedelta(minutes=minutes)),
+    hours=st.integers(1, 60),
+    day=st.integers(0, 400),
+    minute=st.integers(0, 24 * 60),
+)
+def test_a_daily_window_is_open_when_a_start_lies_within_its_length(
+    start: datetime, hours: int, day: int, minute: int
+) -> None:
+    """Against every start of the days around, in a zone without summer time."""
+    at = (start + timedelta(days=day, minutes=minute)).replace(tzinfo=UTC)
+    begins = [start.replace(tzinfo=UTC) + timedelta(days=number) for number in range(402)]
+    covering = [one for one in begins if one <= at < one + hours * HOUR]
+    found = occurrence_at(start, hours * HOUR, "FREQ=DAILY", "UTC", at)
+    assert found == ((covering[-1], covering[-1] + hours * HOUR) if covering else None)
