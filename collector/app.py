@@ -20,7 +20,7 @@ from collector.alerting.recording import Recorder
 from collector.alerting.rulefile import RuleFileError, RuleSet
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
-from collector.api.agents import AgentApi, authenticated, configure
+from collector.api.agents import AgentApi, configure, member_of
 from collector.api.auth import ReadAccess
 from collector.api.connections import ConnectionLimits, GuardedSite, Listening
 from collector.api.health import HealthApi
@@ -30,6 +30,7 @@ from collector.api.problems import FAILURES, problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.query_rules import EvaluatedGroup
+from collector.api.shortcut import PushShortcut
 from collector.clock import Clock, from_milliseconds, to_milliseconds
 from collector.config import Settings
 from collector.contracts import ServiceModel, load_service_models
@@ -185,6 +186,7 @@ class Collector:
         self._senders: dict[str, Sender] = {}
         self._ingest = Ingest(store, self, clock)
         self._pushes = PushMetrics()
+        self._push_api = PushApi(self._authenticate, self._ingest)
         self._queries = QueryApi(
             RoutingReader(history.reader, {THRESHOLD_METRIC: self._thresholds}),
             clock,
@@ -411,7 +413,7 @@ class Collector:
             address = self._settings.listen_address
             limits = ConnectionLimits.of_this_process()
             listening = Listening(address.host, address.port, KEEP_ALIVE_SECONDS, self._tls(), limits=limits)
-            await GuardedSite(runner, listening).start()
+            await GuardedSite(runner, listening, PushShortcut(self._push_api, self._pushes)).start()
             port = runner.addresses[0][1]
             yield f"{'https' if self._settings.uses_tls else 'http'}://{address.host}:{port}"
         finally:
@@ -437,7 +439,7 @@ class Collector:
         application.add_routes(
             [
                 *agents.routes(),
-                web.post(wire.PUSH_PATH, measured(PushApi(self._authenticate, self._ingest).push, self._pushes)),
+                web.post(wire.PUSH_PATH, measured(self._push_api.push, self._pushes)),
                 *self._queries.routes(access.guard),
                 *health.routes(access.guard),
             ]
@@ -451,9 +453,9 @@ class Collector:
         context.load_cert_chain(self._settings.tls_certificate, self._settings.tls_key)
         return context
 
-    def _authenticate(self, request: web.Request) -> Sender:
+    def _authenticate(self, secret: str | None) -> Sender:
         """Who pushes. Raises Refused."""
-        return self.sender_of(authenticated(request, self._directory))
+        return self.sender_of(member_of(secret, self._directory))
 
     def _access_token(self, secret: str) -> Token | None:
         return self._directory.access(secret, self._clock())

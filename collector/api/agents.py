@@ -41,7 +41,11 @@ def configure(member: Member, directory: FleetDirectory, push_interval_seconds: 
 
 def authenticated(request: web.Request, directory: FleetDirectory) -> Member:
     """The device that asks. Raises Refused: 401 without a valid secret, 410 if it is no longer looked after."""
-    secret = bearer(request)
+    return member_of(bearer(request), directory)
+
+
+def member_of(secret: str | None, directory: FleetDirectory) -> Member:
+    """The device whose secret this is. Raises Refused as `authenticated`."""
     member = None if secret is None else directory.authenticate(secret)
     if member is None or member.status is DeviceStatus.REVOKED:
         message = "this secret belongs to no device, or was revoked: enrol again with a new token"

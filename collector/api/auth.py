@@ -15,7 +15,12 @@ NEW_VIEWER = "quarkpulse-collector tokens create --role viewer"
 
 def bearer(request: web.Request) -> str | None:
     """The secret of the Authorization header, None if there is none."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret_in(request.headers.get("Authorization", ""))
+
+
+def secret_in(authorization: str) -> str | None:
+    """The secret of this Authorization header, None if it has none."""
+    scheme, _, secret = authorization.partition(" ")
     return secret.strip() if scheme.lower() == "bearer" and secret.strip() else None
 
 

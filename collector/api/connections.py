@@ -17,9 +17,11 @@ from typing import Self, cast
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import HttpRequestParser
 
 from collector.api.limits import is_loopback, sender_of
 from collector.api.problems import problem
+from collector.api.shortcut import Connection, Shortcut, ShortcutParser
 from protocol import wire
 
 logger = logging.getLogger(__name__)
@@ -89,12 +91,14 @@ class Guard:
                 del self._by_sender[sender]
 
 
-class GuardedHandler(web.RequestHandler):
+class GuardedHandler(web.RequestHandler, Connection):
     """One connection."""
 
     __slots__ = ("_deadline", "_guard", "_is_admitted", "_sender")
 
-    def __init__(self, server: web.Server, guard: Guard, keepalive_seconds: float) -> None:
+    def __init__(
+        self, server: web.Server, guard: Guard, keepalive_seconds: float, shortcut: Shortcut | None = None
+    ) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -107,6 +111,9 @@ class GuardedHandler(web.RequestHandler):
         self._is_admitted = False
         self._sender: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        if shortcut is not None:
+            own = cast("HttpRequestParser", self._parser)
+            self._parser = cast("HttpRequestParser", ShortcutParser(self, own, shortcut))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
@@ -135,6 +142,32 @@ class GuardedHandler(web.RequestHandler):
         if self._request_count == 0:
             self._guard.counters.too_slow += 1
             self.force_close()
+
+    # For the shortcut: while a request is in hand that aiohttp does not know of, it must not think the connection idle
+
+    @property
+    def is_waiting(self) -> bool:
+        waiter = self._waiter
+        return waiter is not None and not waiter.done() and not self._messages and not self.writing_paused
+
+    def begin(self) -> None:
+        self._request_count += 1
+        self._request_in_progress = True
+        self._stay_open()
+
+    def end(self) -> None:
+        self._request_in_progress = False
+        if self._handler_waiter is not None and not self._handler_waiter.done():
+            self._handler_waiter.set_result(None)  # `shutdown` waits for it
+        self._stay_open()
+
+    def _stay_open(self) -> None:
+        self._next_keepalive_close_time = asyncio.get_running_loop().time() + self.keepalive_timeout
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """As aiohttp's, which parses nothing again after every body, paused or not."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def handle_error(
         self,
@@ -172,14 +205,15 @@ class Listening:
 class GuardedSite(web.BaseSite):
     """Listens for an AppRunner that is set up. Bodies are left compressed: they are met by a bounded inflate."""
 
-    __slots__ = ("_http", "_listening", "guard")
+    __slots__ = ("_http", "_listening", "_shortcut", "guard")
 
-    def __init__(self, runner: web.BaseRunner, listening: Listening) -> None:
+    def __init__(self, runner: web.BaseRunner, listening: Listening, shortcut: Shortcut | None = None) -> None:
         """Raises RuntimeError if the runner is not set up."""
         super().__init__(runner, ssl_context=listening.ssl_context, backlog=listening.backlog)
         self._http = cast("web.Server", runner.server)  # BaseSite has seen to it that there is one
         self.guard = Guard(listening.limits)
         self._listening = listening
+        self._shortcut = shortcut
 
     @property
     def name(self) -> str:
@@ -199,7 +233,7 @@ class GuardedSite(web.BaseSite):
         )
 
     def _new_handler(self) -> GuardedHandler:
-        return GuardedHandler(self._http, self.guard, self._listening.keepalive_seconds)
+        return GuardedHandler(self._http, self.guard, self._listening.keepalive_seconds, self._shortcut)
 
 
 def _whole_answer() -> bytes:

@@ -62,6 +62,11 @@ class Buckets:
         self._full_at[key] = full_at + self._seconds_per_token
         return 0.0
 
+    def give_back(self, key: str) -> None:
+        """Undoes a `take` of this key that went well."""
+        if key in self._full_at:
+            self._full_at[key] -= self._seconds_per_token
+
 
 class PeerBuckets:
     """Buckets by the address of the peer. Loopback is exempt: a proxy of the operator's own stands there."""

@@ -62,9 +62,19 @@ def invalid(error: ValidationError) -> web.Response:
     return problem(422, "invalid", f"{first['loc'] or 'body'}: {first['msg']}", details=details)
 
 
+def failed(error: Exception, what: str) -> web.Response:
+    """The answer when an error ended `what` was asked; what nobody foresaw is logged and says no more than 500."""
+    if isinstance(error, TransientError):
+        return problem(503, "busy", str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
+    if isinstance(error, QuarkpulseError):
+        return problem(400, "refused", str(error))
+    logger.error("request failed: request=%s", what, exc_info=error)
+    return problem(500, "internal", "the collector failed to answer; its log says why")
+
+
 @web.middleware
 async def problems_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns what handlers raise into problems; what nobody foresaw is logged and says no more than 500."""
+    """Turns what handlers raise into problems."""
     try:
         return await handler(request)
     except Refused as refused:
@@ -75,13 +85,8 @@ async def problems_middleware(request: web.Request, handler: Handler) -> web.Str
         word = _WORDS.get(error.status, "refused")
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         return problem(error.status, word, f"{error.reason}: {request.method} {request.path}", headers=allow)
-    except TransientError as error:
-        return problem(503, "busy", str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    except QuarkpulseError as error:
-        return problem(400, "refused", str(error))
-    except Exception:
-        logger.exception("request failed: method=%s path=%s", request.method, request.path)
-        return problem(500, "internal", "the collector failed to answer; its log says why")
+    except Exception as error:  # noqa: BLE001 - one request must not end the others; it is logged
+        return failed(error, f"{request.method} {request.path}")
 
 
 def _throttled(request: web.Request, answer: web.Response) -> web.Response:

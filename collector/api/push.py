@@ -1,6 +1,7 @@
 """`POST /v1/push`: the one request that comes from every device every minute, so it is kept short.
 
-Authenticate, read the body within bounds, check it, store it durably, answer.
+Authenticate, read the body within bounds, check it, store it durably, answer. Plain ones mostly go a
+shorter way, `collector.api.shortcut`.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from collector.api.auth import bearer
 from collector.api.limits import PUSH_RATE, Buckets
 from collector.api.problems import Refused, invalid, problem, too_many
 from collector.ingest.native import Ingest, Sender
@@ -28,7 +30,7 @@ class PushApi:
     """Serves pushes. The server must leave bodies compressed (`auto_decompress=False`), so that a gzip bomb is stopped
     here while it grows."""
 
-    authenticate: Callable[[web.Request], Sender]  # raises Refused
+    authenticate: Callable[[str | None], Sender]  # whose secret this is; raises Refused
     ingest: Ingest
     rate: Buckets = field(default_factory=lambda: Buckets(PUSH_RATE))  # by device
 
@@ -39,7 +41,7 @@ class PushApi:
         """Answers 200 once the frames are on disk. What is refused: 400 no JSON or broken gzip, 408 too slow, 413
         too large, 415 another encoding, 422 wrong types, 429 too often; what `authenticate` raises; 503 when the store
         is busy (TransientError)."""
-        sender = self.authenticate(request)
+        sender = self.authenticate(bearer(request))
         wait_seconds = self.rate.take(sender.target.device_id)
         if wait_seconds:
             raise Refused(too_many(wait_seconds))

@@ -1,8 +1,8 @@
 """Pushes of agents, protocol version 1: what is stored, what is refused, and what the agent is told."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -10,11 +10,13 @@ import numpy as np
 from collector.clock import Clock, to_milliseconds
 from collector.ingest.budget import LayoutLimits
 from collector.ingest.layouts import LayoutBook, RefusedLayout
-from collector.series.catalog import DeviceFrame, pack_values
+from collector.ingest.plain import PlainFrame, PlainPush
+from collector.series.catalog import VALUE_BYTES, DeviceFrame, pack_values
 from collector.series.labels import Target
 from collector.series.store import SampleStore
 from protocol import wire
-from protocol.models import Event, Frame, Push
+from protocol.errors import QuarkpulseError
+from protocol.models import Event, Push
 
 logger = logging.getLogger(__name__)
 
@@ -78,60 +80,86 @@ class Ingest:
 
         Raises what `SampleStore.append` and the event sink raise; the push is then to be sent again."""
         now = to_milliseconds(self._clock())
+        if push.layouts:
+            self._layouts.define(sender.target.device_id, push.layouts)
+        self.counters.layouts += len(push.layouts)
+        judged = self._judge(sender, [PlainFrame(f.device, f.layout, f.t, pack_values(f.v)) for f in push.frames], now)
+        if judged.missing:
+            return judged.answer(None, now, sender)
+        if judged.frames:
+            await self._store.append(judged.frames)
+            self._count(judged.frames)
+        if push.events or push.inventory is not None:
+            await self._events.take(sender, push.events, push.inventory, now)
+            self.counters.events += len(push.events)
+        return judged.answer(push.seq, now, sender)
+
+    def submit(self, sender: Sender, push: PlainPush, settle: Callable[[wire.PushAnswer | Exception], None]) -> None:
+        """As `push`, without a task that waits: `settle` gets the answer, or what `push` would have raised."""
+        now = to_milliseconds(self._clock())
+        judged = self._judge(sender, push.frames, now)
+
+        def stored(error: Exception | None) -> None:
+            if error is None:
+                self._count(judged.frames)
+            settle(error or judged.answer(push.seq, now, sender))
+
+        if judged.missing or not judged.frames:
+            settle(judged.answer(None if judged.missing else push.seq, now, sender))
+            return
+        try:
+            self._store.submit(judged.frames, stored)
+        except QuarkpulseError as error:
+            settle(error)
+
+    def _count(self, frames: Sequence[DeviceFrame]) -> None:
+        self.counters.frames += len(frames)
+        self.counters.samples += sum(len(frame.values) for frame in frames) // VALUE_BYTES
+
+    def _judge(self, sender: Sender, frames: Sequence[PlainFrame], now: int) -> "_Judged":
+        """What is to be stored of a push, and what is not."""
         self.counters.pushes += 1
         device_id = sender.target.device_id
-        if push.layouts:
-            self._layouts.define(device_id, push.layouts)
-        self.counters.layouts += len(push.layouts)
-        frames: list[DeviceFrame] = []
-        refused: list[wire.Refusal] = []
-        missing: list[str] = []
-        for index, frame in enumerate(push.frames):
+        judged = _Judged()
+        for index, frame in enumerate(frames):
             target = sender.target
             if frame.device is not None and frame.device != device_id:
                 printer = sender.printers.get(frame.device)
                 if printer is None:
                     self.counters.frames_of_unknown_device += 1
-                    refused.append({"frame": index, "reason": f"this agent is not set to read {frame.device}"})
+                    judged.refuse(index, f"this agent is not set to read {frame.device}")
                     continue
                 target = printer
             found = self._layouts.find(device_id, target, frame.layout, now)
             if found is None:
-                missing.append(frame.layout)
+                judged.missing.append(frame.layout)
                 continue
             if isinstance(found, RefusedLayout):
                 self.counters.frames_of_refused_layout += 1
-                refused.append({"frame": index, "reason": found.reason})
+                judged.refuse(index, found.reason)
                 continue
             known, layout = found
+            values = frame.values
             reason = self._why_not(frame, known.sent, now)
             if reason is not None:
-                refused.append({"frame": index, "reason": reason})
+                judged.refuse(index, reason)
                 continue
-            values = pack_values(frame.v)
             if known.kept is not None:
                 values = np.frombuffer(values)[known.kept].tobytes()
                 self.counters.frames_with_dropped_series += 1
-                refused.append({"frame": index, "reason": known.dropped or ""})
+                judged.refuse(index, known.dropped or "")
             if frame.t > now + MAX_AHEAD_MS or target.device_id in self._ahead:
                 self._note_ahead(target.device_id, frame.t - now)
-            frames.append(DeviceFrame(layout, frame.t, now, values))
-        if missing:
+            judged.frames.append(DeviceFrame(layout, frame.t, now, values))
+        if judged.missing:
             self.counters.pushes_without_layouts += 1
-            return _answer(None, now, list(dict.fromkeys(missing)), [], sender)
-        if frames:
-            await self._store.append(frames)
-            self.counters.frames += len(frames)
-            self.counters.samples += sum(len(frame.values) for frame in frames) // 8
-        if push.events or push.inventory is not None:
-            await self._events.take(sender, push.events, push.inventory, now)
-            self.counters.events += len(push.events)
-        return _answer(push.seq, now, [], refused, sender)
+        return judged
 
-    def _why_not(self, frame: Frame, size: int, now: int) -> str | None:
-        if len(frame.v) != size:
+    def _why_not(self, frame: PlainFrame, size: int, now: int) -> str | None:
+        sent = len(frame.values) // VALUE_BYTES
+        if sent != size:
             self.counters.frames_of_wrong_size += 1
-            return f"{len(frame.v)} values for a layout of {size} series"
+            return f"{sent} values for a layout of {size} series"
         if frame.t < now - MAX_AGE_MS:
             self.counters.frames_too_old += 1
             return f"older than {wire.MAX_AGE_SECONDS / 86_400:.0f} days"
@@ -154,13 +182,22 @@ class Ingest:
             )
 
 
-def _answer(
-    acked: int | None, now: int, need_layouts: list[str], refused: list[wire.Refusal], sender: Sender
-) -> wire.PushAnswer:
-    return {
-        "acked": acked,
-        "now": now,
-        "need_layouts": need_layouts,
-        "refused": refused,
-        "config_etag": sender.config_etag,
-    }
+@dataclass(slots=True)
+class _Judged:
+    """What becomes of a push's frames."""
+
+    frames: list[DeviceFrame] = field(default_factory=list)  # to be stored
+    refused: list[wire.Refusal] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # layouts that are not known; then nothing is stored
+
+    def refuse(self, index: int, reason: str) -> None:
+        self.refused.append({"frame": index, "reason": reason})
+
+    def answer(self, acked: int | None, now: int, sender: Sender) -> wire.PushAnswer:
+        return {
+            "acked": acked,
+            "now": now,
+            "need_layouts": list(dict.fromkeys(self.missing)),
+            "refused": [] if self.missing else self.refused,
+            "config_etag": sender.config_etag,
+        }

@@ -24,7 +24,13 @@ class FrameSizeError(PermanentError):
 class _Batch:
     frames: list[DeviceFrame] = field(default_factory=list)
     value_bytes: int = 0
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    waiters: list[Callable[[Exception | None], None]] = field(default_factory=list)
+
+    def settle(self, error: Exception | None) -> None:
+        """Tell those who wait, once, how it went."""
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:  # each its own error: a traceback grows with each raise
+            waiter(None if error is None else type(error)(*error.args))
 
 
 class GroupCommit:
@@ -63,6 +69,25 @@ class GroupCommit:
 
         Raises StoreBusyError, FrameSizeError and what `commit` raises.
         """
+        waiter: asyncio.Future[None] = self._loop.create_future()
+
+        def settle(error: Exception | None) -> None:
+            if waiter.done():
+                return
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+        self.submit(frames, settle)
+        await waiter
+
+    def submit(self, frames: Sequence[DeviceFrame], settle: Callable[[Exception | None], None]) -> None:
+        """As `append`, for who has no task to wait with: `settle`, which must not raise, is called on the loop once
+        the frames are committed, or with what `commit` raised.
+
+        Raises StoreBusyError and FrameSizeError; then nothing was taken.
+        """
         value_bytes = 0
         for frame in frames:
             size = len(frame.values)
@@ -80,11 +105,9 @@ class GroupCommit:
         batch = self._gathering
         batch.frames += frames
         batch.value_bytes += value_bytes
-        waiter = self._loop.create_future()
-        batch.waiters.append(waiter)
+        batch.waiters.append(settle)
         if self._writing is None:
             self._schedule_start()
-        await waiter
 
     def _schedule_start(self) -> None:
         """Begin the next batch: at once after a rest, else when the last one began a moment ago, since a batch costs
@@ -113,13 +136,7 @@ class GroupCommit:
         self._waiting_frames -= len(batch.frames)
         self._writing = None
         self.is_stuck = False
-        for waiter in batch.waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(type(error)(*error.args))  # each its own: a traceback grows with each raise
+        batch.settle(error)
         if self._gathering.waiters:
             self._schedule_start()
         else:
@@ -127,6 +144,4 @@ class GroupCommit:
 
     def _give_up(self, batch: _Batch) -> None:
         self.is_stuck = True
-        for waiter in batch.waiters:
-            if not waiter.done():
-                waiter.set_exception(StoreBusyError("the disk does not answer; try again in a few seconds"))
+        batch.settle(StoreBusyError("the disk does not answer; try again in a few seconds"))

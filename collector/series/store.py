@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,6 +191,16 @@ class SampleStore:
         """
         self._check_open()
         await self._commits.append(frames)
+
+    def submit(self, frames: Sequence[DeviceFrame], settle: Callable[[Exception | None], None]) -> None:
+        """As `append`, for who has no task to wait with: `settle`, which must not raise, is called on the loop once
+        the frames are on disk and in the head, or with what kept them from it.
+
+        Raises at once what can be said at once: StoreBusyError, StoreClosedError and FrameSizeError; then nothing was
+        taken.
+        """
+        self._check_open()
+        self._commits.submit(frames, settle)
 
     async def end_device(self, device_id: str, at: Milliseconds) -> None:
         """Write staleness markers for all series that a device's agent sends: it said goodbye, or was lost.
