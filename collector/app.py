@@ -52,6 +52,8 @@ from collector.reporting.exposition import Exposition, GroupHealth, Health
 from collector.reporting.pushes import PushMetrics
 from collector.series.history.blocks import BlockSettings
 from collector.series.history.history import History, HistorySettings
+from collector.series.long_windows import LongWindowReader
+from collector.series.slab import BYTES_PER_SAMPLE
 from collector.series.store import SampleStore, StoreSettings
 from protocol import wire
 from protocol.errors import TransientError
@@ -168,7 +170,15 @@ class Collector:
         self._version = version("quarkpulse")
         self._models = load_service_models(settings.data)
         self._thresholds = ThresholdReader(store.reader.strings)
-        self._reader = RoutingReader(store.reader, {THRESHOLD_METRIC: self._thresholds})
+        self._long_windows = LongWindowReader(
+            store.reader,
+            history.reader,
+            history,
+            store.late,
+            clock,
+            max_samples=settings.long_window_bytes // BYTES_PER_SAMPLE,
+        )
+        self._reader = RoutingReader(self._long_windows, {THRESHOLD_METRIC: self._thresholds})
         self._engine = Engine(self._reader, lookback=timedelta(seconds=settings.lookback_seconds))
         self._watch = PresenceWatch(self._heard, timedelta(seconds=settings.push_interval_seconds))
         world = Surroundings(

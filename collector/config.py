@@ -79,6 +79,7 @@ class Settings(BaseModel):
 
     evaluation_interval_seconds: float = Field(default=15.0, ge=1, le=3600)  # of rule groups that name none
     lookback_seconds: float = Field(default=300.0, ge=1, le=3600)
+    long_window_bytes: int = Field(default=512 << 20, ge=1 << 20)  # of samples that rules read over more than 2 h
     push_interval_seconds: float = Field(
         default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=1, le=wire.MAX_FRAME_INTERVAL_SECONDS
     )

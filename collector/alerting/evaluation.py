@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from collector.alerting.ruleset import AlertRule, Group, RecordingRule
 from collector.alerting.state import Alert, Change, Holding, Timing, fingerprint, step
 from collector.clock import to_milliseconds
-from collector.promql import Conflict, Engine, EvaluationError, Plan, PromqlError, Result, Scalar, Shared, Vector
+from collector.promql import Conflict, Engine, EvaluationError, Plan, Result, Scalar, Shared, Vector
 from collector.series.labels import NAME
+from protocol.errors import QuarkpulseError
 from protocol.wire import RESERVED_METRICS
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Pass:
             raise EvaluationError(f"exceeded limit of {self.limit} with {count} {what}")
         self.over_limit[rule] = count
 
-    def failed(self, rule: str, error: PromqlError) -> None:
+    def failed(self, rule: str, error: QuarkpulseError) -> None:
         if not self.as_prometheus:  # a rule test tells it itself
             logger.warning("rule failed: rule=%s error=%s", rule, error)
         self.errors[rule] = str(error)
@@ -78,7 +79,7 @@ def advance_alerts(rule: AlertRule, before: Mapping[str, Alert], engine: Engine,
     """Moves one rule's alerts on to `done.at`. Where it cannot be evaluated they stay as they were."""
     try:
         holding = _holding(rule, _asked(rule.plan, engine, done), done)
-    except PromqlError as error:
+    except QuarkpulseError as error:
         done.failed(rule.alert, error)
         done.active[rule.key] = dict(before)
         return
@@ -100,7 +101,7 @@ def recorded_samples(rule: RecordingRule, engine: Engine, done: Pass) -> list[tu
             found[mark] = (labels, number)
         if done.limit and len(found) > done.limit:
             done.exceeds_limit(rule.record, len(found), "series")
-    except PromqlError as error:
+    except QuarkpulseError as error:
         done.failed(rule.record, error)
         return []
     return [one for mark, one in found.items() if mark not in clashing]
@@ -117,7 +118,7 @@ def alert_samples(active: Mapping[str, Alert]) -> list[tuple[str, dict[str, str]
 
 
 def _asked(plan: Plan, engine: Engine, done: Pass) -> list[tuple[dict[str, str], float]]:
-    """Raises PromqlError."""
+    """Raises PromqlError, and what reading samples raises."""
     at = to_milliseconds(done.read_at)
     result = engine.instant(plan, at, drop_conflicts=not done.as_prometheus, shared=done.shared)
     done.conflicts.extend(result.conflicts)
@@ -171,7 +172,7 @@ def _advance(
     if is_over_limit:
         try:
             done.exceeds_limit(rule.alert, len(after), "alerts")
-        except PromqlError as error:
+        except QuarkpulseError as error:
             done.failed(rule.alert, error)
     done.active[rule.key] = after
     done.transitions += [Transition(rule, mark, told, changes, is_over_limit) for mark, told, changes in moves]

@@ -24,7 +24,7 @@ class RoutingReader:
     def __init__(self, pushed: SeriesReader, made: Mapping[str, SeriesReader]) -> None:
         self._pushed = pushed
         self._made = dict(made)
-        self._routed: dict[int, Selection] = {}
+        self._routed: dict[tuple[Matcher, ...], Selection] = {}
 
     @property
     def strings(self) -> Strings:
@@ -33,13 +33,12 @@ class RoutingReader:
     def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Selection:
         reader = self._reader_for(matchers)
         inner = reader.select(matchers, start, end)
-        known = self._routed.get(id(inner))
+        known = self._routed.get(matchers)
         if known is not None and isinstance(known.handle, _Routed) and known.handle.selection is inner:
             return known
         if len(self._routed) >= MAX_ROUTED:
             self._routed.clear()
-        routed = Selection(inner.labels, _Routed(reader, inner))  # holds `inner`, so its id stays its own
-        self._routed[id(inner)] = routed
+        routed = self._routed[matchers] = Selection(inner.labels, _Routed(reader, inner))
         return routed
 
     def latest(self, selection: Selection, at: Milliseconds, lookback: Milliseconds) -> Latest:

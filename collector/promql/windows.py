@@ -50,14 +50,17 @@ def without_stale(samples: Samples) -> Samples:
     if not np.isnan(samples.values).any():
         return samples
     width = samples.values.shape[1]
-    kept = (np.arange(width) < samples.counts[:, None]) & ~is_stale(np.ascontiguousarray(samples.values))
-    counts = kept.sum(axis=1)
-    if np.array_equal(counts, samples.counts):
+    ended = is_stale(np.ascontiguousarray(samples.values)) & (np.arange(width) < samples.counts[:, None])
+    rows = np.flatnonzero(ended.any(axis=1))
+    if len(rows) == 0:
         return samples
+    kept = (np.arange(width) < samples.counts[rows, None]) & ~ended[rows]
     order = np.argsort(~kept, axis=1, kind="stable")
-    return Samples(
-        np.take_along_axis(samples.times, order, axis=1), np.take_along_axis(samples.values, order, axis=1), counts
-    )
+    times, values, counts = samples.times.copy(), samples.values.copy(), samples.counts.copy()
+    times[rows] = np.take_along_axis(times[rows], order, axis=1)
+    values[rows] = np.take_along_axis(values[rows], order, axis=1)
+    counts[rows] = kept.sum(axis=1)
+    return Samples(times, values, counts)
 
 
 def slice_windows(samples: Samples, at: Times, starts: Times, ends: Times) -> Iterator[tuple[slice | Indexes, Windows]]:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from collector.series.head import Head
 from collector.series.labels import Strings
 from collector.series.pools import LAST_POOL, Pools
-from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection, Times, is_stale
-from collector.series.rings import NEVER
+from collector.series.read import NEVER, Latest, Matcher, Milliseconds, Samples, Selection, Times, is_stale
 from collector.series.slots import Slots
 from collector.series.table import NOWHERE
 
@@ -140,7 +139,8 @@ def complete_since(picked: Picked) -> Times:
             ring = pools.rings[pool]
             blocks = ring.block_of[slots]
             counts = ring.counts[blocks]
-            oldest = ring.times[blocks, np.maximum(0, counts - ring.depth) % ring.depth]
+            oldest = ring.times[blocks, counts % ring.depth]
             newest = ring.times[blocks, (counts - 1) % ring.depth]
-            since[places] = np.where(counts > 0, np.maximum(oldest, newest - ring.keeps[blocks]), NEVER)
+            full = counts >= ring.depth  # others have lost nothing
+            since[places] = np.where(full, np.maximum(oldest, newest - ring.keeps[blocks]), NEVER)
     return since

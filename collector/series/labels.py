@@ -178,6 +178,26 @@ class LabelFrame:
     def with_column(self, name: str, column: Codes) -> Self:
         return type(self)(self.length, {**self.columns, name: column})
 
+    def places_among(self, others: "LabelFrame") -> Indexes:
+        """Where each label set stands among others, which are distinct; -1: nowhere."""
+        names = sorted({*self.columns, *others.columns})
+        known = {key: place for place, key in enumerate(others._keys(names))}
+        return np.array([known.get(key, -1) for key in self._keys(names)], dtype=np.intp)
+
+    def joined(self, others: "LabelFrame") -> Self:
+        """These label sets and others behind them."""
+        names = sorted({*self.columns, *others.columns})
+        columns = {name: np.concatenate((self.column(name), others.column(name))) for name in names}
+        return type(self)(self.length + others.length, columns)
+
+    def _keys(self, names: list[str]) -> list[bytes]:
+        """The codes of these labels, one key for each label set."""
+        if not names:
+            return [b""] * self.length
+        data = np.stack([self.column(name) for name in names], axis=1).astype(np.int32).tobytes()
+        width = 4 * len(names)
+        return [data[start : start + width] for start in range(0, len(data), width)]
+
     def texts(self, strings: "Strings | ScratchStrings", index: int) -> dict[str, str]:
         """One label set in words, empty labels left out."""
         return {

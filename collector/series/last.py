@@ -6,10 +6,8 @@ Two, because an evaluation stands a little behind the newest sample and must not
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.series.read import Milliseconds, Times, Values, is_absent
+from collector.series.read import NEVER, Milliseconds, Times, Values, is_absent
 from collector.series.slots import SlotAllocator, Slots, capacity_for
-
-NEVER = np.iinfo(np.int64).min
 
 
 class LastPool:

@@ -14,6 +14,7 @@ Milliseconds = int
 Times = NDArray[np.int64]  # Unix milliseconds
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+NEVER = np.iinfo(np.int64).min  # the time of no sample
 
 # NaN with a meaning. STALE is Prometheus's staleness marker: the series ended here. ABSENT is ours and never leaves
 # the store: this frame holds no value for the series (the probe was not read), so what came before still stands.
@@ -90,6 +91,16 @@ class Latest:
     times: Times
     values: Values
     present: Mask  # False where there was none within the lookback or the newest is STALE
+
+
+def latest_of(samples: Samples) -> Latest:
+    """The newest of the samples of each series."""
+    size = len(samples.counts)
+    if samples.times.shape[1] == 0:
+        return Latest(np.full(size, NEVER, dtype=np.int64), np.zeros(size), np.zeros(size, dtype=np.bool_))
+    rows, newest = np.arange(size), np.maximum(samples.counts - 1, 0)
+    values = samples.values[rows, newest]
+    return Latest(samples.times[rows, newest], values, (samples.counts > 0) & ~is_stale(values))
 
 
 class SeriesReader(Protocol):

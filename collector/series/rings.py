@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.series.read import ABSENT, Milliseconds, Times, Values, is_absent
+from collector.series.read import ABSENT, NEVER, Milliseconds, Times, Values, is_absent
 from collector.series.slots import SlotAllocator, Slots, capacity_for
 
 MIN_DEPTH = 8
 MAX_DEPTH = 2048
 STEPS_PER_DOUBLING = 8  # depth classes lie so close that a ring is at most an eighth deeper than it needs to be
-NEVER = np.iinfo(np.int64).min
 
 Counts = NDArray[np.int64]
 

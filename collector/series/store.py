@@ -23,6 +23,7 @@ from collector.series.head import Head
 from collector.series.head_reader import HeadReader
 from collector.series.keeping import HeadLimits, Windows
 from collector.series.labels import Target
+from collector.series.late import LateFrames
 from collector.series.log.files import (
     LOG_START,
     Position,
@@ -126,6 +127,7 @@ class SampleStore:
         self._counters = _Counters()
         self._is_closed = False
         self._released = 0
+        self.late = LateFrames()
         self._upkeep = asyncio.Lock()  # checkpoint, change of windows, close: one at a time
         self._worker = Worker("sample-writer")
         self._commits = GroupCommit(
@@ -355,6 +357,7 @@ class SampleStore:
         self._counters.commit_seconds += time.monotonic() - started
         self._counters.frames += len(frames)
         self._counters.samples += sum(len(frame.values) for frame in frames) // VALUE_BYTES
+        self.late.note(frames)
         self.reader.head.apply(frames)
 
     def _tick(self, now: Milliseconds) -> None:
@@ -379,6 +382,8 @@ class SampleStore:
         head = self.reader.head
         ends = [end for device_id in device_ids if (end := head.end_of(device_id, at)) is not None]
         if ends:
-            self._log.append([], ends, self._now())
+            now = self._now()
+            self._log.append([], ends, now)
+            self.late.note_ends(ends, now)
         for end in ends:
             head.end(end)

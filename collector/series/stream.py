@@ -7,8 +7,8 @@ import numpy as np
 
 from collector.series.catalog import DeviceFrame, Layout
 from collector.series.labels import Target
-from collector.series.read import Milliseconds
-from collector.series.rings import NEVER, Block
+from collector.series.read import NEVER, Milliseconds
+from collector.series.rings import Block
 from collector.series.slots import Slots
 
 MAX_SPACING_SECONDS = 120  # longer ones are gaps

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from collector.series.catalog import Catalog, Layout, Template
 from collector.series.history.rows import Ids
 from collector.series.labels import LabelFrame, Strings, Target
-from collector.series.read import Mask, Matcher, Milliseconds, Times
+from collector.series.read import NEVER, Mask, Matcher, Milliseconds, Times
 from collector.series.slots import Slots, capacity_for
 from collector.series.table import SeriesTable
 
@@ -25,7 +25,6 @@ SERIES_PER_OWNER = 1 << OWNER_SHIFT
 DAY_MS = 86_400_000
 PRINTER = "printer"
 TEXT_COLUMNS = ("name", "labels", "device_id", "customer", "site", "kind")
-NEVER = np.iinfo(np.int64).min
 Column = NDArray[np.object_]
 Dictionary = Mapping[str, Ids | Column]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from collector.clock import Clock, to_milliseconds
 from collector.series.head_reader import Picked, complete_since
-from collector.series.labels import Codes, Indexes, LabelFrame, Strings
+from collector.series.labels import Indexes, LabelFrame, Strings
 from collector.series.read import (
     Latest,
     Matcher,
@@ -20,9 +20,8 @@ from collector.series.read import (
     Samples,
     Selection,
     SeriesReader,
-    is_stale,
+    latest_of,
 )
-from collector.series.rings import NEVER
 from collector.series.slots import Slots
 
 MARGIN_MS = 120_000  # how much earlier than the head forgets a series it is no longer relied upon
@@ -91,7 +90,7 @@ class SpanningReader:
     def latest(self, selection: Selection, at: Milliseconds, lookback: Milliseconds) -> Latest:
         handle = selection.handle
         if isinstance(handle, _Older):
-            return _latest_of(self._history.samples(handle.rows, at - lookback, at))
+            return latest_of(self._history.samples(handle.rows, at - lookback, at))
         recent = _recent_of(selection)
         latest = self._head.latest(recent.selection, at, lookback)
         # The head gives the time of a staleness marker too, and none where it knows of nothing.
@@ -99,7 +98,7 @@ class SpanningReader:
         unknown = unknown[complete_since(recent.picked)[unknown] > at - lookback]
         if len(unknown) == 0:
             return latest
-        older = _latest_of(self._older(selection, recent, unknown, at - lookback, at))
+        older = latest_of(self._older(selection, recent, unknown, at - lookback, at))
         for mine, theirs in zip(
             (latest.times, latest.values, latest.present), (older.times, older.values, older.present), strict=True
         ):
@@ -125,7 +124,7 @@ class SpanningReader:
     ) -> Samples:
         """From history, the samples of the series at `places` of a selection of the head's."""
         rows = self._history.select(recent.matchers, start, end)
-        found = _places_of(selection.labels.take(places), self._history.labels(rows))
+        found = selection.labels.take(places).places_among(self._history.labels(rows))
         known = np.flatnonzero(found >= 0)
         return _spread(self._history.samples(rows[found[known]], start, end), known, len(places))
 
@@ -134,15 +133,6 @@ def _recent_of(selection: Selection) -> _Recent:
     if not isinstance(selection.handle, _Recent):
         raise TypeError("this selection was made by another reader")
     return selection.handle
-
-
-def _latest_of(samples: Samples) -> Latest:
-    size = len(samples.counts)
-    if samples.times.shape[1] == 0:
-        return Latest(np.full(size, NEVER, dtype=np.int64), np.zeros(size), np.zeros(size, dtype=bool))
-    rows, newest = np.arange(size), np.maximum(samples.counts - 1, 0)
-    values = samples.values[rows, newest]
-    return Latest(samples.times[rows, newest], values, (samples.counts > 0) & ~is_stale(values))
 
 
 def _spread(samples: Samples, places: Indexes, size: int) -> Samples:
@@ -168,19 +158,3 @@ def _woven(some: Samples, others: Samples, places: Indexes) -> Samples:
     counts = some.counts.copy()
     counts[places] = others.counts
     return Samples(times, values, counts)
-
-
-def _places_of(wanted: LabelFrame, among: LabelFrame) -> Indexes:
-    """Where each label set stands among others; -1: nowhere."""
-    names = sorted({*wanted.columns, *among.columns})
-    known = {key: place for place, key in enumerate(_keys(among, names))}
-    return np.array([known.get(key, -1) for key in _keys(wanted, names)], dtype=np.intp)
-
-
-def _keys(labels: LabelFrame, names: list[str]) -> list[bytes]:
-    if not names:
-        return [b""] * labels.length
-    columns: list[Codes] = [labels.column(name) for name in names]
-    data = np.stack(columns, axis=1).astype(np.int32).tobytes()
-    width = 4 * len(names)
-    return [data[start : start + width] for start in range(0, len(data), width)]
