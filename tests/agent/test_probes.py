@@ -18,7 +18,7 @@ from agent.probes.base import Metric, MetricType, Probe, ProbeUnavailable, Sampl
 from agent.probes.cpu import CpuProbe, LoadProbe, utilization
 from agent.probes.disk import DiskProbe
 from agent.probes.hardware import BatteryProbe, TemperatureProbe
-from agent.probes.host import ProcessProbe, UptimeProbe, UserProbe, read_process_states
+from agent.probes.host import UptimeProbe, UserProbe
 from agent.probes.memory import MemoryProbe, SwapProbe
 from agent.probes.network import NetworkProbe
 from agent.sampling import Sampler
@@ -104,22 +104,6 @@ def test_loopback_and_containers_cables_are_left_out() -> None:
         NetworkProbe(lambda: {"lo": io}).sample()
 
 
-def test_processes_by_state_from_recorded_files(tmp_path: Path) -> None:
-    for number, stat in enumerate(["7 (R (x) R) S 1", "8 (bash) R 1", "9 (a b) Z 1", "10 (gdb) t 1"]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "stat").write_text(stat)
-    (tmp_path / "99").mkdir()  # ended between listing and reading
-    (tmp_path / "self").mkdir()
-    samples = ProcessProbe(lambda: read_process_states(tmp_path)).sample()
-    assert by_labels(samples, "system_process_count") == {
-        ("running",): 1,
-        ("sleeping",): 1,
-        ("stopped",): 1,
-        ("defunct",): 1,
-    }
-
-
 def test_a_user_with_two_sessions_is_one_user() -> None:
     assert UserProbe(lambda: ["anna", "bert", "anna"]).sample()[0].value == 2
     assert UptimeProbe(lambda: 12.345).sample()[0].value == 12.35
@@ -172,6 +156,7 @@ def matches(sample: Sample, metrics: tuple[Metric, ...]) -> bool:
 
 
 def test_this_machine_emits_what_is_declared_and_no_more(probes: list[Probe]) -> None:
+    probes = [probe for probe in probes if probe.name != "updates"]  # takes apt some seconds, and has its own test
     found = inspect(probes)
     assert found.failed == {}
     declared = tuple(metric for probe in probes for metric in probe.metrics)
@@ -183,6 +168,14 @@ def test_this_machine_emits_what_is_declared_and_no_more(probes: list[Probe]) ->
         "system_filesystem_inodes_usage",  # on file systems without a fixed number of them
         "system_filesystem_inodes_utilization_ratio",
         "hw_temperature_limit_celsius",
+        "process_cpu_utilization_ratio",  # before the second reading
+        "security_antivirus_enabled",  # without one
+        "security_antivirus_signature_age_seconds",
+        "security_firewall_enabled",
+        "service_up",  # nothing is watched
+        "service_failed",
+        "system_clock_offset_seconds",
+        "system_memory_oom_kills_total",
     }
 
 
