@@ -12,6 +12,7 @@ COLLECTOR: Labels = {
     "quarkpulse_device_presence": {"state"},
     "quarkpulse_site_up": set(),
     "quarkpulse_agent_outdated": set(),
+    "quarkpulse_device_unexpected_restarts_total": {"cause"},
 }
 
 # Made by the printer readers, whose values follow RFC 2790 and the IANA printer MIB.
