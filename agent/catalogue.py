@@ -1,15 +1,19 @@
-"""The list of metrics for people, made of what the probes declare: `python -m agent.catalogue [--check]`."""
+"""The list of metrics, made of what the probes declare, for people and for `rules check`: `python -m agent.catalogue
+[--check]`."""
 
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agent import own
 from agent.enrolment import find_probes
-from agent.inspection import load_probes
+from agent.inspection import declared_metrics, load_probes
 from agent.probes.base import Metric, Probe
 
-PATH = Path(__file__).resolve().parent.parent / "docs" / "reference" / "metrics.md"
+_ROOT = Path(__file__).resolve().parent.parent
+PATH = _ROOT / "docs" / "reference" / "metrics.md"
+RULES_PATH = _ROOT / "rules" / "metrics.json"  # the collector imports nothing of the agent
 INTRODUCTION = """\
 # Metrics of the agent
 
@@ -38,19 +42,30 @@ def make_table(metrics: Iterable[Metric]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def make_list(metrics: Mapping[str, Metric]) -> str:
+    """JSON: by name, the type, the unit and the labels that a metric has of its own."""
+    listed = {
+        name: {"type": metric.type, "unit": metric.unit, "labels": sorted(metric.labels)}
+        for name, metric in sorted(metrics.items())
+    }
+    return json.dumps(listed, indent=1) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Exit code: 0 written or up to date, 1 `--check` found it out of date, 2 wrong usage."""
     if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python -m agent.catalogue [--check]\n")
         return 2
-    catalogue = make_catalogue(load_probes(find_probes()))
+    probes = load_probes(find_probes())
+    made = {PATH: make_catalogue(probes), RULES_PATH: make_list(declared_metrics(probes))}
     if not arguments:
-        PATH.write_text(catalogue, encoding="utf-8")
+        for path, text in made.items():
+            path.write_text(text, encoding="utf-8")
         return 0
-    if PATH.exists() and PATH.read_text(encoding="utf-8") == catalogue:
-        return 0
-    sys.stderr.write(f"{PATH.name} is out of date; run `python -m agent.catalogue`\n")
-    return 1
+    stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        sys.stderr.write(f"{path.name} is out of date; run `python -m agent.catalogue`\n")
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

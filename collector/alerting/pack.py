@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collector.alerting.definitions import FILE_NAME, Definition, load_thresholds, thresholds_file
+from collector.alerting.inhibit import FILE_NAME as INHIBIT_NAME
 from collector.alerting.inhibit import InhibitRule, inhibit_file, load_inhibit_rules
 from collector.alerting.rulefile import RuleFileError, RuleSet, load_rules
 from collector.alerting.yamlfile import Problem, shipped_folder
@@ -26,6 +27,7 @@ def load_pack(paths: Sequence[Path] = ()) -> RulePack:
     """
     wanted = list(paths) or [shipped_folder()]
     named = [path for path in wanted if path.name == FILE_NAME]
+    named_inhibiting = [path for path in wanted if path.name == INHIBIT_NAME]
     beside = [found for path in wanted if (found := thresholds_file(path)) != thresholds_file()]
     inhibiting = [found for path in wanted if (found := inhibit_file(path)) != inhibit_file()]
     inhibit: tuple[InhibitRule, ...] = ()
@@ -36,11 +38,12 @@ def load_pack(paths: Sequence[Path] = ()) -> RulePack:
     except RuleFileError as exc:
         problems.extend(exc.problems)
     try:
-        inhibit = load_inhibit_rules([*inhibiting, inhibit_file()][0])
+        inhibit = load_inhibit_rules([*named_inhibiting, *inhibiting, inhibit_file()][0])
     except RuleFileError as exc:
         problems.extend(exc.problems)
     try:
-        rules = load_rules([path for path in wanted if path not in named], known_thresholds=thresholds)
+        others = [path for path in wanted if path not in (*named, *named_inhibiting)]
+        rules = load_rules(others, known_thresholds=thresholds)
     except RuleFileError as exc:
         problems.extend(exc.problems)
     if problems or thresholds is None:

@@ -86,6 +86,16 @@ async def open_alerts(
     return await _open_records(connection, *wanted)
 
 
+async def count_open(connection: AsyncConnection) -> dict[tuple[str, str], int]:
+    """How many alerts are not resolved, by rule key and state."""
+    query = (
+        select(alerts.c.rule_key, alerts.c.state, func.count())
+        .where(alerts.c.resolved_at.is_(None))
+        .group_by(alerts.c.rule_key, alerts.c.state)
+    )
+    return {(key, state): count for key, state, count in (await connection.execute(query)).all()}
+
+
 async def find_open(connection: AsyncConnection, marks: Collection[AlertMark]) -> dict[AlertMark, AlertRecord]:
     """The open rows of some rules' label sets."""
     found: dict[AlertMark, AlertRecord] = {}

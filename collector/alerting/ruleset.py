@@ -27,10 +27,18 @@ class Scope(StrEnum):
     FLEET = "fleet"
 
 
+@dataclass(frozen=True, slots=True, order=True)
 class Notice(Problem):
-    """Worth a look, yet no reason to refuse the file."""
+    """Worth a look, yet no reason to refuse the file. Those of one message differ in their subject: a name."""
 
-    __slots__ = ()
+    subject: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.text}"
+
+    @property
+    def text(self) -> str:
+        return f"{self.subject}: {self.message}" if self.subject else self.message
 
 
 @dataclass(frozen=True, slots=True)

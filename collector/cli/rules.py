@@ -1,22 +1,31 @@
 """`rules`: look at rule files, check them, have `serve` read them again."""
 
+import asyncio
 import math
 import os
 import signal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
+from collector.alerting.lint import find_notices
 from collector.alerting.pack import load_pack
-from collector.alerting.rulefile import AlertRule, Problem, RecordingRule, RuleFileError
+from collector.alerting.records import AlertState, count_open
+from collector.alerting.rulefile import load_rules
+from collector.alerting.ruleset import AlertRule, Group, Notice, RecordingRule
 from collector.alerting.ruletest.report import as_row, told
 from collector.alerting.ruletest.run import run_file
 from collector.alerting.tenancy import THRESHOLD_METRIC
+from collector.alerting.yamlfile import Problem, RuleFileError
 from collector.cli.common import Row, json_option, print_rows, printable, with_settings
-from collector.config import Settings
+from collector.config import Settings, load_settings
+from collector.db.database import Database
 from collector.pidfile import server_of
 from collector.series.memory import footprint
+
+SHOWN_AT_ONCE = 8  # lines and names of one kind of notice
 
 paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, path_type=Path))
 
@@ -31,34 +40,55 @@ def rules() -> None:
 
 @rules.command("check")
 @paths_argument
+@click.option("--strict", is_flag=True, help="Exit code 1 for notices too.")
+@click.option("--single-tenant", is_flag=True, help="Take rules that mix customers: for an engine that serves one.")
 @json_option
-def check(paths: tuple[Path, ...], as_json: bool) -> None:
+def check(paths: tuple[Path, ...], strict: bool, single_tenant: bool, as_json: bool) -> None:
     """Tell every problem of every file with its line, e.g. `rules check rules/*.yaml`.
 
-    Good files are followed by what each rule has the collector keep in memory. Exit code: 0 all good, 1 problems
-    found, 2 wrong usage. A notice is worth a look, but no reason to refuse a file.
+    Good files are followed by what each rule has the collector keep in memory, and by notices: what is worth a look,
+    but no reason to refuse a file, such as a metric that no probe sends, a label that nothing can match, a rule
+    without a test. Exit code: 0 all good, 1 problems found, 2 wrong usage.
     """
-    found: list[tuple[str, Problem]]
+    problems: Sequence[Problem] = ()
+    notices: Sequence[Notice] = ()
     memory: list[Row] = []
     try:
-        loaded = load_pack(paths).rules
+        loaded = load_rules(paths, single_tenant=True) if single_tenant and paths else load_pack(paths).rules
     except RuleFileError as exc:
-        found = [("problem", problem) for problem in exc.problems]
+        problems = exc.problems
     else:
-        found = [("notice", notice) for notice in loaded.notices]
+        notices = find_notices(loaded)
         memory = [row for group in loaded.groups for rule in group.rules for row in _memory_of(rule)]
-    problems = sum(level == "problem" for level, _ in found)
     if as_json:
-        told = [{"level": level, "file": one.file, "line": one.line, "message": one.message} for level, one in found]
+        told = [{"level": "problem", "file": one.file, "line": one.line, "message": one.message} for one in problems]
+        told += [{"level": "notice", "file": one.file, "line": one.line, "message": one.text} for one in notices]
         print_rows([*told, *memory], as_json=True)
     else:
-        for level, one in found:
-            click.echo(printable(f"{one}{' (notice)' if level == 'notice' else ''}"))
+        if memory:
+            print_rows(memory, as_json=False, columns=["rule", "metric", "keeps", "bytes_per_series"])
+        for line in [*map(str, problems), *_grouped(notices)]:
+            click.echo(printable(line))
         if not problems:
-            if memory:
-                print_rows(memory, as_json=False, columns=["rule", "metric", "keeps", "bytes_per_series"])
             click.echo("no problems")
-    raise SystemExit(1 if problems else 0)
+    raise SystemExit(1 if problems or (strict and notices) else 0)
+
+
+def _grouped(notices: Iterable[Notice]) -> Iterator[str]:
+    """A line for each message of a file, with the lines and names that it is about: forty rules from elsewhere have
+    few kinds of trouble between them."""
+    alike: dict[tuple[str, str], list[Notice]] = {}
+    for notice in notices:
+        alike.setdefault((notice.file, notice.message), []).append(notice)
+    for (file, message), members in alike.items():
+        lines = _some([str(line) for line in sorted({one.line for one in members})], ",")
+        subjects = _some(list(dict.fromkeys(one.subject for one in members if one.subject)), ", ")
+        yield f"{file}:{lines}: {message}{f': {subjects}' if subjects else ''} (notice)"
+
+
+def _some(words: Sequence[str], between: str) -> str:
+    more = f"{between}… {len(words) - SHOWN_AT_ONCE} more" if len(words) > SHOWN_AT_ONCE else ""
+    return between.join(words[:SHOWN_AT_ONCE]) + more
 
 
 def _memory_of(rule: AlertRule | RecordingRule) -> list[Row]:
@@ -89,30 +119,59 @@ def _memory_of(rule: AlertRule | RecordingRule) -> list[Row]:
 
 @rules.command("list")
 @paths_argument
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the collector's state: tells how many alerts of each rule are pending and firing now.",
+)
 @json_option
-def list_command(paths: tuple[Path, ...], as_json: bool) -> None:
+def list_command(paths: tuple[Path, ...], data: Path | None, as_json: bool) -> None:
     """List the alerts that rule files define, e.g. `rules list --json`."""
-    pack = load_pack(paths)
+    settings = None if data is None else load_settings(data)
+    if settings is not None and settings.rules_dir is not None and not paths:
+        paths = (settings.rules_dir,)
+    counts = None if settings is None else asyncio.run(_open_alerts(settings))
     rows = [
-        {
-            "alert": rule.alert,
-            "severity": rule.severity,
-            "category": rule.category,
-            "scope": rule.scope,
-            "incident": rule.incident,
-            "ticket": "never" if rule.ticket_never else "by contract",
-            "for_seconds": rule.hold_for / timedelta(seconds=1),
-            "thresholds": sorted(rule.thresholds),
-            "expr": rule.expr,
-            "version": rule.version,
-            "file": rule.file,
-            "line": rule.line,
-        }
-        for rule in pack.rules.alert_rules
+        _described(group, rule) | _counted(rule, counts)
+        for group in load_pack(paths).rules.groups
+        for rule in group.alert_rules
     ]
-    print_rows(
-        rows, as_json=as_json, columns=["alert", "severity", "category", "incident", "for_seconds", "thresholds"]
-    )
+    shown = ["group", "alert", "severity", "category", "scope", "incident", "for_seconds", "thresholds"]
+    print_rows(rows, as_json=as_json, columns=[*shown, *(() if counts is None else ("pending", "firing")), "place"])
+
+
+def _described(group: Group, rule: AlertRule) -> dict[str, object]:
+    return {
+        "group": group.name,
+        "alert": rule.alert,
+        "severity": rule.severity,
+        "category": rule.category,
+        "scope": rule.scope,
+        "incident": rule.incident,
+        "ticket": "never" if rule.ticket_never else "by contract",
+        "for_seconds": rule.hold_for / timedelta(seconds=1),
+        "keep_firing_for_seconds": rule.keep_firing_for / timedelta(seconds=1),
+        "interval_seconds": None if group.interval is None else group.interval / timedelta(seconds=1),
+        "limit": group.limit,
+        "thresholds": sorted(rule.thresholds),
+        "memory": [{key: row[key] for key in ("metric", "keeps", "bytes_per_series")} for row in _memory_of(rule)],
+        "expr": rule.expr,
+        "version": rule.version,
+        "file": rule.file,
+        "line": rule.line,
+        "place": f"{rule.file}:{rule.line}",
+    }
+
+
+def _counted(rule: AlertRule, counts: Mapping[tuple[str, str], int] | None) -> dict[str, object]:
+    if counts is None:
+        return {}
+    return {str(state): counts.get((rule.key, state), 0) for state in (AlertState.PENDING, AlertState.FIRING)}
+
+
+async def _open_alerts(settings: Settings) -> Mapping[tuple[str, str], int]:
+    async with await Database.open(settings.database) as database, database.connect() as connection:
+        return await count_open(connection)
 
 
 @rules.command("test")

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from agent import VERSION, own
-from agent.catalogue import PATH, make_catalogue
+from agent.catalogue import PATH, RULES_PATH, make_catalogue, make_list
 from agent.clock import AgentClock
 from agent.delivery import Delivery
 from agent.enrolment import find_probes
 from agent.events import Events
-from agent.inspection import inspect, load_probes
+from agent.inspection import declared_metrics, inspect, load_probes
 from agent.probes.base import Metric, MetricType, Probe, ProbeUnavailable, Sample
 from agent.probes.cpu import CpuProbe, LoadProbe, utilization
 from agent.probes.disk import DiskProbe
@@ -203,6 +203,8 @@ def test_names_and_types_are_sound(probes: list[Probe]) -> None:
 
 def test_the_catalogue_is_up_to_date(probes: list[Probe]) -> None:
     assert PATH.read_text(encoding="utf-8") == make_catalogue(probes), "run `python -m agent.catalogue`"
+    listed = RULES_PATH.read_text(encoding="utf-8")
+    assert listed == make_list(declared_metrics(probes)), "run `python -m agent.catalogue`"
 
 
 def test_the_version_is_the_packages() -> None:

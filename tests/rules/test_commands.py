@@ -1,16 +1,22 @@
 """`rules check`, `list` and `reload`, as an operator runs them."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from collector.alerting.records import insert_alerts
+from collector.alerting.rulefile import load_rules
 from collector.cli import main
+from collector.config import DATABASE_NAME
+from collector.db.database import Database
 from collector.pidfile import PID_NAME
 
 BAD = "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: up == 0\n    for: -5m\n    fro: 1\n"
@@ -88,7 +94,7 @@ def test_rules_are_listed() -> None:
     rows = json.loads(run("list", "rules/server.yaml", "--json").stdout)
     assert rows[0]["alert"] == "ServerFilesystemFull"
     assert rows[0]["thresholds"] == ["filesystem_full"]
-    assert run("list").stdout.startswith("ALERT ")
+    assert run("list").stdout.startswith("GROUP ")
 
 
 def test_without_a_server_a_reload_says_so(tmp_path: Path) -> None:
@@ -100,6 +106,7 @@ def test_without_a_server_a_reload_says_so(tmp_path: Path) -> None:
 
 SERVER = """
 import signal, sys
+from datetime import UTC, datetime
 from pathlib import Path
 from collector.pidfile import only_server
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -119,3 +126,28 @@ def test_a_reload_reaches_the_process_that_serves(tmp_path: Path) -> None:
             assert server.stdout.readline() == "SIGHUP\n"
         finally:
             server.kill()
+
+
+async def test_the_list_counts_what_is_open_now(tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "some.yaml").write_text(
+        "groups:\n- name: g\n  limit: 5\n  rules:\n  - {alert: A, expr: x > 0, for: 5m}\n  - {alert: B, expr: x > 0}\n"
+    )
+    key = load_rules([rules]).alert_rules[0].key
+    at = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    plain = {"rule_key": key, "rule": "A", "rule_version": "1", "labels": {}, "annotations": {}, "active_since": at}
+    rows_now = [
+        {**plain, "fingerprint": mark, "state": state, "outcome": "none", "reason": ""}
+        for mark, state in (("a", "firing"), ("b", "firing"), ("c", "pending"))
+    ]
+    url = f"sqlite:///{tmp_path / DATABASE_NAME}"
+    async with await Database.open(url) as database, database.begin() as connection:
+        await insert_alerts(connection, rows_now)
+    result = await asyncio.to_thread(run, "list", str(rules), "--data", str(tmp_path), "--json")
+    rows = json.loads(result.stdout)
+    assert [(row["alert"], row["pending"], row["firing"], row["limit"]) for row in rows] == [
+        ("A", 1, 2, 5),
+        ("B", 0, 0, 5),
+    ]
+    assert rows[0]["memory"] == [{"metric": "x", "keeps": "last value only", "bytes_per_series": 50}]
