@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from collector.alerting.loop import EvaluationStats, Evaluator
 from collector.alerting.pack import RulePack, load_pack
 from collector.alerting.reader import RoutingReader
 from collector.alerting.recording import Recorder
+from collector.alerting.records import evaluated_until
 from collector.alerting.rulefile import RuleFileError, RuleSet
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
@@ -31,7 +33,7 @@ from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.query_rules import EvaluatedGroup
 from collector.api.shortcut import PushShortcut
-from collector.clock import Clock, from_milliseconds, to_milliseconds
+from collector.clock import Clock, SteadyClock, from_milliseconds, to_milliseconds
 from collector.config import Settings
 from collector.contracts import ServiceModel, load_service_models
 from collector.db.database import Database
@@ -208,10 +210,16 @@ class Collector:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, settings: Settings, clock: Clock, pack: RulePack) -> AsyncIterator["Collector"]:
+    async def opened(
+        cls, settings: Settings, wall: Clock, pack: RulePack, monotonic: Callable[[], float] = time.monotonic
+    ) -> AsyncIterator["Collector"]:
         """Database and samples as the last process left them, the head rebuilt, alerts taken up again."""
         async with AsyncExitStack() as resources:
             database = await resources.enter_async_context(await Database.open(settings.database))
+            async with database.connect() as connection:
+                reached = max((await evaluated_until(connection)).values(), default=None)
+            interval = timedelta(seconds=settings.evaluation_interval_seconds)
+            clock = SteadyClock(wall, monotonic, reached=reached, unsure=interval)
             store = await SampleStore.open(
                 settings.data,
                 windows=pack.rules.windows,
