@@ -1,0 +1,42 @@
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from tests.db.fixtures import migrate
+from tests.scenarios.killing import nursery
+
+MEMORY = Path("/dev/shm")  # a kill loses nothing that was written, so the disk need not be real
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "quarkpulse.db"
+    asyncio.run(migrate(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is such a thing: a day of a story writes some thousand times."""
+    if not MEMORY.is_dir():
+        yield tmp_path
+        return
+    path = Path(tempfile.mkdtemp(prefix="quarkpulse-", dir=MEMORY))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def children() -> Iterator[ForkServerContext]:
+    context = nursery()
+    forkserver.ensure_running()
+    yield context
+    # They would end with this process only, and have no other name for it.
+    forkserver._forkserver._stop()  # type: ignore[attr-defined] # private
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined] # private
