@@ -196,13 +196,13 @@ class Evaluator:
                 samples = await asyncio.to_thread(recorded_samples, rule, self._engine, done)
                 await self._recorder.record(record_stream(group, rule), rule.record, samples, done.read_at)
                 done.shared = Shared()  # what was computed before may read what is recorded now
-        if told:
-            await self._record_alerts(alerts_stream(group, len(group.rules)), told, done)
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
             await self._incidents.sweep(connection, [rule.key for rule in group.alert_rules], at)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)
+        if told:  # behind the transaction: tickets do not wait for what only graphs and other rules read
+            await self._record_alerts(alerts_stream(group, len(group.rules)), told, done)
         self._count(group, done, time.monotonic() - started)
         return done
 

@@ -1,5 +1,6 @@
 """What rules give, ALERTS among it, stored as samples: logged, kept in memory and read like any other series."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -12,6 +13,8 @@ from collector.series.catalog import DeviceFrame, Layout, TemplateList
 from collector.series.labels import Target
 
 _TARGET_LABELS = tuple(field.name for field in fields(Target))
+
+TARGETS_AT_ONCE = 200  # some milliseconds: a storm's alerts must not hold up the pushes
 
 LabelledValues = Sequence[tuple[Mapping[str, str], float]]
 NamedSamples = Sequence[tuple[str, Mapping[str, str], float]]  # metric, labels with whose they are, value
@@ -51,7 +54,9 @@ class Recorder:
             by_target.setdefault(target, []).append((metric, own, value))
         now = to_milliseconds(at)
         frames = []
-        for target, owned in by_target.items():
+        for count, (target, owned) in enumerate(by_target.items()):
+            if count % TARGETS_AT_ONCE == TARGETS_AT_ONCE - 1:
+                await asyncio.sleep(0)
             series = self._store.series([(metric, own) for metric, own, _ in owned])
             values = np.array([value for _, _, value in owned], dtype=np.float64).tobytes()
             frames.append(DeviceFrame(self._store.layout(target, series, stream), now, now, values))
