@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collector.series.history.duck import Duck, HistoryError
 from collector.series.history.index import SeriesIndex
@@ -24,8 +26,11 @@ FINAL = 9  # the level of what holds a whole day
 CLOSED_MS = 6 * 3600 * 1000  # a day is over for good when most of what was late has come
 FORGET_AFTER_MS = 2 * DAY_MS  # how much longer than its samples a series is known
 
-READ = "SELECT series, t, v, stale FROM read_parquet(?) WHERE series BETWEEN ? AND ? AND t > ? AND t <= ? LIMIT ?"
-READ_WANTED = READ.replace(" LIMIT", " AND series IN (SELECT id FROM wanted) LIMIT")
+# In the files of a day that is over one metric's samples stand together, so that a question about the whole fleet reads
+# a fortieth of them; in the others one device's do, since the newest hours are looked at device by device.
+BY_METRIC_ROWS = 49_152  # in a row group: about those of one metric of a file with 40 series for each device
+
+READ = "SELECT series, t, v, stale FROM read_parquet(?) WHERE series BETWEEN ? AND ? AND t > ? AND t <= ?"
 
 
 class StoppedError(TransientError):
@@ -126,19 +131,23 @@ class Blocks:
         make_durable(self._directory, [block.name for block in new])
         return replace(manifest.with_blocks(due.blocks, new), next_file=next(files))
 
-    def expired(self, manifest: Manifest, now: Milliseconds) -> list[Block]:
-        """The blocks that are older than they may be, and the oldest days of what is more than fits."""
+    def too_old(self, manifest: Manifest, now: Milliseconds) -> list[Block]:
+        """The blocks whose whole day is older than it may be."""
         settings = self._settings
-        gone = [
+        return [
             block
             for block in manifest.blocks
             if (block.day + 1) * DAY_MS
             <= now - (settings.printer_retention_ms if block.printers else settings.retention_ms)
         ]
-        kept = sorted(set(manifest.blocks) - set(gone), key=lambda block: (block.printers, block.day))
+
+    def too_many(self, manifest: Manifest) -> list[Block]:
+        """The oldest days of what is more than fits, those of printers last."""
+        gone: list[Block] = []
+        kept = sorted(manifest.blocks, key=lambda block: (block.printers, block.day))
         total = sum(block.bytes for block in kept)
         for _, of_day in itertools.groupby(kept, lambda block: (block.printers, block.day)):
-            if total <= settings.retention_bytes:
+            if total <= self._settings.retention_bytes:
                 break
             day = list(of_day)
             gone += day
@@ -173,8 +182,7 @@ class Blocks:
             date = datetime.fromtimestamp(day * DAY_MS / 1000, UTC).strftime("%Y-%m-%d")
             name = f"{date}-{'printers' if is_printers else 'samples'}-{next(files):010d}.parquet"
             path = self._directory / name
-            columns = {"series": some.series, "t": some.times, "v": some.values, "stale": is_stale(some.values)}
-            self._duck.write(path, columns)
+            self._write(path, some, by_metric=level == FINAL)
             blocks.append(
                 Block(
                     name=name,
@@ -191,6 +199,21 @@ class Blocks:
                 )
             )
         return blocks
+
+    def _write(self, path: Path, rows: Rows, *, by_metric: bool) -> None:
+        present, inverse = np.unique(rows.series, return_inverse=True)
+        metrics = self._index.metrics(self._index.rows_of_ids(present))[inverse]
+        columns: dict[str, NDArray[Any]] = {
+            "metric": metrics,
+            "series": rows.series,
+            "t": rows.times,
+            "v": rows.values,
+            "stale": is_stale(rows.values),
+        }
+        if by_metric:
+            order = np.argsort(metrics, kind="stable")
+            columns = {name: column[order] for name, column in columns.items()}
+        self._duck.write(path, columns, row_group=BY_METRIC_ROWS if by_metric else None)
 
     def _slices(self, blocks: Sequence[Block]) -> Iterator[tuple[int, int]]:
         """Ranges of ids, both ends included, none with more rows than one file may have if it has several series."""
@@ -215,14 +238,13 @@ class Blocks:
         return found["series"], found["n"]
 
     def _read_all(self, block: Block, low: int, high: int) -> Rows:
-        period = (block.first - 1, block.last)
         try:
             series, times, values = read_block(
-                self._duck, self._directory / block.name, (low, high), period, most=block.rows
+                self._duck, self._directory / block.name, (low, high), (block.first - 1, block.last)
             )
         except HistoryError as exc:
             raise UnreadableBlockError(block, exc) from exc
-        return Rows(series, times, values, np.full(len(series), block.run << 32))
+        return Rows(series, times, values, np.full(len(series), block.run))
 
 
 def read_block(
@@ -231,17 +253,19 @@ def read_block(
     ids: tuple[int, int],
     period: tuple[Milliseconds, Milliseconds],
     *,
-    most: int,
-    only_wanted: bool = False,
+    metrics: Sequence[int] = (),
 ) -> tuple[Ids, Times, Values]:
     """Series, times and values of the samples in the period (start, end] of the series from ids[0] to ids[1], both
-    included, `most` at most; of those in the table `wanted` alone if so asked. For a thread of `duck`.
+    included, in the order in which they stand there; of these `metrics` alone unless there are none. For a thread of
+    `duck`.
 
     Raises HistoryError and HistoryBusyError."""
-    found = duck.columns(
-        READ_WANTED if only_wanted else READ,
-        [str(path.absolute()), *ids, *period, most],
-    )
+    query = READ
+    parameters: list[object] = [str(path.absolute()), *ids, *period]
+    if metrics:
+        query += f" AND metric IN ({', '.join('?' * len(metrics))})"
+        parameters += metrics
+    found = duck.columns(query, parameters)
     values = found["v"]
     values[found["stale"]] = STALE
     return found["series"], found["t"], values

@@ -5,10 +5,11 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -18,10 +19,9 @@ from protocol.errors import PermanentError, TransientError
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Columns = Mapping[str, NDArray[Any]]
 
-READERS = 2
+READERS = 4  # two for a question about the whole fleet, so that one about a device need not wait for it
 NICENESS = 10  # of the thread that writes: it has time, ingest has none
 # Parquet 2 encodings; a dictionary only where there are few values, since deltas and split bytes then take less.
 OPTIONS = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1000"
@@ -65,25 +65,32 @@ class Duck:
                 cursor = self._own.cursor = self._database.cursor()
         return cursor
 
-    def read(self, work: Callable[[], T], seconds: float) -> T:
-        """`work()` in a thread that reads; for threads that may wait. Raises HistoryBusyError after `seconds`."""
-        begun: list[duckdb.DuckDBPyConnection] = []
+    def read(self, jobs: Sequence[Callable[[], None]], seconds: float) -> None:
+        """Do the jobs in threads that read, at once; for threads that may wait. Raises what a job raises, and
+        HistoryBusyError after `seconds`."""
+        begun: dict[int, duckdb.DuckDBPyConnection] = {}
 
-        def job() -> T:
-            begun.append(self.cursor)
-            return work()
+        def run(number: int, job: Callable[[], None]) -> None:
+            begun[number] = self.cursor
+            job()
 
         try:
-            future = self._readers.submit(job)
+            futures = [self._readers.submit(run, number, job) for number, job in enumerate(jobs)]
         except RuntimeError as exc:
             raise HistoryBusyError("the collector is stopping") from exc
+        deadline = time.monotonic() + seconds
         try:
-            return future.result(seconds)
-        except (TimeoutError, CancelledError) as exc:
-            future.cancel()
-            for cursor in begun:
-                cursor.interrupt()
-            raise HistoryBusyError(f"reading history took over {seconds:g} s; ask for fewer series, or later") from exc
+            for future in futures:
+                future.result(deadline - time.monotonic())
+        except BaseException as exc:
+            for number, future in enumerate(futures):
+                if not future.cancel() and not future.done():
+                    begun[number].interrupt()
+            if isinstance(exc, TimeoutError | CancelledError):
+                raise HistoryBusyError(
+                    f"reading history took over {seconds:g} s; ask for fewer series, or later"
+                ) from exc
+            raise
 
     def columns(self, query: str, parameters: list[object]) -> dict[str, NDArray[Any]]:
         """What a query gives, column by column; NULL, which DuckDB makes of NaN, becomes NaN.
@@ -100,13 +107,15 @@ class Duck:
             for name, column in found.items()
         }
 
-    def write(self, path: Path, columns: Columns) -> None:
-        """A new file of these columns, in this order; NaN becomes NULL. Not yet durable. Raises HistoryError."""
+    def write(self, path: Path, columns: Columns, *, row_group: int | None = None) -> None:
+        """A new file of these columns, in this order; NaN becomes NULL. `row_group`: rows in each part of it that can
+        be read alone, DuckDB's default if None. Not yet durable. Raises HistoryError."""
         cursor = self.cursor
         name = f"written_{next(_names)}"
         cursor.register(name, dict(columns))
+        options = OPTIONS if row_group is None else f"{OPTIONS}, ROW_GROUP_SIZE {row_group}"
         try:
-            cursor.execute(f"COPY (SELECT * FROM {name}) TO '{_quoted(path)}' ({OPTIONS})")  # noqa: S608 - names of ours
+            cursor.execute(f"COPY (SELECT * FROM {name}) TO '{_quoted(path)}' ({options})")  # noqa: S608 - names of ours
         except duckdb.Error as exc:
             raise HistoryError(f"history cannot be written: {exc}; free the disk or fix its rights") from exc
         finally:

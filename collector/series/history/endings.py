@@ -29,10 +29,11 @@ StreamKey = tuple[Target, str]
 
 
 class Marker(NamedTuple):
-    """These series ended at `t`."""
+    """These series ended at `t`; it was stored before the frame `frame` of those that were seen together."""
 
     rows: Slots
     t: Milliseconds
+    frame: int = 0
 
 
 class FrameTimes(NamedTuple):
@@ -78,7 +79,8 @@ class Endings:
                 restless[place] = True
         markers: list[Marker] = []
         for frame in np.flatnonzero(restless[inverse] & in_time).tolist():
-            markers += self._frame(layouts[int(frames.layouts[frame])], int(frames.times[frame]))
+            told = self._frame(layouts[int(frames.layouts[frame])], int(frames.times[frame]))
+            markers += [marker._replace(frame=frame) for marker in told]
         return markers
 
     def end(self, end: End) -> list[Marker]:

@@ -6,6 +6,7 @@ device's series side by side. The ids are kept in dictionaries beside the blocks
 
 import threading
 import weakref
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,7 +27,13 @@ DAY_MS = 86_400_000
 PRINTER = "printer"
 TEXT_COLUMNS = ("name", "labels", "device_id", "customer", "site", "kind")
 Column = NDArray[np.object_]
+MetricCodes = NDArray[np.int32]
 Dictionary = Mapping[str, Ids | Column]
+
+
+def metric_code(name: str) -> int:
+    """What a metric is called in the blocks: 32 bits. Two may share one, which costs time and nothing else."""
+    return zlib.crc32(name.encode()) - (1 << 31)
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +58,7 @@ class SeriesIndex:
         self._first: Times = np.empty(0, dtype=np.int64)
         self._last: Times = np.empty(0, dtype=np.int64)
         self._is_printer: Mask = np.empty(0, dtype=bool)
+        self._metrics: MetricCodes = np.empty(0, dtype=np.int32)
         self._unsaved: list[int] = []
 
     def __len__(self) -> int:
@@ -72,6 +80,11 @@ class SeriesIndex:
         with self._lock:
             return self._is_printer[rows]
 
+    def metrics(self, rows: Slots) -> MetricCodes:
+        """The metric of each row, as `metric_code` gives it."""
+        with self._lock:
+            return self._metrics[rows]
+
     def rows_of_ids(self, ids: Ids) -> Slots:
         """The rows that have these ids; -1 where nobody has one any more."""
         with self._lock:
@@ -82,13 +95,13 @@ class SeriesIndex:
             found = known[rows] == ids if len(order) else np.zeros(len(ids), dtype=bool)
             return np.where(found, rows, -1).astype(np.int32)
 
-    def note(self, rows: Slots, first: Milliseconds, last: Milliseconds) -> None:
-        """Remember that these series have samples from `first` to `last`."""
+    def note(self, rows: Slots, first: Times, last: Times) -> None:
+        """Remember from when to when these series have samples; all of shape (n,), a row may stand there twice."""
         with self._lock:
             revived = rows[(self._last[rows] < first - DAY_MS) & (self._last[rows] != NEVER)]
-            self._unsaved += [row for row in revived.tolist() if row not in self._unsaved]
-            self._first[rows] = np.minimum(self._first[rows], first)
-            self._last[rows] = np.maximum(self._last[rows], last)
+            self._unsaved += [row for row in np.unique(revived).tolist() if row not in self._unsaved]
+            np.minimum.at(self._first, rows, first)
+            np.maximum.at(self._last, rows, last)
 
     def select(self, matchers: tuple[Matcher, ...], start: Milliseconds, end: Milliseconds) -> Slots:
         """The rows of the series that match and may have samples in (start, end], rising by id."""
@@ -210,8 +223,10 @@ class SeriesIndex:
             self._first = np.concatenate((self._first, np.full(more, NEVER)))
             self._last = np.concatenate((self._last, np.full(more, NEVER)))
             self._is_printer = np.concatenate((self._is_printer, np.zeros(more, dtype=bool)))
+            self._metrics = np.concatenate((self._metrics, np.zeros(more, dtype=np.int32)))
         self._first[rows], self._last[rows] = -(NEVER + 1), NEVER
         self._is_printer[rows] = target.kind == PRINTER
+        self._metrics[rows] = [metric_code(template.name) for template in templates]
         owner.rows.update(zip((template.number for template in templates), rows.tolist(), strict=True))
         return rows
 

@@ -15,7 +15,7 @@ from collector.series.log.files import sync_directory
 from collector.series.read import Milliseconds
 from protocol.errors import PermanentError
 
-VERSION = 1
+VERSION = 2  # 1 had no metrics in its blocks
 NAME = "manifest.json"
 DAY_MS = 86_400_000
 
@@ -26,7 +26,7 @@ class ManifestError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One Parquet file: samples of one day (UTC), sorted by series and time, each once."""
+    """One Parquet file: samples of one day (UTC), each once, series by series in the order of their times."""
 
     name: str
     day: int  # days since 1970

@@ -59,12 +59,13 @@ class Ended(NamedTuple):
 
     rows: Slots
     times: Times
+    frames: Ids  # each was stored before the frame of this place
 
 
 _NO_NUMBERS = np.empty(0, dtype=np.int64)
 _NO_ROWS = np.empty(0, dtype=np.int32)
 _NO_SERIES = LayoutSeries(_NO_ROWS, _NO_NUMBERS, _NO_NUMBERS)
-_NO_ENDED = Ended(_NO_ROWS, _NO_NUMBERS)
+_NO_ENDED = Ended(_NO_ROWS, _NO_NUMBERS, _NO_NUMBERS)
 
 
 @dataclass(slots=True)
@@ -104,6 +105,7 @@ class Segment:
             self._ended = Ended(
                 np.concatenate((self._ended.rows, *[marker.rows for marker in self._markers])),
                 np.concatenate((self._ended.times, np.repeat([marker.t for marker in self._markers], sizes))),
+                np.concatenate((self._ended.frames, np.repeat([marker.frame for marker in self._markers], sizes))),
             )
             self._markers = []
         return SegmentView(self.path, self.number, self._frames, self._series, self._ended)
@@ -173,9 +175,8 @@ class Segment:
         if not fresh.layouts:
             return
         layouts, times = np.concatenate(fresh.layouts), np.concatenate(fresh.times)
-        for marker in endings.frames(self.layouts, FrameTimes(layouts, times, np.concatenate(fresh.received))):
-            self._end([marker])
         before = self._frames
+        self._end(endings.frames(self.layouts, FrameTimes(layouts, times, np.concatenate(fresh.received))))
         self._frames = Frames(
             np.concatenate((before.layouts, layouts)),
             np.concatenate((before.times, times)),
@@ -185,13 +186,21 @@ class Segment:
         last = np.full(len(self.layouts), np.iinfo(np.int64).min)
         np.minimum.at(first, layouts, times)
         np.maximum.at(last, layouts, times)
-        for place in np.unique(layouts).tolist():
-            self._index.note(self.rows[place], int(first[place]), int(last[place]))
+        present = np.unique(layouts)
+        sizes = [len(self.rows[place]) for place in present.tolist()]
+        self._index.note(
+            np.concatenate([self.rows[place] for place in present.tolist()]),
+            np.repeat(first[present], sizes),
+            np.repeat(last[present], sizes),
+        )
 
     def _end(self, markers: list[Marker]) -> None:
+        """Take in markers; their frames are counted from the first that is not settled yet."""
+        settled = len(self._frames.times)
         for marker in markers:
-            self._markers.append(marker)
-            self._index.note(marker.rows, marker.t, marker.t)
+            self._markers.append(marker._replace(frame=settled + marker.frame))
+            at = np.full(len(marker.rows), marker.t)
+            self._index.note(marker.rows, at, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +223,24 @@ class SegmentView:
         inside = np.flatnonzero(is_wanted[frames.layouts] & (frames.times > start) & (frames.times <= end))
         parts: list[Rows] = []
         if len(inside):
-            data = np.memmap(self.path, dtype=np.uint8, mode="r")
-            for layout, group in self._by_layout(inside[np.argsort(frames.layouts[inside], kind="stable")]):
-                of_layout = _places(place_of, self.series.of(layout))
-                positions = np.flatnonzero(of_layout >= 0)
-                parts.append(self._of_layout(data, group, positions, of_layout[positions]))
+            inside = inside[np.argsort(frames.layouts[inside], kind="stable")]
+            parts.append(self._of_frames(inside, places))
         parts.append(self._ends(_places(place_of, self.ended.rows), start, end))
         return Rows.joined(parts)
+
+    def _of_frames(self, frames: Ids, places: Ids) -> Rows:
+        """Of these frames the values of the series that have a place (-1: not wanted), in no order."""
+        wanted = np.flatnonzero(places >= 0)  # among the series of all layouts
+        sizes = self.series.sizes
+        positions = wanted - (np.cumsum(sizes) - sizes)[self.series.layouts[wanted]]
+        begins = np.searchsorted(self.series.layouts[wanted], self.frames.layouts[frames])
+        counts = np.searchsorted(self.series.layouts[wanted], self.frames.layouts[frames], side="right") - begins
+        of_frames = np.repeat(frames, counts)
+        among = np.repeat(begins - (np.cumsum(counts) - counts), counts) + np.arange(len(of_frames))
+        data = np.memmap(self.path, dtype=np.uint8, mode="r")
+        values = gather(data, self.frames.places[of_frames] + positions[among] * VALUE_BYTES)
+        rows = Rows(places[wanted[among]], self.frames.times[of_frames], values, self._order(of_frames))
+        return rows.where(~is_absent(values))
 
     def chunks(self, index: SeriesIndex, most: int) -> Iterator[Rows]:
         """All samples by id, owners rising, about `most` at a time."""
@@ -277,11 +297,13 @@ class SegmentView:
     def _ends(self, series: Ids, start: Milliseconds = _EARLIEST, end: Milliseconds = _LATEST) -> Rows:
         """The staleness markers in (start, end]; `series` is what each is a marker of, -1: not wanted."""
         here = np.flatnonzero((series >= 0) & (self.ended.times > start) & (self.ended.times <= end))
-        return Rows(series[here], self.ended.times[here], np.full(len(here), STALE), self._order(here + (1 << 31)))
+        return Rows(
+            series[here], self.ended.times[here], np.full(len(here), STALE), self._order(self.ended.frames[here]) - 1
+        )
 
-    def _order(self, within: Ids) -> Ids:
-        """When things were stored, compared with other segments; markers behind all samples."""
-        return (self.number << 32) + within
+    def _order(self, frames: Ids) -> Ids:
+        """When frames were stored, compared with other segments; between two of them is room for markers."""
+        return (self.number << 32) + 2 * frames + 1
 
 
 def _places(place_of: Slots, rows: Slots) -> Ids:
