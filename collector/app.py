@@ -69,6 +69,7 @@ WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
 SWEEP_SLICE = 500
 SAVE_SLICE = 2_000
+DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
 SHUTDOWN_SECONDS = 10.0
@@ -230,7 +231,9 @@ class Collector:
             )
             resources.push_async_callback(store.close)
             retention = BlockSettings(
-                retention_ms=int(settings.retention_days * 86_400_000), retention_bytes=settings.retention_bytes
+                retention_ms=int(settings.retention_days * DAY_MS),
+                printer_retention_ms=int(settings.retention_days_printers * DAY_MS),
+                retention_bytes=settings.retention_bytes,
             )
             history = await History.open(store, clock=clock, settings=HistorySettings(blocks=retention))
             resources.push_async_callback(history.close)

@@ -67,38 +67,79 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    data: Path = DEFAULT_DATA
-    listen: str = "127.0.0.1:8420"
-    tls_certificate: Path | None = None  # PEM, with its chain
-    tls_key: Path | None = None
-    allow_plain_http: bool = False  # listen beyond loopback without TLS, such as behind a proxy of one's own
-    trusted_proxy: bool = False  # requests from loopback may be anybody's: the query API then needs a token
-
-    rules_dir: Path | None = None  # None: the packs shipped in the wheel
-    database_url: SecretStr | None = None  # None: SQLite in the data folder; may hold a password
-
-    evaluation_interval_seconds: float = Field(default=15.0, ge=1, le=3600)  # of rule groups that name none
-    lookback_seconds: float = Field(default=300.0, ge=1, le=3600)
-    long_window_bytes: int = Field(default=512 << 20, ge=1 << 20)  # of samples that rules read over more than 2 h
-    push_interval_seconds: float = Field(
-        default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=1, le=wire.MAX_FRAME_INTERVAL_SECONDS
+    data: Path = Field(default=DEFAULT_DATA, description="The folder of everything that is kept.")
+    listen: str = Field(default="127.0.0.1:8420", description="`HOST:PORT`, an IPv6 address in brackets.")
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file with the certificate and its chain. Without it, HTTP on loopback only."
     )
-    retention_days: float = Field(default=35.0, gt=0, le=36_500)
-    retention_bytes: int = Field(default=50 * 10**9, ge=10**8)
-    max_devices: int = Field(default=100_000, ge=1)
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's key.")
+    allow_plain_http: bool = Field(
+        default=False, description="Listen beyond loopback without TLS, such as behind a proxy of one's own."
+    )
+    trusted_proxy: bool = Field(
+        default=False,
+        description="Requests from loopback may be anybody's, through a proxy: reading then always needs a token.",
+    )
 
-    storm_incidents: int = Field(default=5, ge=1, le=1000)  # more at one customer within the time below are one storm
-    storm_within_seconds: float = Field(default=600.0, ge=1, le=86_400)
+    rules_dir: Path | None = Field(default=None, description="Folder of rule files. Without it, the shipped packs.")
+    database_url: SecretStr | None = Field(  # may hold a password
+        default=None,
+        description="SQLAlchemy URL of the database of customers, devices and tickets. Without it, SQLite in the data "
+        "folder.",
+    )
+
+    evaluation_interval_seconds: float = Field(
+        default=15.0, ge=1, le=3600, description="How often rule groups that name no interval are evaluated."
+    )
+    lookback_seconds: float = Field(
+        default=300.0, ge=1, le=3600, description="How old a series' newest sample may be and still count."
+    )
+    long_window_bytes: int = Field(
+        default=512 << 20,
+        ge=1 << 20,
+        description="What may be kept in memory of the samples that rules read over more than 2 hours.",
+    )
+    push_interval_seconds: float = Field(
+        default=wire.DEFAULT_PUSH_INTERVAL_SECONDS,
+        ge=1,
+        le=wire.MAX_FRAME_INTERVAL_SECONDS,
+        description="How often agents are told to push.",
+    )
+    retention_days: float = Field(
+        default=35.0, gt=0, le=36_500, description="How long samples are kept, in whole days (UTC)."
+    )
+    retention_days_printers: float = Field(
+        default=400.0,
+        gt=0,
+        le=36_500,
+        description="The same for samples of printers, which are few and tell what a year's printing took.",
+    )
+    retention_bytes: int = Field(
+        default=50 * 10**9,
+        ge=10**8,
+        description="What the history may take on disk; above it the oldest days go earlier, those of printers last.",
+    )
+    max_devices: int = Field(default=100_000, ge=1, description="Devices that may be enrolled.")
+
+    storm_incidents: int = Field(
+        default=5, ge=1, le=1000, description="More incidents at one customer within the time below are one storm."
+    )
+    storm_within_seconds: float = Field(default=600.0, ge=1, le=86_400, description="The time that makes a storm.")
     flap_changes: int = Field(
-        default=6, ge=2, le=1000
-    )  # so many beginnings and endings within the time below: unstable
-    flap_within_seconds: float = Field(default=3600.0, ge=60, le=86_400)
+        default=6,
+        ge=2,
+        le=1000,
+        description="So many beginnings and endings within the time below make an incident unstable.",
+    )
+    flap_within_seconds: float = Field(
+        default=3600.0, ge=60, le=86_400, description="The time in which changes are counted."
+    )
     steady_after_seconds: float = Field(
-        default=1800.0, ge=60, le=86_400
-    )  # without a change an incident is stable again
+        default=1800.0, ge=60, le=86_400, description="Without a change for so long an incident is stable again."
+    )
     reopen_within_seconds: float = Field(
-        default=86_400.0, ge=0, le=31 * 86_400
-    )  # a fault that is back reopens its ticket
+        default=86_400.0, ge=0, le=31 * 86_400, description="A fault that is back so soon reopens its ticket."
+    )
 
     @field_validator("listen")
     @classmethod
@@ -140,13 +181,15 @@ def load_settings(data: Path | None = None, config: Path | None = None, **given:
     Raises ConfigError, which names every wrong key and its place.
     """
     if config is None:
-        data = data or Path(os.environ.get(_variable("data")) or DEFAULT_DATA)
+        data = data or Path(os.environ.get(variable_of("data")) or DEFAULT_DATA)
         config = data / CONFIG_NAME
         written = _read_toml(config) if config.exists() else {}
     else:
         written = _read_toml(config)
     _refuse_unknown_variables()
-    environment = {key: os.environ[_variable(key)] for key in Settings.model_fields if os.environ.get(_variable(key))}
+    environment = {
+        key: os.environ[variable_of(key)] for key in Settings.model_fields if os.environ.get(variable_of(key))
+    }
     command_line = {key: value for key, value in {"data": data, **given}.items() if value is not None}
     try:
         return Settings.model_validate({**written, **environment, **command_line})
@@ -158,7 +201,7 @@ def load_settings(data: Path | None = None, config: Path | None = None, **given:
 
 
 def _refuse_unknown_variables() -> None:
-    known = {*map(_variable, Settings.model_fields), *OTHER_VARIABLES}
+    known = {*map(variable_of, Settings.model_fields), *OTHER_VARIABLES}
     keys = [name.removeprefix(ENVIRONMENT_PREFIX) for name in sorted(known)]
     ours = [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX) and not _OF_KUBERNETES.search(name)]
     unknown = sorted(set(ours) - known)
@@ -172,7 +215,8 @@ def _meant(name: str, known: Iterable[str], prefix: str = "") -> str:
     return f"; did you mean {prefix}{near[0]}?" if near else ""
 
 
-def _variable(key: str) -> str:
+def variable_of(key: str) -> str:
+    """The environment variable of a setting."""
     return ENVIRONMENT_PREFIX + key.upper()
 
 
@@ -194,4 +238,4 @@ def _explain(error: ErrorDetails, places: Mapping[str, str], config: Path) -> st
     place = places.get(key, str(config))
     if error["type"] == "extra_forbidden":
         message = f"is no setting{_meant(key, Settings.model_fields)}"
-    return f"{place}: {_variable(key) if place == 'environment' else key}: {message}"
+    return f"{place}: {variable_of(key) if place == 'environment' else key}: {message}"

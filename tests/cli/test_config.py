@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.catalogue import PATH, make_catalogue
 from collector.config import ConfigError, ListenAddress, Settings, load_settings
 
 
@@ -99,5 +100,11 @@ def test_a_password_stays_out_of_repr(tmp_path: Path) -> None:
     assert "hunter2" not in refused(tmp_path, database_url=["hunter2"])
 
 
-def test_every_setting_can_come_from_the_environment() -> None:
-    assert all(name.isidentifier() and name == name.lower() for name in Settings.model_fields)
+def test_every_setting_is_told_of_and_can_come_from_the_environment() -> None:
+    for name, field in Settings.model_fields.items():
+        assert name.isidentifier() and name == name.lower()
+        assert field.description and field.description.endswith(".")
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    assert PATH.read_text(encoding="utf-8") == make_catalogue(), "run `python -m collector.catalogue`"
