@@ -526,6 +526,7 @@ class Collector:
                 "segments_unreadable": store.unreadable_segments,
             },
             late_frames=store.late_frames,
+            history=self._history.stats(),
             head_series=store.series,
             head_devices=store.devices,
             groups={

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.core import Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from collector.reporting.families import counter, gauge
+from collector.reporting.history import history_families
 from collector.reporting.pushes import PushMetrics
 from collector.reporting.totals import Counts, Totals
+from collector.series.history.history import HistoryStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Health:
     commit_seconds: float  # in all
     store_faults: Mapping[str, int]  # by kind
     late_frames: int
+    history: HistoryStats
     head_series: int
     head_devices: int
     groups: Mapping[str, GroupHealth]
@@ -69,69 +73,70 @@ class _Families(Collector):
 
 
 def health_families(health: Health) -> Iterator[Metric]:
-    yield _gauge("quarkpulse_build_info", "Always 1; the version is a label.", ["version"], {(health.version,): 1})
-    yield _gauge(
+    yield gauge("quarkpulse_build_info", "Always 1; the version is a label.", ["version"], {(health.version,): 1})
+    yield gauge(
         "quarkpulse_devices",
         "Devices by customer, kind and presence.",
         ["customer", "kind", "presence"],
         health.devices,
     )
-    yield _counter("quarkpulse_ingest_pushes", "Pushes by how they were answered.", ["result"], _by_one(health.pushes))
-    yield _counter("quarkpulse_ingest_samples", "Samples stored durably.", [], {(): health.samples})
-    yield _counter(
+    yield counter("quarkpulse_ingest_pushes", "Pushes by how they were answered.", ["result"], _by_one(health.pushes))
+    yield counter("quarkpulse_ingest_samples", "Samples stored durably.", [], {(): health.samples})
+    yield counter(
         "quarkpulse_ingest_frames_refused", "Frames refused one by one.", ["reason"], _by_one(health.frames_refused)
     )
-    yield _counter(
+    yield counter(
         "quarkpulse_ingest_frames_ahead",
         "Frames whose time lay more than a minute ahead; they count when it comes.",
         [],
         {(): health.frames_ahead},
     )
-    yield _gauge("quarkpulse_log_bytes", "Size of the sample log on disk.", [], {(): health.log_bytes})
-    yield _gauge("quarkpulse_log_segments", "Files of the sample log.", [], {(): health.log_segments})
+    yield gauge("quarkpulse_log_bytes", "Size of the sample log on disk.", [], {(): health.log_bytes})
+    yield gauge("quarkpulse_log_segments", "Files of the sample log.", [], {(): health.log_segments})
     yield SummaryMetricFamily(
         "quarkpulse_log_fsync_duration_seconds",
         "Time to bring a batch of frames to disk.",
         count_value=health.commits,
         sum_value=health.commit_seconds,
     )
-    yield _counter(
+    yield counter(
         "quarkpulse_store_faults",
         "What went wrong with storing samples: failed writes, refused or lost frames, by kind.",
         ["fault"],
         _by_one(health.store_faults),
     )
-    yield _counter(
+    yield counter(
         "quarkpulse_ingest_frames_late", "Frames older than what was known already.", [], {(): health.late_frames}
     )
-    yield _gauge("quarkpulse_head_series", "Series in memory.", [], {(): health.head_series})
-    yield _gauge("quarkpulse_head_devices", "Devices with series in memory.", [], {(): health.head_devices})
+    yield from history_families(health.history)
+    yield gauge("quarkpulse_head_series", "Series in memory.", [], {(): health.head_series})
+    yield gauge("quarkpulse_head_devices", "Devices with series in memory.", [], {(): health.head_devices})
     groups = health.groups.items()
-    yield _gauge(
+    yield gauge(
         "quarkpulse_rule_group_last_duration_seconds",
         "How long the last evaluation of the group took.",
         ["group"],
         {(key,): group.duration_seconds for key, group in groups},
     )
-    yield _gauge(
+    yield gauge(
         "quarkpulse_rule_group_last_evaluation_timestamp_seconds",
         "The instant that the group was last evaluated for.",
         ["group"],
         {(key,): group.last_at.timestamp() for key, group in groups if group.last_at is not None},
     )
-    yield _counter(
+    yield counter(
         "quarkpulse_rule_group_iterations_missed",
         "Evaluations skipped because the one before took too long.",
         ["group"],
         {(key,): group.missed for key, group in groups},
     )
-    yield _counter(
+    yield counter(
         "quarkpulse_rule_evaluation_failures",
         "Rules that could not be evaluated.",
         ["group"],
         {(key,): group.failures for key, group in groups},
     )
-    yield _counter(
+    yield counter(
         "quarkpulse_rule_conflicts",
         "Match groups dropped because a customer's series were duplicate.",
         ["customer"],
@@ -140,40 +145,26 @@ def health_families(health: Health) -> Iterator[Metric]:
 
 
 def totals_families(totals: Totals) -> Iterator[Metric]:
-    yield _gauge(
+    yield gauge(
         "quarkpulse_alerts",
         "Alerts that are not resolved: pending, firing, or unknown because the device is not seen.",
         ["customer", "severity", "state"],
         totals.alerts,
     )
-    yield _gauge(
+    yield gauge(
         "quarkpulse_tickets", "Tickets that are not closed.", ["customer", "status", "priority"], totals.tickets
     )
-    yield _counter("quarkpulse_tickets_opened", "Tickets ever opened.", ["customer"], totals.tickets_opened)
-    yield _gauge(
+    yield counter("quarkpulse_tickets_opened", "Tickets ever opened.", ["customer"], totals.tickets_opened)
+    yield gauge(
         "quarkpulse_shadow_tickets",
         "Open shadow tickets: what would be a ticket under a plan that opens tickets.",
         ["customer"],
         totals.shadow_tickets,
     )
-    yield _counter(
+    yield counter(
         "quarkpulse_shadow_tickets_opened", "Shadow tickets ever recorded.", ["customer"], totals.shadow_tickets_opened
     )
 
 
 def _by_one(counts: Mapping[str, int]) -> Counts:
     return {(key,): count for key, count in counts.items()}
-
-
-def _gauge(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
-
-
-def _counter(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
