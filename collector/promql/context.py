@@ -25,7 +25,7 @@ class Limits:
     """What one query may ask for."""
 
     series: int = 1_000_000  # selected, all selectors together
-    samples: int = 20_000_000  # read or made on the way, 17 bytes each
+    samples: int = 20_000_000  # read or made on the way, at once; 17 bytes each
     steps: int = 11_000  # of a range query, as in Prometheus
     seconds: float = 120.0
 
@@ -109,6 +109,11 @@ class Context:
     def check_time(self) -> None:
         if self.monotonic() > self.deadline:
             raise LimitError("seconds", self.limits.seconds, "ask for fewer series or a shorter time")
+
+    def charge_anew(self, kept: int) -> None:
+        """Another slice of the query begins; of those before only `kept` cells are left."""
+        self.series_left, self.samples_left = self.limits.series, self.limits.samples
+        self.charge_samples(kept)
 
     def charge_series(self, series: int) -> None:
         self.series_left -= series

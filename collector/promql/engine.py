@@ -15,6 +15,7 @@ from collector.promql.evaluate import evaluate, read_windows
 from collector.promql.nodes import Aggregate, Call, Node, RangeSelector, Subquery
 from collector.promql.plan import Plan
 from collector.promql.result import Matrix, Result, Scalar, String, Vector
+from collector.promql.slices import slices_of, strung, without_empty_rows
 from collector.series.labels import Indexes
 from collector.series.read import Milliseconds, SeriesReader, Times, Values
 
@@ -69,7 +70,8 @@ class Engine:
             return Vector(found.labels.take(rows), found.values[rows, 0], context.strings, tuple(context.conflicts))
 
     def range(self, plan: Plan, start: Milliseconds, end: Milliseconds, step: Milliseconds) -> Result:
-        """The query at start, start + step, … up to end (Unix ms), all steps evaluated together: a Matrix.
+        """The query at start, start + step, … up to end (Unix ms): a Matrix. The steps are evaluated together, or in a
+        few slices where they would read more samples than are allowed at once.
 
         Raises EvaluationError, and LimitError with the name of the limit.
         """
@@ -83,14 +85,22 @@ class Engine:
             raise EvaluationError("a range query takes an instant vector or a scalar, not a range vector")
         context = self._context(plan, start, end)
         times = np.arange(start, end + 1, step, dtype=np.int64)
+        grids: list[Grid] = []
+        scalars: list[Values] = []
         with context.memory.lock, np.errstate(all="ignore"):
-            found = evaluate(context, plan.root, times)
-        if isinstance(found, str):
-            raise EvaluationError("a range query takes an instant vector or a scalar, not a string")
-        if not isinstance(found, Grid):
-            return _constant(context, found, times)
-        rows = np.flatnonzero(found.present.any(axis=1))
-        return Matrix(found.labels.take(rows), times, found.values[rows], found.present[rows], context.strings)
+            for some in slices_of(context, plan, times):
+                context.charge_anew(sum(grid.values.size for grid in grids))
+                found = evaluate(context, plan.root, some)
+                if isinstance(found, str):
+                    raise EvaluationError("a range query takes an instant vector or a scalar, not a string")
+                if isinstance(found, Grid):
+                    grids.append(without_empty_rows(found))
+                else:
+                    scalars.append(found)
+        if scalars:
+            return _constant(context, np.concatenate(scalars), times)
+        whole = strung(grids)
+        return Matrix(whole.labels, times, whole.values, whole.present, context.strings)
 
     def _context(
         self,
