@@ -1,16 +1,20 @@
-"""What reading and keeping weeks costs: `python -m bench history --json [--devices 10000] [--queries 60]`.
+"""What reading and keeping weeks costs: `python -m bench history --json [--devices 10000] [--queries 60] [--days 30]`.
 
 A day of a whole fleet (40 series a device, a frame each minute) is written as blocks by the collector's own writer, its
 last half hour through the log: a quarter of an hour is then compacted, the newest one is not. Graphs of single devices
 over 24 h are asked through PromQL, as the query API does, each of another device, so that none profits from the one
 before. The series are of five kinds: full-precision noise, constants, counters of bytes, whole-number gauges, and
 counters of seconds; bytes per sample depend on such things more than on anything else.
+
+Questions about the whole fleet are asked of the same day, and of a month of a tenth of the devices (10 series each, in
+files as the last merge of a day leaves them), read and evaluated day by day as a backtest does.
 """
 
 import argparse
 import asyncio
 import itertools
 import json
+import resource
 import statistics
 import sys
 import tempfile
@@ -18,13 +22,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from collector.clock import from_milliseconds
-from collector.promql import Engine, compile_expr
+from collector.promql import Engine, Matrix, compile_expr
 from collector.series.catalog import Catalog, DeviceFrame, Layout
 from collector.series.history import manifest as manifests
 from collector.series.history.blocks import FINAL, Blocks, BlockSettings
@@ -53,12 +58,16 @@ GRAPHS = {
     "rate of one metric": 'rate(metric_02{{device_id="{device}"}}[5m])',
     "the whole device, 40 series": '{{device_id="{device}"}}',
 }
+FLEET_QUERIES = ("avg(metric_07)", "sum by (customer) (rate(metric_02[5m]))", "max(metric_03) by (customer)")
+MONTH_SERIES = 10
+MONTH_RULE = "metric_01 > 0.999"
 
 
 class Fleet:
     """Devices that all have the same series."""
 
-    def __init__(self, devices: int, layout: Callable[[Target], Layout]) -> None:
+    def __init__(self, devices: int, layout: Callable[[Target], Layout], series: int = SERIES) -> None:
+        self.series = series
         self.layouts = [
             layout(Target(f"pc-{number:05}", f"customer-{number // 50:03}", "hq", "desktop"))
             for number in range(devices)
@@ -67,11 +76,11 @@ class Fleet:
 
     def values(self, devices: int, minutes: int) -> NDArray[np.float64]:
         """Shape (devices, series, minutes)."""
-        random, shape = self._random, (devices, SERIES // 5, minutes)
+        random, shape = self._random, (devices, self.series // 5, minutes)
         return np.concatenate(
             (
                 random.random(shape),
-                np.broadcast_to(np.round(random.random((devices, SERIES // 5, 1)), 2), shape),
+                np.broadcast_to(np.round(random.random((devices, self.series // 5, 1)), 2), shape),
                 np.cumsum(random.integers(0, 100_000, shape), axis=2).astype(float),
                 np.round(np.cumsum(random.normal(0, 0.5, shape), axis=2) + 50),
                 np.cumsum(random.random(shape) * 60, axis=2).round(2),
@@ -83,11 +92,12 @@ class Fleet:
         """Samples of some devices, sorted."""
         layouts = self.layouts[first : first + devices]
         for layout in layouts:
-            index.note(index.rows_of(layout), start, start + minutes * MINUTE_MS)
+            series_of = index.rows_of(layout)
+            index.note(series_of, np.full(self.series, start), np.full(self.series, start + minutes * MINUTE_MS))
         ids = np.concatenate([index.ids(index.rows_of(layout)) for layout in layouts])
         times = np.broadcast_to(
             start + (np.arange(len(layouts)) * 7919 % MINUTE_MS)[:, None, None] + np.arange(minutes) * MINUTE_MS,
-            (len(layouts), SERIES, minutes),
+            (len(layouts), self.series, minutes),
         ).ravel()
         rows = len(times)
         series = np.repeat(ids, minutes)
@@ -98,11 +108,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench history", description=__doc__)
     parser.add_argument("--devices", type=int, default=10_000)
     parser.add_argument("--queries", type=int, default=60, help="graphs of each kind")
+    parser.add_argument("--days", type=int, default=30, help="of the month of a tenth of the devices")
     parser.add_argument("--json", action="store_true", dest="as_json")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         report = asyncio.run(measure(Path(folder), options.devices, options.queries))
         report["merge"] = measure_merge(Path(folder) / "merge")
+    with tempfile.TemporaryDirectory() as folder:
+        report["month"] = asyncio.run(measure_month(Path(folder), options.devices // 10, options.days))
     if options.as_json:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:
@@ -140,7 +153,7 @@ async def measure(folder: Path, devices: int, queries: int) -> dict[str, object]
     await history.compact()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     after = history.stats()
-    compacted = after.samples_compacted - before.samples_compacted
+    compacted = after.done.samples_compacted - before.done.samples_compacted
     report: dict[str, object] = {
         "devices": devices,
         "samples_in_blocks": after.samples,
@@ -169,9 +182,98 @@ async def measure(folder: Path, devices: int, queries: int) -> dict[str, object]
             assert result is not None
         graphs[name] = milliseconds(seconds)
     report["graph_24_h_ms"] = graphs
+    report["fleet_24_h"] = {
+        query: await timed(partial(engine.range, compile_expr(query), NOW - DAY_MS, NOW, step))
+        for query in FLEET_QUERIES
+    }
+    report["highest_resident_mib"] = highest_resident_mib()
     await history.close()
     await store.close()
     return report
+
+
+async def measure_month(folder: Path, devices: int, days: int) -> dict[str, object]:
+    """A whole month of one metric: read alone, and replayed through a rule."""
+
+    def clock() -> datetime:
+        return from_milliseconds(NOW)
+
+    store = await SampleStore.open(folder, windows={}, clock=clock)
+    names = store.series([(f"metric_{number:02}", {}) for number in range(MONTH_SERIES)])
+    fleet = Fleet(devices, lambda target: store.layout(target, names), MONTH_SERIES)
+    (folder / "history").mkdir()
+    written = await asyncio.to_thread(write_month, folder / "history", fleet, store, days)
+    history = await History.open(store, clock=clock)
+    reader = history.reader
+    engine = Engine(reader, lookback=timedelta(minutes=5))
+    plan = compile_expr(MONTH_RULE)
+    (matchers,) = plan.selectors
+    midnight = NOW // DAY_MS * DAY_MS
+    spans = [(midnight - day * DAY_MS, midnight - (day - 1) * DAY_MS) for day in range(days, 0, -1)]
+
+    def read() -> int:
+        total = 0
+        for start, end in spans:
+            selection = reader.select(matchers, start - 1, end - 1)
+            total += int(reader.samples(selection, start - 1, end - 1).counts.sum())
+        return total
+
+    def replay() -> int:
+        found = [engine.range(plan, start, end - MINUTE_MS, MINUTE_MS) for start, end in spans]
+        return sum(int(matrix.present.sum()) for matrix in found if isinstance(matrix, Matrix))
+
+    begun = time.perf_counter()
+    samples = await asyncio.to_thread(read)
+    seconds = time.perf_counter() - begun
+    report: dict[str, object] = {
+        "devices": devices,
+        "days": days,
+        "month_written_seconds": round(written, 1),
+        "samples_read": samples,
+        "read_seconds": round(seconds, 2),
+        "samples_per_second": round(samples / seconds),
+        "replayed": await timed(replay),
+        "highest_resident_mib": highest_resident_mib(),
+    }
+    await history.close()
+    await store.close()
+    return report
+
+
+async def timed(work: Callable[[], object]) -> dict[str, float]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    await asyncio.to_thread(work)
+    return {
+        "seconds": round(time.perf_counter() - wall, 2),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+    }
+
+
+def highest_resident_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def write_month(directory: Path, fleet: Fleet, store: SampleStore, days: int) -> float:
+    """Days as their last merge leaves them, all with the same values; returns the seconds it took."""
+    begun = time.perf_counter()
+    duck = Duck(directory, memory_limit="512MB")
+    index = SeriesIndex(store.reader.strings, store.catalog)
+    blocks = Blocks(directory, duck, index, BlockSettings())
+    files = itertools.count(1)
+    written: list[Block] = []
+    midnight = NOW // DAY_MS * DAY_MS
+    at_once = PART_ROWS // (fleet.series * DAY_MINUTES)
+    for first in range(0, len(fleet.layouts), at_once):
+        rows = fleet.rows(index, first, at_once, midnight, DAY_MINUTES)
+        for day in range(days, 0, -1):
+            of_day = replace(rows, times=rows.times - day * DAY_MS)
+            written += blocks.write(of_day, FINAL, -day, files)
+    for layout in fleet.layouts:
+        of_layout = index.rows_of(layout)
+        index.note(of_layout, np.full(fleet.series, midnight - days * DAY_MS), np.full(fleet.series, midnight))
+    commit(directory, duck, index, Manifest(next_file=next(files), blocks=tuple(written)))
+    duck.close()
+    return time.perf_counter() - begun
 
 
 def write_day(directory: Path, fleet: Fleet, store: SampleStore) -> float:
@@ -188,14 +290,15 @@ def write_day(directory: Path, fleet: Fleet, store: SampleStore) -> float:
         for first in range(0, len(fleet.layouts), at_once):
             written += blocks.write(fleet.rows(index, first, at_once, start, minutes), level, run - len(RUNS), files)
         start += minutes * MINUTE_MS
-    name = "series-0000000000.parquet"
-    duck.write(directory / name, index.all())
-    manifests.commit(
-        directory,
-        Manifest(next_file=next(files), dictionaries=(name,), tidied=NOW, blocks=tuple(written)),
-    )
+    commit(directory, duck, index, Manifest(next_file=next(files), blocks=tuple(written)))
     duck.close()
     return time.perf_counter() - begun
+
+
+def commit(directory: Path, duck: Duck, index: SeriesIndex, manifest: Manifest) -> None:
+    name = "series-0000000000.parquet"
+    duck.write(directory / name, index.all())
+    manifests.commit(directory, replace(manifest, dictionaries=(name,), tidied=NOW))
 
 
 def measure_merge(directory: Path) -> dict[str, object]:
