@@ -54,6 +54,7 @@ from collector.reporting.exposition import Exposition, GroupHealth, Health
 from collector.reporting.pushes import PushMetrics
 from collector.series.history.blocks import BlockSettings
 from collector.series.history.history import History, HistorySettings
+from collector.series.keeping import HeadLimits
 from collector.series.long_windows import LongWindowReader
 from collector.series.slab import BYTES_PER_SAMPLE
 from collector.series.store import SampleStore, StoreSettings
@@ -117,7 +118,8 @@ async def serve(
 
 def load_rules(settings: Settings) -> RulePack:
     """What the settings name, or else what is shipped. Raises RuleFileError with every problem of every file."""
-    return load_pack([settings.rules_dir] if settings.rules_dir is not None else [])
+    folders = [settings.rules_dir] if settings.rules_dir is not None else []
+    return load_pack(folders, lookback=settings.lookback)
 
 
 def incident_settings(settings: Settings) -> IncidentSettings:
@@ -182,7 +184,7 @@ class Collector:
             max_samples=settings.long_window_bytes // BYTES_PER_SAMPLE,
         )
         self._reader = RoutingReader(self._long_windows, {THRESHOLD_METRIC: self._thresholds})
-        self._engine = Engine(self._reader, lookback=timedelta(seconds=settings.lookback_seconds))
+        self._engine = Engine(self._reader, lookback=settings.lookback)
         self._watch = PresenceWatch(self._heard, timedelta(seconds=settings.push_interval_seconds))
         world = Surroundings(
             self._model_of,
@@ -205,7 +207,7 @@ class Collector:
             clock,
             self._version,
             self._evaluated_groups,
-            lookback=timedelta(seconds=settings.lookback_seconds),
+            lookback=settings.lookback,
         )
         self._seen_revisions: dict[str, int] = {}
 
@@ -226,7 +228,9 @@ class Collector:
                 windows=pack.rules.windows,
                 clock=clock,
                 settings=StoreSettings(
-                    retention_seconds=settings.retention_days * 86_400, retention_bytes=settings.retention_bytes
+                    head=HeadLimits(lookback_ms=int(settings.lookback_seconds * 1000)),
+                    retention_seconds=settings.retention_days * 86_400,
+                    retention_bytes=settings.retention_bytes,
                 ),
             )
             resources.push_async_callback(store.close)

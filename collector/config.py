@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -157,6 +158,11 @@ class Settings(BaseModel):
                 "tls_key, or allow_plain_http = true if a proxy of yours adds TLS"
             )
         return self
+
+    @property
+    def lookback(self) -> timedelta:
+        """For how long a series' last sample counts."""
+        return timedelta(seconds=self.lookback_seconds)
 
     @property
     def listen_address(self) -> ListenAddress:

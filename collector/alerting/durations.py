@@ -21,3 +21,16 @@ def parse_duration(text: str) -> timedelta:
     if milliseconds > MAX_DURATION // timedelta(milliseconds=1):
         raise ValueError(f"is too long: {text[:40]!r}")
     return timedelta(milliseconds=milliseconds)
+
+
+def duration_text(time: timedelta) -> str:
+    """As Prometheus writes it: `1h30m`."""
+    milliseconds = time // timedelta(milliseconds=1)
+    if not milliseconds:
+        return "0s"
+    parts = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)

@@ -3,6 +3,7 @@ that is unknown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from collector.alerting.definitions import FILE_NAME, Definition, load_thresholds, thresholds_file
@@ -10,6 +11,7 @@ from collector.alerting.inhibit import FILE_NAME as INHIBIT_NAME
 from collector.alerting.inhibit import InhibitRule, inhibit_file, load_inhibit_rules
 from collector.alerting.rulefile import RuleFileError, RuleSet, load_rules
 from collector.alerting.yamlfile import Problem, shipped_folder
+from collector.promql import DEFAULT_LOOKBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,9 @@ class RulePack:
     inhibit: tuple[InhibitRule, ...]
 
 
-def load_pack(paths: Sequence[Path] = ()) -> RulePack:
+def load_pack(paths: Sequence[Path] = (), *, lookback: timedelta = DEFAULT_LOOKBACK) -> RulePack:
     """Rule files and folders of them, by default the shipped ones, with the thresholds.yaml and inhibit.yaml among or
-    beside them.
+    beside them. They are evaluated with this lookback.
 
     Raises RuleFileError with every problem of every file.
     """
@@ -43,7 +45,7 @@ def load_pack(paths: Sequence[Path] = ()) -> RulePack:
         problems.extend(exc.problems)
     try:
         others = [path for path in wanted if path not in (*named, *named_inhibiting)]
-        rules = load_rules(others, known_thresholds=thresholds)
+        rules = load_rules(others, known_thresholds=thresholds, lookback=lookback)
     except RuleFileError as exc:
         problems.extend(exc.problems)
     if problems or thresholds is None:

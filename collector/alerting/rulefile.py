@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from collector.alerting.durations import parse_duration
+from collector.alerting.durations import duration_text, parse_duration
 from collector.alerting.ruleset import (
     SEVERITIES,
     AlertRule,
@@ -25,7 +25,7 @@ from collector.alerting.template import NO_SURROUNDINGS, Surroundings, Template,
 from collector.alerting.tenancy import Findings, examine, reads
 from collector.alerting.yamlfile import Entry, Problem, RuleFileError, YamlFile, raise_problems, shipped_folder
 from collector.contracts import Severity
-from collector.promql import ParseError, Plan, compile_expr
+from collector.promql import DEFAULT_LOOKBACK, ParseError, Plan, compile_expr
 from protocol.wire import LABEL_NAME_PATTERN, METRIC_NAME_PATTERN, RESERVED_LABELS, is_reserved_metric
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "shipped_rules",
 ]
 
-LOOKBACK = timedelta(minutes=5)  # PromQL's: a series' last sample counts for so long
 MAX_NAME_CHARS = 100  # of groups, alerts, incidents: they are keys in the database
 MIN_INTERVAL = timedelta(seconds=1)
 
@@ -72,6 +71,7 @@ def load_rules(
     known_thresholds: Collection[str] | None = None,
     single_tenant: bool = False,
     surroundings: Surroundings = NO_SURROUNDINGS,
+    lookback: timedelta = DEFAULT_LOOKBACK,
 ) -> RuleSet:
     """Loads rule files, and the rule files in folders.
 
@@ -82,7 +82,8 @@ def load_rules(
     """
     files = [file for path in paths for file in (_files_in(path) if path.is_dir() else [path])]
     readers = [
-        _RuleFile(path, known_thresholds, surroundings, single_tenant=single_tenant) for path in dict.fromkeys(files)
+        _RuleFile(path, known_thresholds, surroundings, lookback, single_tenant=single_tenant)
+        for path in dict.fromkeys(files)
     ]
     if not single_tenant:
         _refuse_same_names([reader.yaml for reader in readers])
@@ -118,6 +119,7 @@ class _RuleFile:
         path: Path,
         known_thresholds: Collection[str] | None,
         surroundings: Surroundings,
+        lookback: timedelta,
         *,
         single_tenant: bool,
     ) -> None:
@@ -125,6 +127,7 @@ class _RuleFile:
         self.file = str(path)
         self.known_thresholds = known_thresholds
         self.surroundings = surroundings
+        self.lookback = lookback
         self.single_tenant = single_tenant
         self.groups: list[Group] = []
         self.notices: list[Notice] = []
@@ -211,10 +214,11 @@ class _RuleFile:
         severity = self._severity(draft)
         scope = self._choice(draft.labels, "scope", [*Scope]) or Scope.DEVICE
         ticket_never = self._choice(draft.labels, "ticket", ["never"]) is not None
-        if timedelta() < hold_for < LOOKBACK:
+        if timedelta() < hold_for < self.lookback:
             self._notice(
                 draft.entries["for"].line,
-                f"'for' is shorter than the lookback, {LOOKBACK.seconds // 60}m: one sample and then silence fires it",
+                f"'for' is shorter than the lookback, {duration_text(self.lookback)}: "
+                "one sample and then silence fires it",
             )
         if name is None or draft.plan is None or draft.findings is None:
             return None
@@ -270,7 +274,7 @@ class _RuleFile:
                 self.yaml.refuse(value, "'expr' is empty")
             return "", None, None
         try:
-            plan = compile_expr(text)
+            plan = compile_expr(text, self.lookback)
         except ParseError as exc:
             self.yaml.refuse(value, f"'expr': {exc}")
             return text, None, None

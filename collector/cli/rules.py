@@ -20,10 +20,13 @@ from collector.alerting.ruletest.run import run_file
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.yamlfile import Problem, RuleFileError
 from collector.cli.common import Row, json_option, print_rows, printable, with_settings
-from collector.config import Settings, load_settings
+from collector.config import ENVIRONMENT_PREFIX, Settings, load_settings
 from collector.db.database import Database
 from collector.pidfile import server_of
-from collector.series.memory import footprint
+from collector.promql import DEFAULT_LOOKBACK
+from collector.series.keeping import HeadLimits
+from collector.series.memory import footprint, slab_samples
+from collector.series.slab import BYTES_PER_SAMPLE
 
 SHOWN_AT_ONCE = 8  # lines and names of one kind of notice
 
@@ -43,7 +46,15 @@ def rules() -> None:
 @click.option("--strict", is_flag=True, help="Exit code 1 for notices too.")
 @click.option("--single-tenant", is_flag=True, help="Take rules that mix customers: for an engine that serves one.")
 @json_option
-def check(paths: tuple[Path, ...], strict: bool, single_tenant: bool, as_json: bool) -> None:
+@click.option(
+    "--lookback",
+    "lookback_seconds",
+    type=click.FloatRange(1, 3600),
+    default=DEFAULT_LOOKBACK.total_seconds(),
+    envvar=f"{ENVIRONMENT_PREFIX}LOOKBACK_SECONDS",
+    help="lookback_seconds, where the collector's configuration sets it.  [default: 300]",
+)
+def check(paths: tuple[Path, ...], strict: bool, single_tenant: bool, as_json: bool, lookback_seconds: float) -> None:
     """Tell every problem of every file with its line, e.g. `rules check rules/*.yaml`.
 
     Good files are followed by what each rule has the collector keep in memory, and by notices: what is worth a look,
@@ -53,13 +64,17 @@ def check(paths: tuple[Path, ...], strict: bool, single_tenant: bool, as_json: b
     problems: Sequence[Problem] = ()
     notices: Sequence[Notice] = ()
     memory: list[Row] = []
+    lookback = timedelta(seconds=lookback_seconds)
     try:
-        loaded = load_rules(paths, single_tenant=True) if single_tenant and paths else load_pack(paths).rules
+        if single_tenant and paths:
+            loaded = load_rules(paths, single_tenant=True, lookback=lookback)
+        else:
+            loaded = load_pack(paths, lookback=lookback).rules
     except RuleFileError as exc:
         problems = exc.problems
     else:
         notices = find_notices(loaded)
-        memory = [row for group in loaded.groups for rule in group.rules for row in _memory_of(rule)]
+        memory = [row for group in loaded.groups for rule in group.rules for row in _memory_of(rule, lookback)]
     if as_json:
         told = [{"level": "problem", "file": one.file, "line": one.line, "message": one.message} for one in problems]
         told += [{"level": "notice", "file": one.file, "line": one.line, "message": one.text} for one in notices]
@@ -91,26 +106,32 @@ def _some(words: Sequence[str], between: str) -> str:
     return between.join(words[:SHOWN_AT_ONCE]) + more
 
 
-def _memory_of(rule: AlertRule | RecordingRule) -> list[Row]:
-    """What a rule by itself has the head keep of each metric; rules that read one metric share what is kept."""
+def _memory_of(rule: AlertRule | RecordingRule, lookback: timedelta) -> list[Row]:
+    """What a rule by itself has the collector keep of each metric; rules that read one metric share what is kept."""
     name = rule.alert if isinstance(rule, AlertRule) else rule.record
     rows: list[Row] = []
+    limits = HeadLimits(lookback_ms=lookback // timedelta(milliseconds=1))
     for metric, seconds in sorted(rule.plan.windows.items(), key=lambda item: item[0] or ""):
         if metric == THRESHOLD_METRIC:  # made when it is asked for, never stored
             continue
-        kept = footprint(seconds)
+        kept = footprint(seconds, limits)
         keeps = f"ring of {kept.depth} samples" if kept.depth else "last value only"
+        stretches = [read for read in rule.plan.reads if read.metric == metric]
+        beside = sum(slab_samples(read.newest, read.oldest, limits) for read in stretches)
+        if beside:
+            keeps += f", and {beside} samples of the hours before"
+        bytes_per_series = kept.bytes_per_series + beside * BYTES_PER_SAMPLE
         rows.append(
             {
                 "level": "memory",
                 "file": rule.file,
                 "line": rule.line,
-                "message": f"{name}: {metric or 'any metric'}: {keeps}, {kept.bytes_per_series} bytes a series",
+                "message": f"{name}: {metric or 'any metric'}: {keeps}, {bytes_per_series} bytes a series",
                 "rule": name,
                 "metric": metric,
                 "window_seconds": seconds if math.isfinite(seconds) else None,
                 "keeps": keeps,
-                "bytes_per_series": kept.bytes_per_series,
+                "bytes_per_series": bytes_per_series,
                 "bytes_per_device": kept.bytes_per_device,
             }
         )
@@ -130,17 +151,18 @@ def list_command(paths: tuple[Path, ...], data: Path | None, as_json: bool) -> N
     settings = None if data is None else load_settings(data)
     if settings is not None and settings.rules_dir is not None and not paths:
         paths = (settings.rules_dir,)
+    lookback = DEFAULT_LOOKBACK if settings is None else settings.lookback
     counts = None if settings is None else asyncio.run(_open_alerts(settings))
     rows = [
-        _described(group, rule) | _counted(rule, counts)
-        for group in load_pack(paths).rules.groups
+        _described(group, rule, lookback) | _counted(rule, counts)
+        for group in load_pack(paths, lookback=lookback).rules.groups
         for rule in group.alert_rules
     ]
     shown = ["group", "alert", "severity", "category", "scope", "incident", "for_seconds", "thresholds"]
     print_rows(rows, as_json=as_json, columns=[*shown, *(() if counts is None else ("pending", "firing")), "place"])
 
 
-def _described(group: Group, rule: AlertRule) -> dict[str, object]:
+def _described(group: Group, rule: AlertRule, lookback: timedelta) -> dict[str, object]:
     return {
         "group": group.name,
         "alert": rule.alert,
@@ -154,7 +176,9 @@ def _described(group: Group, rule: AlertRule) -> dict[str, object]:
         "interval_seconds": None if group.interval is None else group.interval / timedelta(seconds=1),
         "limit": group.limit,
         "thresholds": sorted(rule.thresholds),
-        "memory": [{key: row[key] for key in ("metric", "keeps", "bytes_per_series")} for row in _memory_of(rule)],
+        "memory": [
+            {key: row[key] for key in ("metric", "keeps", "bytes_per_series")} for row in _memory_of(rule, lookback)
+        ],
         "expr": rule.expr,
         "version": rule.version,
         "file": rule.file,

@@ -8,10 +8,11 @@ there save native histograms and what is experimental upstream; `compile_expr` r
 from collector.promql.context import Limits, Shared
 from collector.promql.engine import Engine
 from collector.promql.errors import EvaluationError, LimitError, ParseError, PromqlError
-from collector.promql.plan import Plan, compile_expr
+from collector.promql.plan import DEFAULT_LOOKBACK, Plan, compile_expr
 from collector.promql.result import Conflict, Matrix, Result, Scalar, String, Vector
 
 __all__ = [
+    "DEFAULT_LOOKBACK",
     "Conflict",
     "Engine",
     "EvaluationError",

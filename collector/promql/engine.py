@@ -13,13 +13,12 @@ from collector.promql.context import Context, Grid, Limits, Memory, Shared
 from collector.promql.errors import EvaluationError, LimitError
 from collector.promql.evaluate import evaluate, read_windows
 from collector.promql.nodes import Aggregate, Call, Node, RangeSelector, Subquery
-from collector.promql.plan import Plan
+from collector.promql.plan import DEFAULT_LOOKBACK, Plan
 from collector.promql.result import Matrix, Result, Scalar, String, Vector
 from collector.promql.slices import slices_of, strung, without_empty_rows
 from collector.series.labels import Indexes
 from collector.series.read import Milliseconds, SeriesReader, Times, Values
 
-DEFAULT_LOOKBACK = timedelta(minutes=5)
 SUBQUERY_STEP = timedelta(minutes=1)  # of a subquery that names none: Prometheus's default evaluation interval
 _MILLISECOND = timedelta(milliseconds=1)
 

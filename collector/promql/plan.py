@@ -37,12 +37,13 @@ from collector.promql.scan import (
     open_brackets,
     scan,
 )
+from collector.series.keeping import head_seconds
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp, Milliseconds
 from collector.series.regex import RegexError, compile_regex
 
 MAX_DEPTH = 120  # of the tree, left-deep chains of operators included
-DEFAULT_LOOKBACK_SECONDS = 300.0
+DEFAULT_LOOKBACK = timedelta(minutes=5)  # Prometheus's: a series' last sample counts for so long
 _NO_SENTENCE = "invalid promql query"  # what the parser says of every error of grammar
 _PLACES_TRIED = 200
 
@@ -61,24 +62,35 @@ _CARDINALITIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The ages of the samples that a selector reads, in seconds."""
+
+    metric: str | None  # None: whatever its name
+    newest: float
+    oldest: float  # infinity for a fixed `@` time
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Plan:
     """A compiled query. Keep it: what is computed from labels alone is remembered with it."""
 
     text: str
     root: Node
-    windows: Mapping[str | None, float]  # seconds of history read, by metric name; None: whatever its name
+    windows: Mapping[str | None, float]  # seconds that the head must keep, by metric name; None: whatever its name
+    reads: tuple[Read, ...]
     selectors: tuple[tuple[Matcher, ...], ...]
 
     def __str__(self) -> str:
         return self.text
 
 
-def compile_expr(text: str) -> Plan:
+def compile_expr(text: str, lookback: timedelta = DEFAULT_LOOKBACK) -> Plan:
     """The plan of a query. Raises ParseError, with the column where it can be told.
 
-    `Plan.windows` says how far back samples are read: 0.0 for the last value alone, infinity for a fixed `@` time. An
-    instant selector that looks into the past counts Prometheus's default lookback in.
+    `Plan.windows` says how far back the head must hold samples: 0.0 for the last value alone, or where only what is
+    too old for the head is read; infinity for a fixed `@` time. An instant selector that looks into the past counts the
+    lookback in.
     """
     tokens = scan(text)
     readable = for_parser(text, tokens)
@@ -94,11 +106,13 @@ def compile_expr(text: str) -> Plan:
         raise ParseError(f"a duration or time is too large: {exc}") from exc
     windows: dict[str | None, float] = {}
     selectors = []
-    for matchers, seconds in _reads(root, 0):
+    reads: list[Read] = []
+    for matchers, newest, oldest in _reads(root, 0, 0, lookback // timedelta(milliseconds=1)):
         selectors.append(matchers)
         name = next((m.value for m in matchers if m.label == NAME and m.op is MatchOp.EQUAL), None)
-        windows[name] = max(windows.get(name, 0.0), seconds)
-    return Plan(text, root, windows, tuple(dict.fromkeys(selectors)))
+        windows[name] = max(windows.get(name, 0.0), head_seconds(newest / 1000, oldest / 1000))
+        reads.append(Read(name, newest / 1000, oldest / 1000))
+    return Plan(text, root, windows, tuple(dict.fromkeys(reads)), tuple(dict.fromkeys(selectors)))
 
 
 def is_scalar(node: Node) -> bool:
@@ -270,31 +284,38 @@ class _Converter:
         return column_of(name, self._tokens)
 
 
-def _reads(node: Node, before: float) -> Iterator[tuple[tuple[Matcher, ...], float]]:
-    """Each selector's matchers and how many seconds back it reads, when its node is evaluated `before` ms back."""
+def _reads(
+    node: Node, newest: float, oldest: float, lookback: Milliseconds
+) -> Iterator[tuple[tuple[Matcher, ...], float, float]]:
+    """Each selector's matchers and the ages (ms) between which it reads, when its node is evaluated at ages between
+    `newest` and `oldest`."""
     match node:
         case Selector(matchers, shift):
-            back = _back(shift, before)
-            yield matchers, back / 1000 + DEFAULT_LOOKBACK_SECONDS if back > 0 else 0.0
+            newest, oldest = _ages(shift, newest, oldest)
+            yield matchers, max(0.0, newest), oldest + lookback if oldest > 0 else 0.0
         case RangeSelector(matchers, window, shift):
-            yield matchers, max(0.0, _back(shift, before) + window) / 1000
+            newest, oldest = _ages(shift, newest, oldest)
+            yield matchers, max(0.0, newest), max(0.0, oldest + window)
         case Subquery(body, window, _, shift):
-            yield from _reads(body, _back(shift, before) + window)
+            newest, oldest = _ages(shift, newest, oldest)
+            yield from _reads(body, newest, oldest + window, lookback)
         case Negate(body):
-            yield from _reads(body, before)
+            yield from _reads(body, newest, oldest, lookback)
         case Binary(_, left, right):
-            yield from _reads(left, before)
-            yield from _reads(right, before)
+            yield from _reads(left, newest, oldest, lookback)
+            yield from _reads(right, newest, oldest, lookback)
         case Aggregate(_, body, param):
-            yield from _reads(body, before)
+            yield from _reads(body, newest, oldest, lookback)
             if param is not None:
-                yield from _reads(param, before)
+                yield from _reads(param, newest, oldest, lookback)
         case Call(_, args):
             for arg in args:
-                yield from _reads(arg, before)
+                yield from _reads(arg, newest, oldest, lookback)
 
 
-def _back(shift: Shift, before: float) -> float:
+def _ages(shift: Shift, newest: float, oldest: float) -> tuple[float, float]:
     if isinstance(shift.at, int):
-        return math.inf
-    return shift.offset + (0 if shift.at is not None else before)
+        return 0.0, math.inf  # who knows when it is evaluated
+    if shift.at is not None:
+        return shift.offset, shift.offset
+    return newest + shift.offset, oldest + shift.offset

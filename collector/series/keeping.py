@@ -28,6 +28,11 @@ def keep_ms(window_seconds: float, lookback_ms: Milliseconds) -> Milliseconds:
     return max(int(min(MAX_WINDOW_MS, window_seconds * 1000)), lookback_ms) + SLACK_MS
 
 
+def head_seconds(newest_seconds: float, oldest_seconds: float) -> float:
+    """How far back the head must keep what rules read between two ages: nothing where it is too old for the head."""
+    return 0.0 if newest_seconds * 1000 >= MAX_WINDOW_MS + SLACK_MS else oldest_seconds
+
+
 def keep_of(name: str | None, windows: Windows, lookback_ms: Milliseconds) -> Milliseconds:
     """How far back a metric's samples are kept; 0: only the newest."""
     return keep_ms(windows.get(name, windows.get(None, 0.0)), lookback_ms)

@@ -284,6 +284,11 @@ class LongWindowReader:
                 del self._views[matchers]
 
 
+def slab_ms(newest: Milliseconds, oldest: Milliseconds) -> Milliseconds:
+    """How long a stretch a slab holds for questions between two ages, as it stands when it has moved on."""
+    return oldest + BACK_MS - max(RECENT_MS, newest - AHEAD_MS)
+
+
 def _goal(end: Milliseconds, now: Milliseconds) -> Milliseconds:
     """Where a slab ends that is read for a question up to `end`."""
     return min(end + AHEAD_MS, now - RECENT_MS)

@@ -1,10 +1,12 @@
-"""What a series takes in the head, by how far back rules read it; counted from the head's own arrays."""
+"""What a series takes in memory, by how far back rules read it; counted from the arrays that hold its samples."""
 
+import math
 from dataclasses import dataclass
 
-from collector.series.keeping import HeadLimits, keep_ms
+from collector.series.keeping import MAX_WINDOW_MS, SLACK_MS, HeadLimits, keep_ms
 from collector.series.labels import Strings
 from collector.series.last import LastPool
+from collector.series.long_windows import slab_ms
 from collector.series.rings import RingPool, depth_for
 from collector.series.table import SeriesTable
 
@@ -35,3 +37,12 @@ def footprint(window_seconds: float, limits: HeadLimits | None = None) -> Footpr
         row_bytes + ring.block_of.itemsize + ring.depth * ring.values.itemsize,
         ring.counts.itemsize + ring.keeps.itemsize + ring.depth * ring.times.itemsize,
     )
+
+
+def slab_samples(newest_seconds: float, oldest_seconds: float, limits: HeadLimits | None = None) -> int:
+    """How many samples of a series are kept beside the head, BYTES_PER_SAMPLE each, for rules that read between two
+    ages: as many more as the window are in memory while such a rule is evaluated."""
+    limits = limits or HeadLimits()
+    if oldest_seconds * 1000 <= MAX_WINDOW_MS + SLACK_MS or math.isinf(oldest_seconds):
+        return 0
+    return slab_ms(int(newest_seconds * 1000), int(oldest_seconds * 1000)) // limits.expected_interval_ms

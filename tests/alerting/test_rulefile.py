@@ -241,6 +241,14 @@ def test_notices_do_not_refuse(tmp_path: Path) -> None:
     ]
 
 
+def test_the_lookback_that_is_configured_counts(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(rule("for: 15m\nlabels: {severity: minor}"))
+    assert load_rules([path]).notices == ()
+    (notice,) = load_rules([path], lookback=timedelta(minutes=20)).notices
+    assert "shorter than the lookback, 20m:" in notice.message
+
+
 def test_a_threshold_that_nobody_defines_is_a_problem(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(dedent(GOOD))

@@ -1,6 +1,7 @@
 """What is refused, and where; what a plan says about itself."""
 
 import math
+from datetime import timedelta
 
 import pytest
 from hypothesis import example, given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from collector.promql import ParseError, compile_expr
 from collector.promql.nodes import Number
+from collector.promql.plan import Read
 from collector.promql.scan import MAX_CHARACTERS
 from collector.series.read import Matcher, MatchOp
 
@@ -108,6 +110,10 @@ def test_any_text_compiles_or_is_refused(query: str) -> None:
         ("max_over_time((x @ end())[1h:1m])", {"x": 0.0}),
         ("x @ 1000", {"x": math.inf}),
         ("rate(x[5m]) + rate(x[1h])", {"x": 3_600.0}),
+        ("rate(x[1d])", {"x": 86_400.0}),
+        ("x offset 1d", {"x": 0.0}),  # too old for the head
+        ("rate(x[5m] offset 1d) + x offset 10m", {"x": 900.0}),
+        ("max_over_time(rate(x[5m])[1d:5m] offset 1w)", {"x": 0.0}),
         ('{__name__=~"x|y"}', {None: 0.0}),
         ("rate({a='b'}[2m])", {None: 120.0}),
         ("topk(scalar(y), x[1m:])", {}),
@@ -119,6 +125,21 @@ def test_windows(query: str, windows: dict[str | None, float]) -> None:
         query = "topk(scalar(y), last_over_time(x[1m:]))"
         windows = {"x": 360.0, "y": 0.0}
     assert compile_expr(query).windows == windows
+
+
+def test_windows_count_the_lookback_in_that_is_configured() -> None:
+    assert compile_expr("x offset 10m", timedelta(minutes=20)).windows == {"x": 1_800.0}
+    assert compile_expr("rate(x[5m])", timedelta(minutes=20)).windows == {"x": 300.0}
+
+
+def test_reads_tell_between_which_ages() -> None:
+    plan = compile_expr("max_over_time(rate(x[5m])[1d:5m] offset 1w) + x offset 1d - {a='b'} @ 1000")
+    week, day = 7 * 86_400.0, 86_400.0
+    assert plan.reads == (
+        Read("x", week, week + day + 300.0),
+        Read("x", day, day + 300.0),
+        Read(None, 0.0, math.inf),
+    )
 
 
 def test_selectors() -> None:

@@ -52,6 +52,23 @@ def test_each_rule_s_memory_is_told(tmp_path: Path) -> None:
     assert text.splitlines()[0].split() == ["RULE", "METRIC", "KEEPS", "BYTES_PER_SERIES"]
 
 
+def test_memory_of_windows_beyond_two_hours_and_the_lookback_are_told(tmp_path: Path) -> None:
+    (tmp_path / "some.yaml").write_text(
+        "groups:\n- name: a\n  rules:\n  - record: r\n    expr: avg_over_time(day[1d]) + past offset 1d\n"
+        "  - record: s\n    expr: slow offset 10m\n"
+        "  - alert: T\n    expr: now\n    for: 15m\n    labels: {severity: minor}\n"
+    )
+    told = json.loads(run("check", str(tmp_path), "--json", "--lookback", "1200").stdout)
+    notices = [one["message"] for one in told if one["level"] == "notice"]
+    assert "'for' is shorter than the lookback, 20m: one sample and then silence fires it" in notices
+    keeps = {one["metric"]: (one["keeps"], one["bytes_per_series"]) for one in told if one["level"] == "memory"}
+    samples = 24 * 60  # an hour more than the window, and without the last hour, which is in the ring
+    assert keeps["day"] == (f"ring of 128 samples, and {samples} samples of the hours before", 1046 + 16 * samples)
+    assert keeps["past"][0].startswith("last value only, and 140 samples")  # 20 minutes, and hours around them
+    assert keeps["slow"][0] == "ring of 40 samples"  # 10 minutes, the lookback, and a little more
+    assert run("check", str(tmp_path)).stdout.splitlines()[0].startswith("RULE")
+
+
 def test_a_shell_s_list_of_files_holds_the_thresholds_too() -> None:
     assert run("check", *map(str, sorted(Path("rules").glob("*.yaml")))).exit_code == 0
 

@@ -216,3 +216,18 @@ async def test_what_was_set_aside_does_not_stay_for_ever(tmp_path: Path) -> None
         left = sorted(path.name for path in log.glob("*.unreadable"))
     assert len(left) == 8
     assert left[0] == "0000000013.seg.unreadable"
+
+
+@pytest.mark.parametrize(("lookback_ms", "is_kept"), [(300_000, False), (1_500_000, True)])
+async def test_a_value_is_kept_for_as_long_as_the_lookback_that_is_configured(
+    tmp_path: Path, lookback_ms: int, is_kept: bool
+) -> None:
+    limits = replace(HeadLimits(), lookback_ms=lookback_ms)
+    async with opened(tmp_path, StoreSettings(head=limits)) as store:
+        layout = store.layout(Target("pc", "acme", "hq", "server"), store.series([("m", {})]))
+        await store.append([DeviceFrame(layout, NOW, NOW, pack_values([7.0]))])
+        for minute in range(1, 25):  # the probe is not read
+            t = NOW + minute * 60_000
+            await store.append([DeviceFrame(layout, t, t, pack_values([None]))])
+        selection = store.reader.select((Matcher("__name__", MatchOp.EQUAL, "m"),), 0, t)
+        assert store.reader.latest(selection, t, lookback_ms).present.tolist() == [is_kept]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from collector.alerting.durations import duration_text
 from collector.alerting.evaluation import (
     ALERTNAME,
     Pass,
@@ -26,7 +27,6 @@ from collector.alerting.ruletest.words import (
     LabelKey,
     alert_lines,
     any_nan,
-    duration_text,
     key_of,
     sample_line,
     series_text,

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from collector.series.labels import NAME
 
@@ -52,16 +51,3 @@ def any_nan(samples: Sequence[tuple[LabelKey, float]]) -> bool:
 def shortened(text: str) -> str:
     one_line = " ".join(text.split())
     return one_line if len(one_line) <= 200 else one_line[:199] + "…"
-
-
-def duration_text(time: timedelta) -> str:
-    """As Prometheus writes it: `1h30m`."""
-    milliseconds = time // timedelta(milliseconds=1)
-    if not milliseconds:
-        return "0s"
-    parts = []
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
-        count, milliseconds = divmod(milliseconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts)
