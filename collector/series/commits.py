@@ -9,6 +9,9 @@ from collector.series.catalog import VALUE_BYTES, DeviceFrame
 from collector.series.worker import Worker
 from protocol.errors import PermanentError, TransientError
 
+# A batch costs about 0.2 ms whatever is in it; with so many frames that hardly counts, and nobody need wait for more.
+ENOUGH_FRAMES = 128
+
 
 class StoreBusyError(TransientError):
     """More frames wait for the disk than may; try again in `retry_after_seconds`."""
@@ -59,7 +62,7 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._gathering = _Batch()
         self._writing: _Batch | None = None
-        self._start_is_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None  # for the next batch
         self._started_at = -math.inf  # the newest batch, on the loop's clock
         self._waiting_bytes = 0
         self._waiting_frames = 0
@@ -110,16 +113,22 @@ class GroupCommit:
             self._schedule_start()
 
     def _schedule_start(self) -> None:
-        """Begin the next batch: at once after a rest, else when the last one began a moment ago, since a batch costs
-        much the same whatever is in it."""
-        if not self._start_is_scheduled:
-            self._start_is_scheduled = True
-            self.idle.clear()
+        """Begin the next batch: at once after a rest or when much has gathered, else when the last one began a moment
+        ago, since a batch costs much the same whatever is in it."""
+        is_enough = len(self._gathering.frames) >= ENOUGH_FRAMES
+        if self._timer is not None and not is_enough:
+            return
+        self.idle.clear()
+        if is_enough:
+            self._start()
+        else:
             due = self._started_at + self._interval_seconds
-            self._loop.call_at(max(due, self._loop.time()), self._start)
+            self._timer = self._loop.call_at(max(due, self._loop.time()), self._start)
 
     def _start(self) -> None:
-        self._start_is_scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._started_at = self._loop.time()
         batch = self._writing = self._gathering
         self._gathering = _Batch()
