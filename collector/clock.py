@@ -20,7 +20,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def to_milliseconds(at: datetime) -> int:
     """Unix milliseconds, rounded down."""
-    return (at - EPOCH) // timedelta(milliseconds=1)
+    since = at - EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def from_milliseconds(at: int) -> datetime:

@@ -153,16 +153,12 @@ class GuardedHandler(web.RequestHandler, Connection):
     def begin(self) -> None:
         self._request_count += 1
         self._request_in_progress = True
-        self._stay_open()
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
 
     def end(self) -> None:
         self._request_in_progress = False
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)  # `shutdown` waits for it
-        self._stay_open()
-
-    def _stay_open(self) -> None:
-        self._next_keepalive_close_time = asyncio.get_running_loop().time() + self.keepalive_timeout
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """As aiohttp's, which parses nothing again after every body, paused or not."""
