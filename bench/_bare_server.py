@@ -1,7 +1,10 @@
-"""The yardstick of `bench ingest`: aiohttp, uvloop and orjson that read a body and store nothing."""
+"""The yardstick of `bench ingest`: aiohttp, uvloop and orjson that read a body, store nothing, and answer as the
+collector does. The process is set up as `serve` sets up its own: no access log, the same garbage collection."""
 
 import asyncio
+import gc
 import sys
+import time
 
 import orjson
 import uvloop
@@ -9,10 +12,19 @@ from aiohttp import web
 
 from protocol.wire import PUSH_PATH
 
+JSON_HEADERS = {"Content-Type": "application/json"}
+
 
 async def push(request: web.Request) -> web.Response:
-    orjson.loads(await request.read())
-    return web.Response(status=204)
+    pushed = orjson.loads(await request.read())
+    answer = {
+        "acked": pushed["seq"],
+        "now": int(time.time() * 1000),
+        "need_layouts": [],
+        "refused": [],
+        "config_etag": '"0123456789abcdef"',
+    }
+    return web.Response(body=orjson.dumps(answer), headers=JSON_HEADERS)
 
 
 async def serve(port: int) -> None:
@@ -25,4 +37,6 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 1000)
     uvloop.run(serve(int(sys.argv[1])))
