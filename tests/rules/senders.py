@@ -28,7 +28,21 @@ PRINTERS: Labels = {
 }
 
 # What the collector measures of itself, for the customer `provider`.
-OWN_HEALTH: Labels = {}
+OWN_HEALTH: Labels = {
+    "quarkpulse_store_faults_total": {"fault"},
+    "quarkpulse_ingest_pushes_total": {"result"},
+    "quarkpulse_ingest_frames_refused_total": {"reason"},
+    "quarkpulse_log_fsync_duration_seconds_sum": set(),
+    "quarkpulse_log_fsync_duration_seconds_count": set(),
+    "quarkpulse_data_free_ratio": set(),
+    "quarkpulse_history_failures_total": set(),
+    "quarkpulse_history_segments_waiting": set(),
+    "quarkpulse_history_damaged_reads_total": set(),
+    "quarkpulse_rule_group_iterations_missed_total": {"group"},
+    "quarkpulse_rule_evaluation_failures_total": {"group"},
+    "quarkpulse_rule_conflicts_total": set(),
+    "quarkpulse_outbox_oldest_seconds": set(),
+}
 
 # Promised by probes that are being built; a probe's own declaration goes before.
 PROBES_TO_COME: Labels = {
