@@ -157,7 +157,7 @@ class Head:
                 now.append(frame)
                 continue
             stream = self._stream_of(frame.layout)
-            stream.received = max(stream.received, frame.received)
+            stream.received = frame.received
             if len(stream.ahead) < self.limits.max_ahead_frames_per_stream:
                 self.wait(stream, frame)
             else:
@@ -231,7 +231,7 @@ class Head:
                 self._change_layout(stream, frame)
             if frame.t > stream.newest:
                 stream.note(frame)
-            stream.received = max(stream.received, frame.received)
+            stream.received = frame.received
             self.counters.late_frames += not is_newer
             run.append(frame)
         self._merge(stream, run)
