@@ -26,6 +26,7 @@ from agent.files import write_atomically
 from agent.frames import FrameBuilder
 from agent.loading import assemble_probes
 from agent.own import OwnMetrics
+from agent.presence import PowerWatch, RunMark, SleepWatch
 from agent.probes.base import Sample
 from agent.sampling import Sampler, Schedule
 from agent.spool import Record, Spool
@@ -44,6 +45,7 @@ logger = logging.getLogger(__name__)
 GOODBYE_SECONDS = 3.0  # for the last push; service managers kill after some more
 GREETING_SECONDS = 3.0
 DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer took its time
+HUSHED_SECONDS = 30.0  # no frame after the goodbye before sleep, or it would count as being up again
 CLOCK_SAVED_FROM_SECONDS = 0.5  # a correction that moved by less is not worth writing down
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SYSTEMD = Path("/run/systemd/system")
@@ -94,11 +96,16 @@ class Agent:
         self._config_etag = ""
         self._greet(self._load_config())
         self._spool = Spool(folder.spool_path)
+        boot_id = read_boot_id(self._clock)
+        self._mark = RunMark(folder, folder.run_path, boot_id)
+        self._sleep = SleepWatch()
+        self._power = PowerWatch()
+        self._hushed_until = 0.0  # by the boot clock
         self._delivery = Delivery(
             self._uplink,
             self._spool,
             self._clock,
-            boot_id=read_boot_id(self._clock),
+            boot_id=boot_id,
             config_etag=self._config_etag,
             on_config=self._on_config,
             policy=policy,
@@ -118,6 +125,8 @@ class Agent:
             self._push_interval_seconds(),
             len(self._spool),
         )
+        if not self._options.once:
+            self._events.add(EventType.AGENT_STARTED, version=VERSION, last_run=self._mark.begin().value)
         self._make_frame()
         if self._options.once:
             self._delivery.step()
@@ -134,7 +143,15 @@ class Agent:
         interval_seconds = self._push_interval_seconds()
         now = self._clock.boot()
         due = next_tick(now, interval_seconds, self._phase)
-        if not self._wakeup.wait(due - now):
+        is_due = self._wakeup.wait(due - now)
+        if self._wakeup.take_sleep():
+            self._say_good_night()
+            return
+        slept_seconds = self._sleep.slept_seconds()
+        if slept_seconds:
+            self._hushed_until = 0.0
+            self._events.add(EventType.RESUMED, slept_seconds=round(slept_seconds, 1))
+        if not is_due or self._clock.boot() < self._hushed_until:
             return
         late_seconds = self._clock.boot() - due
         if late_seconds >= interval_seconds:
@@ -150,12 +167,28 @@ class Agent:
         samples = self._own.sample(self._sampler.schedules, now)
         for schedule in self._sampler.schedules:
             samples += last_reading(schedule, now)
+        source = self._power.changed_to(samples)
+        if source is not None:
+            self._events.add(EventType.POWER, source=source.value)
         layout, frame = self._frames.build(samples, self._clock.now_milliseconds())
         self._spool.append(Record(layouts=[layout], frames=[frame], events=self._events.take()), frame["t"])
+
+    def _say_good_night(self) -> None:
+        """The machine is about to sleep: who manages it said so by a signal, and gives a moment for a last push."""
+        logger.info("the machine goes to sleep")
+        self._hushed_until = self._clock.boot() + HUSHED_SECONDS
+        self._say_goodbye("sleep")
+        self._sender.notify()
+
+    def _say_goodbye(self, reason: str) -> None:
+        self._events.add(EventType.GOODBYE, reason=reason)
+        record = Record(layouts=[], frames=[], events=self._events.take())
+        self._spool.append(record, self._clock.now_milliseconds())
 
     def _stop(self) -> int:
         ended = self._delivery.ended_reason
         if ended is not None:
+            self._mark.end()
             with contextlib.suppress(OSError):
                 write_atomically(self._folder.ended_path, ended.encode() + b"\n")
             logger.error("stopped for good, the collector has ended this device: reason=%r", ended)
@@ -163,9 +196,8 @@ class Agent:
         if self._sender.has_crashed:
             return 1
         reason = "shutdown" if is_system_going_down() else "stop"
-        self._events.add(EventType.GOODBYE, reason=reason)
-        record = Record(layouts=[], frames=[], events=self._events.take())
-        self._spool.append(record, self._clock.now_milliseconds())
+        self._say_goodbye(reason)
+        self._mark.end()
         self._sender.stop(GOODBYE_SECONDS)
         self._save_clock()
         logger.info("stopped: reason=%s spooled_records=%d", reason, len(self._spool))
@@ -253,6 +285,7 @@ class Wakeup:
 
     def __init__(self) -> None:
         self.signalled = False
+        self._sleep_announced = False
         self._receiver, self._trigger = socket.socketpair()
         self._receiver.setblocking(False)
         self._trigger.setblocking(False)
@@ -260,6 +293,8 @@ class Wakeup:
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        if hasattr(signal, "SIGUSR1"):  # not on Windows
+            signal.signal(signal.SIGUSR1, self._on_sleep)
         signal.set_wakeup_fd(self._trigger.fileno(), warn_on_full_buffer=False)
         return self
 
@@ -282,8 +317,16 @@ class Wakeup:
                 self._receiver.recv(4096)
         return not ready
 
+    def take_sleep(self) -> bool:
+        """Whether somebody said, since this was asked last, that the machine goes to sleep."""
+        announced, self._sleep_announced = self._sleep_announced, False
+        return announced
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.signalled = True
+
+    def _on_sleep(self, number: int, frame: FrameType | None) -> None:
+        self._sleep_announced = True
 
 
 def next_tick(now: float, interval_seconds: float, phase: float) -> float:

@@ -43,6 +43,7 @@ class StateFolder:
         self.probes_path = path / "probes.json"
         self.config_path = path / "config.json"
         self.clock_path = path / "clock.json"
+        self.run_path = path / "run.json"
         self.ended_path = path / "ended"
         self.lock_path = path / "lock"
         self.machine_id_path = path / "machine-id"

@@ -61,7 +61,24 @@ class EventType(StrEnum):
     GOODBYE = "goodbye"  # {reason: "stop" | "shutdown" | "sleep"}
     PROBE_UNAVAILABLE = "probe_unavailable"  # {probe, reason}: said once
     PRINTER_FOUND = "printer_found"
+    AGENT_STARTED = "agent_started"  # {version, last_run: LastRun}
+    RESUMED = "resumed"  # {slept_seconds}: the machine woke up
+    POWER = "power"  # {source: PowerSource}: at the start, and when it changes; only of machines with a battery
     CLOCK_STEP = "clock_step"  # {seconds}: the agent's clock was moved at once, not slewed
+
+
+class LastRun(StrEnum):
+    """How the agent's run before this one ended, as it finds out at its start."""
+
+    FIRST = "first"  # there was none
+    CLEAN = "clean"
+    CRASHED = "crashed"  # without a goodbye, in the same boot: the agent failed or was killed
+    CUT = "cut"  # without a goodbye, in an earlier boot: the machine lost power or failed
+
+
+class PowerSource(StrEnum):
+    BATTERY = "battery"
+    MAINS = "mains"
 
 
 class Series(TypedDict):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import VERSION
 from agent.answers import AgentConfig, ConfigError, parse_config, parse_push_reply
 from agent.enrolment import describe_probes
 from agent.run_command import UsageError, parse_run_arguments
@@ -34,6 +35,10 @@ HEAVY = {
 }
 
 
+def told(event: models.Event) -> dict[str, object]:
+    return {"type": event.type, **(event.model_extra or {})}
+
+
 def stop(agent: "subprocess.Popen[str]") -> int:
     agent.send_signal(signal.SIGTERM)
     return agent.wait(10)
@@ -45,8 +50,10 @@ def test_run_pushes_at_its_interval_and_says_goodbye(
     agent = start_agent(state)
     collector.wait_for(lambda it: len(it.frames) >= 4)
     assert stop(agent) == 0
-    assert [event.type for event in collector.events] == ["goodbye"]
-    assert (collector.events[0].model_extra or {})["reason"] == "stop"
+    assert [told(event) for event in collector.events] == [
+        {"type": "agent_started", "version": VERSION, "last_run": "first"},
+        {"type": "goodbye", "reason": "stop"},
+    ]
     # The first frame comes at once, the others at the agent's own instants.
     gaps = [later.t - earlier.t for earlier, later in pairwise(collector.frames[1:])]
     assert all(abs(gap - 300) < 200 for gap in gaps), gaps
@@ -56,6 +63,39 @@ def test_run_pushes_at_its_interval_and_says_goodbye(
     values = collector.values(collector.frames[-1])
     assert values["system_uptime_seconds"] is not None
     assert values["agent_memory_bytes"] is not None
+
+
+def test_each_start_tells_how_the_run_before_ended(collector: Collector, state: Path, start_agent: StartAgent) -> None:
+    def started() -> list[object]:
+        return [told(event)["last_run"] for event in collector.events if event.type == "agent_started"]
+
+    for expected in ("first", "clean", "crashed"):
+        agent = start_agent(state)
+        collector.wait_for(lambda _: len(started()) > 0 and started()[-1] == expected)  # noqa: B023 - waited for here
+        if expected == "first":
+            assert stop(agent) == 0
+        else:
+            agent.kill()
+            agent.wait(10)
+    mark = json.loads((state / "run.json").read_text())
+    (state / "run.json").write_text(json.dumps({**mark, "boot": "an earlier one"}))
+    agent = start_agent(state)
+    collector.wait_for(lambda _: started()[-1] == "cut")
+    stop(agent)
+
+
+def test_a_machine_that_goes_to_sleep_says_goodbye_and_no_more(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 2)
+    agent.send_signal(signal.SIGUSR1)
+    collector.wait_for(lambda it: any(event.type == "goodbye" for event in it.events))
+    assert told(collector.events[-1]) == {"type": "goodbye", "reason": "sleep"}
+    frames = len(collector.frames)
+    assert stop(agent) == 0
+    assert len(collector.frames) == frames
+    assert told(collector.events[-1]) == {"type": "goodbye", "reason": "stop"}
 
 
 def test_run_loads_nothing_heavy(collector: Collector, state: Path) -> None:
@@ -130,7 +170,7 @@ def test_a_machine_whose_clock_is_an_hour_off_stamps_rightly_from_the_first_fram
     assert stop(agent) == 0
     now = collector.now_seconds()
     assert all(abs(now - frame.t / 1000) < 30 for frame in collector.frames)
-    assert [event.type for event in collector.events] == ["goodbye"]
+    assert [event.type for event in collector.events] == ["agent_started", "goodbye"]
     offset = collector.values(collector.frames[-1])["agent_clock_offset_seconds"]
     assert offset == pytest.approx(3600.0, abs=3.0)
     # And what it learnt outlives it.
