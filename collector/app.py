@@ -4,13 +4,11 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from itertools import islice
-from typing import TypeVar
 
 from aiohttp import web
 
@@ -33,14 +31,17 @@ from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.query_rules import EvaluatedGroup
 from collector.api.shortcut import PushShortcut
-from collector.clock import Clock, SteadyClock, from_milliseconds, to_milliseconds
+from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import Settings
-from collector.contracts import ServiceModel, load_service_models
+from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service_models
 from collector.db.database import Database
 from collector.db.revisions import revisions
-from collector.fleet import devices
 from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
+from collector.fleet.events import delete_events, record_events
+from collector.fleet.keeper import PresenceKeeper
+from collector.fleet.presence import Patience
+from collector.fleet.presence_series import PresenceSeries
 from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
@@ -64,12 +65,8 @@ from protocol.models import Event
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
-SWEEP_SLICE = 500
-SAVE_SLICE = 2_000
 DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
@@ -133,13 +130,6 @@ def incident_settings(settings: Settings) -> IncidentSettings:
     )
 
 
-def batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """`items` in tuples of `size`, the last one maybe shorter."""
-    iterator = iter(items)
-    while batch := tuple(islice(iterator, size)):
-        yield batch
-
-
 @dataclass(frozen=True, slots=True)
 class Upkeep:
     """Work that is done again and again; what may succeed later (TransientError) is tried again at the next turn."""
@@ -164,6 +154,7 @@ class Collector:
         database: Database,
         store: SampleStore,
         history: History,
+        monotonic: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -185,7 +176,20 @@ class Collector:
         )
         self._reader = RoutingReader(self._long_windows, {THRESHOLD_METRIC: self._thresholds})
         self._engine = Engine(self._reader, lookback=settings.lookback)
-        self._watch = PresenceWatch(self._heard, timedelta(seconds=settings.push_interval_seconds))
+        self._watch = PresenceWatch(
+            self._heard,
+            timedelta(seconds=settings.push_interval_seconds),
+            monotonic,
+            Patience(gone_after=timedelta(seconds=settings.gone_after_seconds)),
+        )
+        self._presence = PresenceKeeper(
+            self._watch,
+            PresenceSeries(store, self._watch.known, self._version),
+            store,
+            database,
+            members=lambda: self._directory.members,
+            clock=clock,
+        )
         world = Surroundings(
             self._model_of,
             self._watch.is_seen,
@@ -216,7 +220,9 @@ class Collector:
     async def opened(
         cls, settings: Settings, wall: Clock, pack: RulePack, monotonic: Callable[[], float] = time.monotonic
     ) -> AsyncIterator["Collector"]:
-        """Database and samples as the last process left them, the head rebuilt, alerts taken up again."""
+        """Database and samples as the last process left them, the head rebuilt, alerts taken up again.
+
+        `monotonic` measures the devices' silence, in seconds."""
         async with AsyncExitStack() as resources:
             database = await resources.enter_async_context(await Database.open(settings.database))
             async with database.connect() as connection:
@@ -248,8 +254,11 @@ class Collector:
                 database=database,
                 store=store,
                 history=history,
+                monotonic=monotonic,
             )
+            await asyncio.to_thread(DEFAULT_OFFICE_HOURS.is_open, clock())  # loads the holidays, which takes a while
             await collector._reload_state()
+            await collector._presence.turn()  # the rules find every device's presence as it was
             await collector._evaluator.restore()
             yield collector
 
@@ -270,7 +279,7 @@ class Collector:
         return {
             "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
             "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._forget_old_events),
-            "presence": Upkeep(PRESENCE_SECONDS, self._sweep_presence),
+            "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
         }
 
     async def _repeat(self, name: str, upkeep: Upkeep) -> None:
@@ -341,25 +350,9 @@ class Collector:
         ]
         self._thresholds.update(self._pack.thresholds, self._pack.rules.threshold_names, listed, overrides)
 
-    async def _sweep_presence(self) -> None:
-        lost: list[str] = []
-        save: dict[str, datetime] = {}
-        # In slices: a fleet of ten thousand would otherwise hold up every push that comes in meanwhile.
-        for members in batched(self._directory.members.items(), SWEEP_SLICE):
-            swept = self._watch.sweep(dict(members), self._clock())
-            lost += swept.lost
-            save |= swept.save
-            await asyncio.sleep(0)
-        if lost:
-            logger.info("devices fell silent: count=%d first=%s", len(lost), lost[0])
-            await self._store.end_devices(lost, to_milliseconds(self._clock()))
-        for slice_ in batched(save.items(), SAVE_SLICE):
-            async with self._database.begin() as connection:
-                await devices.save_last_seen(connection, dict(slice_))
-
     async def _forget_old_events(self) -> None:
         async with self._database.begin() as connection:
-            await devices.delete_events(connection, self._clock() - timedelta(days=self._settings.retention_days))
+            await delete_events(connection, self._clock() - timedelta(days=self._settings.retention_days))
 
     # What the parts ask of each other
 
@@ -421,10 +414,12 @@ class Collector:
     ) -> None:
         """Keeps what a push told beside its frames; a goodbye ends the device's series at once."""
         device, now = sender.target.device_id, from_milliseconds(received_ms)
+        heard = self._heard(device)
+        newest_at = None if heard is None else heard.newest_at
         async with self._database.begin() as connection:
-            goodbye = await devices.record_events(connection, device, events, inventory, now)
-        if goodbye is not None:
-            self._watch.said_goodbye(device, goodbye, now)
+            told = await record_events(connection, device, events, inventory, now, newest_at=newest_at)
+        self._watch.take(device, told, now)
+        if told.goodbye is not None:
             await self._store.end_device(device, received_ms)
 
     # HTTP

@@ -106,6 +106,12 @@ class Settings(BaseModel):
         le=wire.MAX_FRAME_INTERVAL_SECONDS,
         description="How often agents are told to push.",
     )
+    gone_after_seconds: float = Field(
+        default=300.0,
+        ge=60,
+        le=86_400,
+        description="How long a device is silent, alone and when it should be there, until it is gone.",
+    )
     retention_days: float = Field(
         default=35.0, gt=0, le=36_500, description="How long samples are kept, in whole days (UTC)."
     )

@@ -34,7 +34,7 @@ def configure(member: Member, directory: FleetDirectory, push_interval_seconds: 
         for printer in directory.printers_of(member.target.device_id)
         if printer.address
     ]
-    config = Config(push_interval_seconds=push_interval_seconds, printers=printers)
+    config = Config(push_interval_seconds=push_interval_seconds, presence_policy=member.policy.value, printers=printers)
     digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]
     return Configured(config, f'"{digest}"')
 

@@ -11,6 +11,11 @@ from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet import customers as store
 from collector.fleet.customers import Consent, Contract, Customer
+from collector.fleet.policies import set_customer_policy
+from collector.fleet.policy import Policy
+from protocol.wire import Kind
+
+DEFAULT = "default"
 
 consent_option = click.option(
     "--monitoring-consent",
@@ -118,6 +123,22 @@ async def set_plan(
             now=now,
         )
     click.echo(f"customer {customer} is on plan {plan} from {starts_at:%Y-%m-%d %H:%M %Z} on", err=True)
+
+
+@customers.command("set-policy")
+@click.argument("customer")
+@click.argument("kind", type=click.Choice(list(Kind)))
+@click.argument("policy", type=click.Choice([*Policy, DEFAULT]))
+@with_database
+async def set_policy(database: Database, _settings: Settings, *, customer: str, kind: str, policy: str) -> None:
+    """Say when a customer's devices of a kind are expected to be there, those with a policy of their own excepted.
+
+    E.g. `customers set-policy acme desktop always`.
+    """
+    chosen = None if policy == DEFAULT else Policy(policy)
+    async with database.begin() as connection:
+        await set_customer_policy(connection, customer, Kind(kind), chosen, actor=actor(), now=system_clock())
+    click.echo(f"{customer}, {kind}: {policy}", err=True)
 
 
 def _row(customer: Customer, contract: Contract | None) -> Row:

@@ -1,6 +1,6 @@
 """`devices`: what is looked after."""
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 
 import click
 
@@ -11,7 +11,11 @@ from collector.db.database import Database
 from collector.fleet import devices as store
 from collector.fleet import tags
 from collector.fleet.devices import Device
-from collector.fleet.presence import presence_of
+from collector.fleet.policies import customer_policies, set_device_policy
+from collector.fleet.policy import Policy, policy_of
+from collector.fleet.presence import Presence
+
+INHERIT = "inherit"
 
 
 @click.group()
@@ -26,18 +30,18 @@ def devices() -> None:
 @click.option("--customer", help="Only those of this customer.")
 @json_option
 @with_database
-async def list_command(database: Database, settings: Settings, customer: str | None, as_json: bool) -> None:
-    """List devices with their presence.
+async def list_command(database: Database, _settings: Settings, customer: str | None, as_json: bool) -> None:
+    """List devices with their presence, as `serve` last judged it.
 
     E.g. `devices list --customer acme --json`.
     """
-    now = system_clock()
     async with database.connect() as connection:
         found = await store.list_devices(connection, customer)
+        policies = await customer_policies(connection)
     print_rows(
-        [_row(device, settings, now) for device in found],
+        [_row(device, policies) for device in found],
         as_json=as_json,
-        columns=["id", "customer", "site", "kind", "hostname", "presence", "last_seen", "status"],
+        columns=["id", "customer", "site", "kind", "hostname", "presence", "since", "last_seen", "status"],
     )
 
 
@@ -45,7 +49,7 @@ async def list_command(database: Database, settings: Settings, customer: str | N
 @click.argument("device")
 @json_option
 @with_database
-async def show(database: Database, settings: Settings, device: str, as_json: bool) -> None:
+async def show(database: Database, _settings: Settings, device: str, as_json: bool) -> None:
     """Show all that is known of a device.
 
     E.g. `devices show ws-reception-7k3p`.
@@ -54,8 +58,25 @@ async def show(database: Database, settings: Settings, device: str, as_json: boo
         found = await store.get_device(connection, device)
         inventory = await store.get_inventory(connection, device)
         tagged = (await tags.load_tags(connection)).get(device, frozenset())
-    row = {**_row(found, settings, system_clock()), "tags": sorted(tagged), "inventory": inventory}
-    print_fields(row, as_json=as_json)
+        policies = await customer_policies(connection)
+    print_fields({**_row(found, policies), "tags": sorted(tagged), "inventory": inventory}, as_json=as_json)
+
+
+@devices.command("set-policy")
+@click.argument("device")
+@click.argument("policy", type=click.Choice([*Policy, INHERIT]))
+@with_database
+async def set_policy(database: Database, _settings: Settings, device: str, policy: str) -> None:
+    """Say when a device is expected to be there: its silence at other times is no fault.
+
+    `inherit` goes back to what holds for its customer and kind.
+
+    E.g. `devices set-policy ws-reception-7k3p roaming`.
+    """
+    chosen = None if policy == INHERIT else Policy(policy)
+    async with database.begin() as connection:
+        await set_device_policy(connection, device, chosen, actor=actor(), now=system_clock())
+    click.echo(f"{device}: {policy}", err=True)
 
 
 @devices.command("revoke")
@@ -100,8 +121,7 @@ async def tag_command(database: Database, _settings: Settings, device: str, tag:
     click.echo(f"device {device} {'has no longer' if remove else 'has'} the tag {tag}", err=True)
 
 
-def _row(device: Device, settings: Settings, now: datetime) -> Row:
-    facts = device.presence_facts(timedelta(seconds=settings.push_interval_seconds))
+def _row(device: Device, policies: Mapping[tuple[str, str], str]) -> Row:
     status = "ended" if device.ended_at else "revoked" if device.revoked_at else "active"
     return {
         "id": device.id,
@@ -109,9 +129,15 @@ def _row(device: Device, settings: Settings, now: datetime) -> Row:
         "site": device.site,
         "kind": device.kind,
         "hostname": device.hostname,
-        "presence": presence_of(facts, now),
+        "presence": device.presence or Presence.NEVER_SEEN,
+        "since": device.presence_since,
         "last_seen": device.last_seen_at,
         "status": status,
+        "presence_reason": device.presence_reason,
+        "policy": policy_of(device.policy, policies.get((device.customer, device.kind)), device.kind),
+        "on_battery_since": device.on_battery_since,
+        "agent_crashes": device.agent_crashes,
+        "machine_cuts": device.machine_cuts,
         "serial": device.serial,
         "os": device.os,
         "arch": device.arch,

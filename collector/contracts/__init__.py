@@ -1,5 +1,12 @@
 """What was agreed with a customer: service models and priorities."""
 
+from collector.contracts.office_hours import (
+    DEFAULT_HOLIDAYS,
+    DEFAULT_OFFICE_HOURS,
+    NO_HOLIDAYS,
+    OfficeHours,
+    OfficeHoursError,
+)
 from collector.contracts.priority import Priority, Severity, highest, priority_of
 from collector.contracts.service_models import (
     AlertOutcome,
@@ -12,7 +19,12 @@ from collector.contracts.service_models import (
 )
 
 __all__ = [
+    "DEFAULT_HOLIDAYS",
+    "DEFAULT_OFFICE_HOURS",
+    "NO_HOLIDAYS",
     "AlertOutcome",
+    "OfficeHours",
+    "OfficeHoursError",
     "Priority",
     "ServiceModel",
     "ServiceModelError",

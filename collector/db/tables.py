@@ -65,6 +65,8 @@ customers = Table(
     Column("name", String(200), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),
+    Column("silent_days", Integer, nullable=False, server_default="15"),  # working days until it asks about a device
+    Column("retire_automatically", Boolean, nullable=False, server_default=text("false")),
 )
 
 # Which plan holds for a customer, from when to when. Plans change; history stays.
@@ -89,6 +91,17 @@ sites = Table(
     Column("name", String(200), nullable=False),
     Column("time_zone", String(64), nullable=False, server_default="Europe/Amsterdam"),
     Column("created_at", Instant, nullable=False),
+    Column("office_hours", String(200), nullable=False, server_default="Mon-Fri 08:00-18:00"),
+    Column("holidays", String(8), nullable=False, server_default="NL"),  # of which country; none
+)
+
+# When the devices of a kind are expected to be there, where a customer differs from the kind's default.
+presence_policies = Table(
+    "presence_policies",
+    metadata,
+    Column("customer", ForeignKey("customers.id"), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("policy", String(16), nullable=False),  # always, office_hours, roaming, none
 )
 
 # Enrolment tokens have a site, a kind and uses; access tokens have a role.
@@ -132,6 +145,14 @@ devices = Table(
     Column("last_seen_at", Instant),  # receive time, written now and then; the log knows better while serving
     Column("goodbye_at", Instant),
     Column("goodbye_reason", String(64)),
+    Column("policy", String(16)),  # null: what holds for its customer and kind
+    Column("presence", String(16)),  # as `serve` last judged it; null: not yet
+    Column("presence_since", Instant),
+    Column("presence_reason", Text),
+    Column("presence_policy", String(16)),  # under which it was judged
+    Column("on_battery_since", Instant),
+    Column("agent_crashes", Integer, nullable=False, server_default="0"),  # as its agent told at its next start
+    Column("machine_cuts", Integer, nullable=False, server_default="0"),  # boots without a goodbye before, likewise
     Column("inventory", JSON),
     Index("ix_devices_identity", "customer", "machine_id", "instance"),
 )
@@ -145,6 +166,19 @@ device_events = Table(
     Column("received_at", Instant, nullable=False),
     Column("type", String(64), nullable=False),
     Column("data", JSON, nullable=False),
+)
+
+# Devices that have been silent for so many working days that somebody asks about them. Gone when they report again.
+silent_devices = Table(
+    "silent_devices",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("silent_since", Instant, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("reminders", Integer, nullable=False, server_default="0"),
+    Column("told_at", Instant, nullable=False),  # the question, or the last reminder
+    Column("ticket", ForeignKey("tickets.number")),  # null: only recorded
+    Column("concluded_at", Instant),  # answered, or its retirement was proposed
 )
 
 # A threshold's value for one layer, from when to when. The defaults stand in thresholds.yaml.

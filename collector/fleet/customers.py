@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.contracts import ServiceModels, model_named
+from collector.contracts import OfficeHours, ServiceModels, model_named
 from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
@@ -71,6 +71,12 @@ class Site:
     name: str
     time_zone: str
     created_at: datetime
+    office_hours: str
+    holidays: str  # of which country; none
+
+    @property
+    def hours(self) -> OfficeHours:
+        return OfficeHours.parse(self.office_hours, self.time_zone, self.holidays)
 
 
 async def add_customer(
@@ -226,6 +232,24 @@ async def ensure_site(
     return True
 
 
+async def set_hours(
+    connection: AsyncConnection, customer: str, site: str, *, hours: str, holidays: str, actor: str, now: datetime
+) -> None:
+    """When people work there. Raises NotFoundError or OfficeHoursError."""
+    found = await get_site(connection, customer, site)
+    OfficeHours.parse(hours, found.time_zone, holidays).is_holiday(now.date())
+    await connection.execute(
+        update(sites)
+        .where(sites.c.customer == customer, sites.c.id == site)
+        .values(office_hours=hours, holidays=holidays)
+    )
+    data = {"hours": hours, "holidays": holidays, "before": f"{found.office_hours}; holidays: {found.holidays}"}
+    await audit.record(
+        connection, actor=actor, action="sites.set-hours", subject=f"{customer}/{site}", now=now, data=data
+    )
+    await bump(connection, Topic.FLEET)
+
+
 async def get_site(connection: AsyncConnection, customer: str, site: str) -> Site:
     """Raises NotFoundError."""
     row = (await connection.execute(_SITES.where(sites.c.customer == customer, sites.c.id == site))).one_or_none()
@@ -240,7 +264,7 @@ async def list_sites(connection: AsyncConnection, customer: str | None = None) -
 
 
 _CUSTOMERS = select(customers.c.id, customers.c.name, customers.c.created_at, customers.c.ended_at)
-_SITES = select(sites.c.customer, sites.c.id, sites.c.name, sites.c.time_zone, sites.c.created_at)
+_SITES = select(*(sites.c[name] for name in Site.__annotations__))
 _CONTRACTS = select(
     contracts.c.id,
     contracts.c.customer,

@@ -1,32 +1,18 @@
 """Devices: what is known of each, and what becomes of them."""
 
-import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.clock import from_milliseconds, to_milliseconds
 from collector.db import audit
-from collector.db.inserts import insert_absent
 from collector.db.revisions import Topic, bump
-from collector.db.tables import device_events, devices
-from collector.db.text import one_line
+from collector.db.tables import devices
 from collector.fleet.errors import NotFoundError
-from collector.fleet.presence import PresenceFacts
-from protocol.models import Event
-from protocol.wire import MAX_INVENTORY_BYTES, EventType
-
-logger = logging.getLogger(__name__)
-
-MAX_EVENT_BYTES = 16 << 10
-LAST_MILLISECOND = to_milliseconds(datetime.max.replace(tzinfo=UTC))
-# A goodbye that comes so late was spooled: the device has said more since, and may be up again.
-GOODBYE_HOLDS_FOR = timedelta(seconds=60)
+from collector.fleet.presence import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +35,13 @@ class Device:
     last_seen_at: datetime | None
     goodbye_at: datetime | None
     goodbye_reason: str | None
-
-    def presence_facts(self, push_interval: timedelta) -> PresenceFacts:
-        return PresenceFacts(self.last_seen_at, self.goodbye_at, self.goodbye_reason, push_interval)
+    policy: str | None  # its own; None: what holds for its customer and kind
+    presence: str | None  # as `serve` last judged it; None: not yet
+    presence_since: datetime | None
+    presence_reason: str | None
+    on_battery_since: datetime | None
+    agent_crashes: int
+    machine_cuts: int
 
 
 async def list_devices(connection: AsyncConnection, customer: str | None = None) -> list[Device]:
@@ -95,49 +85,30 @@ async def save_last_seen(connection: AsyncConnection, seen: Mapping[str, datetim
     )
 
 
-async def record_events(
-    connection: AsyncConnection,
-    device: str,
-    events: Sequence[Event],
-    inventory: Mapping[str, object] | None,
-    now: datetime,
-) -> str | None:
-    """Keeps what a push told beside its frames. The same events may come again: (id, device) tells them.
-
-    `now` is when the push was received. What cannot be stored is left out and logged, since no resend could mend it.
-    Returns the reason of a goodbye that holds now.
-    """
-    if events:
-        rows = [
+async def save_presence(connection: AsyncConnection, changed: Mapping[str, State]) -> None:
+    """What the devices are judged to be, for those who read the database."""
+    if not changed:
+        return
+    await connection.execute(
+        update(devices)
+        .where(devices.c.id == bindparam("device"))
+        .values(
+            presence=bindparam("state"),
+            presence_since=bindparam("since"),
+            presence_reason=bindparam("reason"),
+            presence_policy=bindparam("judged_by"),
+        ),
+        [
             {
-                "id": one_line(event.id),
                 "device": device,
-                "at": from_milliseconds(event.t),
-                "received_at": now,
-                "type": one_line(event.type),
-                "data": _storable(event.model_extra or {}, MAX_EVENT_BYTES, device) or {},
+                "state": state.presence,
+                "since": state.since,
+                "reason": state.reason,
+                "judged_by": state.policy,
             }
-            for event in events
-            if event.t <= LAST_MILLISECOND
-        ]
-        await insert_absent(connection, device_events, rows)
-    changes: dict[str, object] = {}
-    goodbye: str | None = None
-    for event in events:
-        if event.type == EventType.GOODBYE and to_milliseconds(now - GOODBYE_HOLDS_FOR) <= event.t:
-            goodbye = one_line(str((event.model_extra or {}).get("reason")))[:64]
-            changes |= {"goodbye_at": now, "goodbye_reason": goodbye}
-    if inventory is not None and (kept := _storable(inventory, MAX_INVENTORY_BYTES, device)) is not None:
-        changes["inventory"] = kept
-    if changes:
-        await connection.execute(update(devices).where(devices.c.id == device).values(**changes))
-    return goodbye
-
-
-async def delete_events(connection: AsyncConnection, received_before: datetime) -> int:
-    """Forgets the events that were received before that time; returns how many."""
-    deleted = await connection.execute(delete(device_events).where(device_events.c.received_at < received_before))
-    return deleted.rowcount
+            for device, state in changed.items()
+        ],
+    )
 
 
 _DEVICES = select(*(devices.c[name] for name in Device.__annotations__))
@@ -145,19 +116,6 @@ _DEVICES = select(*(devices.c[name] for name in Device.__annotations__))
 
 def _to_device(row: Sequence[Any]) -> Device:
     return Device(*row)
-
-
-def _storable(data: Mapping[str, object], max_bytes: int, device: str) -> dict[str, object] | None:
-    """`data` if it is plain JSON of at most `max_bytes`."""
-    try:
-        size = len(json.dumps(data, allow_nan=False).encode())
-    except ValueError:
-        logger.warning("left out, not plain JSON: device=%s", device)
-        return None
-    if size > max_bytes:
-        logger.warning("left out, too large: device=%s size_bytes=%d max_bytes=%d", device, size, max_bytes)
-        return None
-    return dict(data)
 
 
 async def _mark(

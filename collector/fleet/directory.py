@@ -2,19 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
 from collector.db.tables import customers, devices, tokens
-from collector.fleet.customers import Contract, list_contracts
-from collector.fleet.presence import PresenceFacts
+from collector.fleet.customers import Contract, list_contracts, list_sites
+from collector.fleet.policies import customer_policies
+from collector.fleet.policy import Policy, policy_of
+from collector.fleet.presence import Presence, State
 from collector.fleet.secrets import hash_secret
 from collector.fleet.tags import load_tags
 from collector.fleet.tokens import SELECT_TOKEN, Role, Token, to_token
 from collector.series.labels import Target
+
+MAX_MODEL_CHARS = 200
+
+SiteKey = tuple[str, str]  # customer and site
 
 
 class DeviceStatus(StrEnum):
@@ -38,10 +45,18 @@ class Member:
     last_seen_at: datetime | None  # as of loading; the head knows better
     goodbye_at: datetime | None
     goodbye_reason: str | None
+    policy: Policy = Policy.ALWAYS
+    hours: OfficeHours = DEFAULT_OFFICE_HOURS  # of its site
+    machine: str = ""  # the same for the agents of one machine; empty: not known
+    presence: State | None = None  # as of loading; None: never judged
+    on_battery_since: datetime | None = None
+    agent_crashes: int = 0
+    machine_cuts: int = 0
+    model: str = ""
 
-    def presence_facts(self, last_received_at: datetime | None, push_interval: timedelta) -> PresenceFacts:
-        heard = max(filter(None, (last_received_at, self.last_seen_at)), default=None)
-        return PresenceFacts(heard, self.goodbye_at, self.goodbye_reason, push_interval)
+    @property
+    def site_key(self) -> SiteKey:
+        return self.target.customer, self.target.site
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,8 @@ class FleetDirectory:
 
 async def load_directory(connection: AsyncConnection) -> FleetDirectory:
     ended_customers = set(await connection.scalars(select(customers.c.id).where(customers.c.ended_at.is_not(None))))
+    hours = {(site.customer, site.id): site.hours for site in await list_sites(connection)}
+    policies = await customer_policies(connection)
     rows = await connection.execute(_DEVICES.order_by(devices.c.id))
     members: dict[str, Member] = {}
     by_secret: dict[str, Member] = {}
@@ -106,6 +123,15 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
             row.last_seen_at,
             row.goodbye_at,
             row.goodbye_reason,
+            policy=policy_of(row.policy, policies.get((row.customer, row.kind)), row.kind),
+            hours=hours.get((row.customer, row.site), DEFAULT_OFFICE_HOURS),
+            # Imaged machines share the id, their host names tell them apart.
+            machine=f"{row.machine_id} {row.hostname}" if row.machine_id else "",
+            presence=_state(row.presence, row.presence_since, row.presence_reason, row.presence_policy),
+            on_battery_since=row.on_battery_since,
+            agent_crashes=row.agent_crashes,
+            machine_cuts=row.machine_cuts,
+            model=(row.model if isinstance(row.model, str) else "")[:MAX_MODEL_CHARS],
         )
         members[row.id] = member
         if row.secret_hash is not None:
@@ -147,4 +173,18 @@ _DEVICES = select(
     devices.c.last_seen_at,
     devices.c.goodbye_at,
     devices.c.goodbye_reason,
+    devices.c.machine_id,
+    devices.c.policy,
+    devices.c.presence,
+    devices.c.presence_since,
+    devices.c.presence_reason,
+    devices.c.presence_policy,
+    devices.c.on_battery_since,
+    devices.c.agent_crashes,
+    devices.c.machine_cuts,
+    devices.c.inventory["model"].as_string().label("model"),
 )
+
+
+def _state(presence: str | None, since: datetime, reason: str | None, policy: str) -> State | None:
+    return None if presence is None else State(Presence(presence), since, reason or "", Policy(policy))

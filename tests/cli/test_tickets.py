@@ -16,8 +16,10 @@ from collector.db.database import Database
 from collector.desk import shadows, tickets
 from collector.desk.opening import NewTicket
 from collector.fleet.customers import add_customer
-from collector.fleet.devices import save_last_seen
+from collector.fleet.devices import save_last_seen, save_presence
 from collector.fleet.enrollment import Enrollment
+from collector.fleet.policy import Policy
+from collector.fleet.presence import Presence, State
 from collector.fleet.tokens import create_enrollment_token
 from protocol.models import EnrollRequest
 from protocol.wire import Kind
@@ -54,6 +56,8 @@ async def leave_behind(data: Path) -> None:
         told = EnrollRequest.model_validate({**ENROLL, "token": token, "agent_version": "1"})
         device = await enrollment.enroll(connection, told, now)
         await save_last_seen(connection, {device.device_id: now})
+        online = State(Presence.ONLINE, now, "reports", Policy.ALWAYS)
+        await save_presence(connection, {device.device_id: online})
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ from collector.clock import to_milliseconds
 from collector.db.database import Database
 from collector.db.tables import device_events
 from collector.fleet.devices import (
-    delete_events,
     get_device,
     get_inventory,
-    record_events,
     revoke_device,
     save_last_seen,
 )
 from collector.fleet.errors import NotFoundError
+from collector.fleet.events import delete_events, record_events
 from protocol.models import Event
 from protocol.wire import MAX_INVENTORY_BYTES
 from tests.fleet.world import ACTOR, NOW, World, after, make_customer, make_token, request
