@@ -19,7 +19,7 @@ from collector.alerting.evaluation import (
     recorded_samples,
 )
 from collector.alerting.rulefile import load_rules
-from collector.alerting.ruleset import AlertRule, Group
+from collector.alerting.ruleset import AlertRule, Group, RuleSet
 from collector.alerting.ruletest.notation import NotationError, parse_labels, parse_series
 from collector.alerting.ruletest.report import Failure, FileReport
 from collector.alerting.ruletest.testfile import AlertTest, ExprTest, RuleTest, TestFile, load_test_file
@@ -33,6 +33,7 @@ from collector.alerting.ruletest.words import (
     shortened,
 )
 from collector.alerting.state import Alert, Phase
+from collector.alerting.template import Surroundings
 from collector.alerting.yamlfile import Problem, RuleFileError
 from collector.clock import to_milliseconds
 from collector.promql import Engine, Plan, PromqlError, Shared, compile_expr
@@ -54,14 +55,30 @@ def run_file(path: Path) -> FileReport:
         return report
     report.tests = len(file.tests)
     report.warnings += [f"no file is named {pattern!r}" for pattern in file.unmatched]
+    loader = _Loader(file)
     for test in file.tests:
-        run = _Run(file, test)
+        run = _Run(file, test, loader)
         run.all()
         report.failures += run.failures
         report.skipped += run.skipped
         report.warnings += run.warnings
         report.passed += not run.failures
     return report
+
+
+class _Loader:
+    """Reads the rule files once for the tests that have the same surroundings: most have none."""
+
+    def __init__(self, file: TestFile) -> None:
+        self._file = file
+        self._last: tuple[Surroundings, RuleSet] | None = None
+
+    def load(self, surroundings: Surroundings) -> RuleSet:
+        """Raises RuleFileError."""
+        if self._last is None or self._last[0] != surroundings:
+            rules = load_rules(self._file.rule_files, single_tenant=True, surroundings=surroundings)
+            self._last = surroundings, rules
+        return self._last[1]
 
 
 class _HistogramError(Exception):
@@ -71,8 +88,9 @@ class _HistogramError(Exception):
 class _Run:
     """One test."""
 
-    def __init__(self, file: TestFile, test: RuleTest) -> None:
+    def __init__(self, file: TestFile, test: RuleTest, loader: _Loader) -> None:
         self.file = file
+        self.loader = loader
         self.test = test
         self.failures: list[Failure] = []
         self.skipped: list[Failure] = []
@@ -134,7 +152,7 @@ class _Run:
         if not self.file.rule_files:
             return True
         try:
-            rules = load_rules(self.file.rule_files, single_tenant=True, surroundings=self.test.surroundings)
+            rules = self.loader.load(self.test.surroundings)
         except RuleFileError as exc:
             self.failures += _problems(self.test, exc.problems, None)
             return False
