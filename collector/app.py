@@ -4,7 +4,16 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +26,7 @@ from collector.alerting.pack import RulePack, load_pack
 from collector.alerting.reader import RoutingReader
 from collector.alerting.recording import Recorder
 from collector.alerting.records import evaluated_until
+from collector.alerting.replay import DevicesReader
 from collector.alerting.rulefile import RuleFileError, RuleSet
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
@@ -45,6 +55,7 @@ from collector.fleet.presence_series import PresenceSeries
 from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
+from collector.incidents.late_data import LateData
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
 from collector.incidents.settings import IncidentSettings
@@ -57,6 +68,7 @@ from collector.series.history.blocks import BlockSettings
 from collector.series.history.history import History, HistorySettings
 from collector.series.keeping import HeadLimits
 from collector.series.long_windows import LongWindowReader
+from collector.series.read import SeriesReader
 from collector.series.slab import BYTES_PER_SAMPLE
 from collector.series.store import SampleStore, StoreSettings
 from protocol import wire
@@ -67,6 +79,7 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
+LATE_DATA_SECONDS = 5.0
 DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
@@ -199,6 +212,15 @@ class Collector:
             incident_settings(settings),
         )
         self._incidents = Incidents(world, self._thresholds.explain)
+        self._late_data = LateData(
+            store,
+            database,
+            world,
+            lambda: self._evaluator,
+            self._reader_of,
+            clock,
+            timedelta(seconds=settings.lookback_seconds),
+        )
         self._recorder = Recorder(store)
         self._evaluation = EvaluationStats()
         self._evaluator = self._new_evaluator(pack.rules)
@@ -280,6 +302,7 @@ class Collector:
             "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
             "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._forget_old_events),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
+            "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
         }
 
     async def _repeat(self, name: str, upkeep: Upkeep) -> None:
@@ -367,6 +390,10 @@ class Collector:
             default_interval=timedelta(seconds=self._settings.evaluation_interval_seconds),
             stats=self._evaluation,
         )
+
+    def _reader_of(self, devices: Collection[str]) -> SeriesReader:
+        """All that is stored of some devices, and the thresholds."""
+        return RoutingReader(DevicesReader(self._history.reader, devices), {THRESHOLD_METRIC: self._thresholds})
 
     def _tags_of(self, device: str) -> frozenset[str]:
         return self._directory.tags_of(device)

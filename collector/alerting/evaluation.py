@@ -107,6 +107,12 @@ def recorded_samples(rule: RecordingRule, engine: Engine, done: Pass) -> list[tu
     return [one for mark, one in found.items() if mark not in clashing]
 
 
+def final_labels(rule: AlertRule, series: Mapping[str, str], value: float) -> dict[str, str]:
+    """An alert's labels: its series' and its rule's. Templates see the metric's name, the alert does not bear it."""
+    final = {**series, NAME: "", **rule.render_labels(series, value), ALERTNAME: rule.alert}
+    return {name: text for name, text in final.items() if text}
+
+
 def alert_samples(active: Mapping[str, Alert]) -> list[tuple[str, dict[str, str], float]]:
     """The series that tell of a rule's alerts, as in Prometheus: names, labels and values."""
     samples: list[tuple[str, dict[str, str], float]] = []
@@ -131,9 +137,7 @@ def _holding(
     """By fingerprint, the label sets for which the condition holds, with labels and annotations written out."""
     holding: dict[str, tuple[dict[str, str], Holding]] = {}
     for series, number in found:
-        # Templates see the metric's name, the alert does not bear it.
-        final = {**series, NAME: "", **rule.render_labels(series, number), ALERTNAME: rule.alert}
-        final = {name: text for name, text in final.items() if text}
+        final = final_labels(rule, series, number)
         mark = fingerprint(final)
         if mark in holding:  # the condition holds for either, so the alert stands
             done.clash(final, "vector contains metrics with the same labelset after applying alert labels")

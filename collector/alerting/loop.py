@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -100,6 +100,7 @@ class Evaluator:
         self._stats = stats
         self._active: dict[str, dict[str, Alert]] = {}
         self._reached: dict[str, datetime] = {}  # by group, the last instant that was dealt with
+        self._turns: dict[str, asyncio.Lock] = {}  # by group: one evaluation, or one amendment, at a time
 
     async def restore(self) -> None:
         """Takes up pending and firing alerts where the last process left them. Alerts of rules that are no longer
@@ -141,6 +142,10 @@ class Evaluator:
         """The alerts as the last stored evaluations left them."""
         return self._active
 
+    def last_evaluated(self, group: Group) -> datetime | None:
+        """The instant of the last evaluation in this process."""
+        return self._stats.group(group.key).last_at
+
     def interval(self, group: Group) -> timedelta:
         return group.interval or self._default_interval
 
@@ -179,8 +184,21 @@ class Evaluator:
                 logger.info("evaluations are stored again: group=%s", group.key)
             stats.is_failing = False
 
+    @asynccontextmanager
+    async def amending(self, group: Group) -> AsyncIterator[dict[str, dict[str, Alert]]]:
+        """Holds a group's evaluations off; what is entered may change the group's alerts, once it has stored it."""
+        async with self._turn(group):
+            yield self._active
+
+    def _turn(self, group: Group) -> asyncio.Lock:
+        return self._turns.setdefault(group.key, asyncio.Lock())
+
     async def evaluate_group(self, group: Group, at: datetime) -> Pass:
         """One evaluation at `at`, stored in one transaction before the memory moves on."""
+        async with self._turn(group):
+            return await self._evaluated(group, at)
+
+    async def _evaluated(self, group: Group, at: datetime) -> Pass:
         started = time.monotonic()
         done = Pass.of(group, at)
         told: list[AlertRule] = []

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import alerts, evaluations
@@ -174,6 +174,35 @@ async def last_fired_at(
     return await connection.scalar(newest.order_by(alerts.c.fired_at.desc()).limit(1))
 
 
+async def last_resolved_at(
+    connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
+) -> datetime | None:
+    """When the last alert of a ticket, or of a shadow ticket, was over; None while one is open."""
+    rows = await connection.execute(
+        select(alerts.c.resolved_at)
+        .where(_belongs(ticket, shadow))
+        .order_by(alerts.c.resolved_at.is_not(None), alerts.c.resolved_at.desc())
+        .limit(1)
+    )
+    return rows.scalar_one_or_none()
+
+
+async def of_devices_since(
+    connection: AsyncConnection, rule_key: str, devices: Collection[str], since: datetime
+) -> list[tuple[AlertRecord, datetime | None]]:
+    """A rule's alerts of some devices that are open or were resolved after a time, with that time."""
+    query = (
+        select(*_RECORD, alerts.c.resolved_at)
+        .where(
+            alerts.c.rule_key == rule_key,
+            alerts.c.device.in_(devices),
+            alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at > since),
+        )
+        .order_by(alerts.c.id)
+    )
+    return [(_to_record(row[:-1]), row[-1]) for row in await connection.execute(query)]
+
+
 async def customers_with_firing_shadows(connection: AsyncConnection, rule_keys: Sequence[str]) -> list[str]:
     """Whose alerts fire by these rules without a ticket, since their plan opened none."""
     query = select(alerts.c.customer).where(_is_firing_shadow(rule_keys), alerts.c.customer.is_not(None)).distinct()
@@ -242,8 +271,9 @@ async def _open_records(connection: AsyncConnection, *wanted: ColumnElement[bool
     return [_to_record(row) for row in rows]
 
 
-def _to_record(row: Row[Any]) -> AlertRecord:
-    return AlertRecord(**{**row._mapping, "state": AlertState(row.state), "outcome": Outcome(row.outcome)})
+def _to_record(row: Sequence[Any]) -> AlertRecord:
+    values = dict(zip(AlertRecord.__annotations__, row, strict=True))
+    return AlertRecord(**values | {"state": AlertState(values["state"]), "outcome": Outcome(values["outcome"])})
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -64,13 +64,29 @@ async def get_shadow(connection: AsyncConnection, shadow: int) -> ShadowTicket:
     return _to_shadow((await connection.execute(_SHADOWS.where(shadow_tickets.c.id == shadow))).one())
 
 
-async def resolve(connection: AsyncConnection, shadow: int, now: datetime) -> None:
-    """Its incident is over, or it became a ticket."""
+async def resolve(connection: AsyncConnection, shadow: int, now: datetime, over_since: datetime | None = None) -> None:
+    """Its incident is over, since now or, as late data tell, since earlier; or it became a ticket."""
     await connection.execute(
         update(shadow_tickets)
         .where(shadow_tickets.c.id == shadow, shadow_tickets.c.resolved_at.is_(None))
-        .values(resolved_at=now, unstable_since=None)
+        .values(resolved_at=over_since or now, unstable_since=None)
     )
+
+
+async def correct_times(
+    connection: AsyncConnection,
+    shadow: int,
+    _now: datetime,
+    *,
+    began_at: datetime | None = None,
+    resolved_at: datetime | None = None,
+) -> None:
+    """What late data tell of an incident: it began earlier, or was over earlier, than was known."""
+    for column, at in ((shadow_tickets.c.began_at, began_at), (shadow_tickets.c.resolved_at, resolved_at)):
+        if at is not None:
+            await connection.execute(
+                update(shadow_tickets).where(shadow_tickets.c.id == shadow, column > at).values({column: at})
+            )
 
 
 async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:

@@ -98,16 +98,40 @@ async def join_or_open(
     return number
 
 
-async def resolve(connection: AsyncConnection, number: int, now: datetime) -> None:
-    """Its incident is over: resolves it if nobody touched it, else leaves a comment for who has it in hand. A ticket
-    that is resolved already is left as it is."""
+async def resolve(connection: AsyncConnection, number: int, now: datetime, over_since: datetime | None = None) -> None:
+    """Its incident is over, since now or, as late data tell, since earlier: resolves it if nobody touched it, else
+    leaves a comment for who has it in hand. A ticket that is resolved already is left as it is."""
     ticket = await get_ticket(connection, number)
     if ticket.resolved_at is not None:
         return
     if ticket.touched:
         await note(connection, number, now, "the condition is gone; resolve the ticket when you are done")
         return
-    await _move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why="the condition is gone")
+    why = "the condition is gone" if over_since is None else f"the condition is gone {_since(over_since)}"
+    await _move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why=why, at=over_since)
+
+
+async def correct_times(
+    connection: AsyncConnection,
+    number: int,
+    now: datetime,
+    *,
+    began_at: datetime | None = None,
+    resolved_at: datetime | None = None,
+) -> None:
+    """What late data tell of an incident: it began earlier, or was over earlier, than was known. A resolution by a
+    person stays."""
+    ticket = await get_ticket(connection, number)
+    if began_at is not None and began_at < ticket.began_at:
+        await connection.execute(update(tickets).where(tickets.c.number == number).values(began_at=began_at))
+        await note(connection, number, now, f"late data: the condition holds {_since(began_at)}")
+    if resolved_at is not None and not ticket.touched and ticket.resolved_at and resolved_at < ticket.resolved_at:
+        await connection.execute(update(tickets).where(tickets.c.number == number).values(resolved_at=resolved_at))
+        await note(connection, number, now, f"late data: the condition is gone {_since(resolved_at)}")
+
+
+def _since(at: datetime) -> str:
+    return f"since {at:%Y-%m-%d %H:%M} UTC"
 
 
 async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
@@ -249,12 +273,14 @@ async def _move(
     actor: str,
     now: datetime,
     why: str | None = None,
+    at: datetime | None = None,
 ) -> None:
+    """`at`: when it was so, if that was earlier than now."""
     status = advance(ticket.status, action)
     values: dict[str, object] = {"status": status}
     match action:
         case TicketAction.RESOLVE:
-            values |= {"resolved_at": now, "unstable_since": None}
+            values |= {"resolved_at": at or now, "unstable_since": None}
         case TicketAction.CLOSE:
             values["closed_at"] = now
         case TicketAction.REOPEN:

@@ -42,7 +42,20 @@ class Entries(Protocol):
 
     async def unstable(self, connection: AsyncConnection, /) -> list[int]: ...
 
-    async def resolve(self, connection: AsyncConnection, number: int, now: datetime, /) -> None: ...
+    async def resolve(
+        self, connection: AsyncConnection, number: int, now: datetime, over_since: datetime | None = ..., /
+    ) -> None: ...
+
+    async def correct_times(
+        self,
+        connection: AsyncConnection,
+        number: int,
+        now: datetime,
+        /,
+        *,
+        began_at: datetime | None = ...,
+        resolved_at: datetime | None = ...,
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,9 @@ class Ledger:
 
     async def changes_since(self, connection: AsyncConnection, number: int, since: datetime) -> dict[str, int]:
         return await records.changes_since(connection, since, **self._which(number))
+
+    async def last_resolved_at(self, connection: AsyncConnection, number: int) -> datetime | None:
+        return await records.last_resolved_at(connection, **self._which(number))
 
     async def last_fired_at(self, connection: AsyncConnection, number: int) -> datetime | None:
         return await records.last_fired_at(connection, **self._which(number))

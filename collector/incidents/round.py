@@ -254,9 +254,10 @@ class Round:
                     settled[ledger.outcome, number] = ledger
         await self.write()
         for (_, number), ledger in settled.items():
-            await self._settle(ledger, number)
+            over_since = None if at is None else await ledger.last_resolved_at(self._connection, number)
+            await self._settle(ledger, number, over_since)
 
-    async def _settle(self, ledger: Ledger, number: int) -> None:
+    async def _settle(self, ledger: Ledger, number: int, over_since: datetime | None = None) -> None:
         """Resolves an entry with nothing open behind it, unless its fault comes and goes."""
         settings = self._world.settings
         if await ledger.has_open_members(self._connection, number):
@@ -269,7 +270,7 @@ class Round:
             why = flapping.unstable_reason(changes, settings)
             await ledger.entries.hold_open(self._connection, number, self._now, why)
             return
-        await self._close(ledger, number)
+        await self._close(ledger, number, over_since)
 
     async def settle_unstable(self) -> None:
         """Entries whose fault has been steady for long enough get their true state."""
@@ -284,8 +285,8 @@ class Round:
                 if not stays and not await ledger.entries.open_children(self._connection, number):
                     await self._close(ledger, number)
 
-    async def _close(self, ledger: Ledger, number: int) -> None:
-        await ledger.entries.resolve(self._connection, number, self._now)
+    async def _close(self, ledger: Ledger, number: int, over_since: datetime | None = None) -> None:
+        await ledger.entries.resolve(self._connection, number, self._now, over_since)
         parent = await ledger.entries.parent_of(self._connection, number)
         if parent is not None and parent != number:
             await self._settle(ledger, parent)

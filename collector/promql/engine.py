@@ -68,9 +68,11 @@ class Engine:
             context.check_time()
             return Vector(found.labels.take(rows), found.values[rows, 0], context.strings, tuple(context.conflicts))
 
-    def range(self, plan: Plan, start: Milliseconds, end: Milliseconds, step: Milliseconds) -> Result:
-        """The query at start, start + step, … up to end (Unix ms): a Matrix. The steps are evaluated together, or in a
-        few slices where they would read more samples than are allowed at once.
+    def range(
+        self, plan: Plan, start: Milliseconds, end: Milliseconds, step: Milliseconds, *, drop_conflicts: bool = False
+    ) -> Matrix:
+        """The query at start, start + step, … up to end (Unix ms). The steps are evaluated together, or in a few slices
+        where they would read more samples than are allowed at once. `drop_conflicts` as in `instant`.
 
         Raises EvaluationError, and LimitError with the name of the limit.
         """
@@ -82,7 +84,7 @@ class Engine:
             raise LimitError("steps", self._limits.steps, "take a longer step or a shorter range")
         if isinstance(plan.root, RangeSelector | Subquery):
             raise EvaluationError("a range query takes an instant vector or a scalar, not a range vector")
-        context = self._context(plan, start, end)
+        context = self._context(plan, start, end, drop_conflicts=drop_conflicts)
         times = np.arange(start, end + 1, step, dtype=np.int64)
         grids: list[Grid] = []
         scalars: list[Values] = []
@@ -99,7 +101,7 @@ class Engine:
         if scalars:
             return _constant(context, np.concatenate(scalars), times)
         whole = strung(grids)
-        return Matrix(whole.labels, times, whole.values, whole.present, context.strings)
+        return Matrix(whole.labels, times, whole.values, whole.present, context.strings, tuple(context.conflicts))
 
     def _context(
         self,

@@ -1,7 +1,7 @@
 """What a query gives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from collector.series.labels import LabelFrame, ScratchStrings
 from collector.series.read import Mask, Times, Values
@@ -45,6 +45,10 @@ class Matrix:
 
     def __len__(self) -> int:
         return self.labels.length
+
+    def shifted(self, milliseconds: int) -> "Matrix":
+        """The same so much later."""
+        return self if milliseconds == 0 else replace(self, times=self.times + milliseconds)
 
     def label_sets(self) -> list[dict[str, str]]:
         return [self.labels.texts(self.strings, row) for row in range(self.labels.length)]

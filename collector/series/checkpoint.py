@@ -10,7 +10,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,13 +25,13 @@ from collector.series.labels import Strings, Target
 from collector.series.log.files import FILE_MODE, Position, sync_directory
 from collector.series.pools import LAST_POOL
 from collector.series.rings import Block
-from collector.series.stream import Stream
+from collector.series.stream import LateSpan, Stream
 
 logger = logging.getLogger(__name__)
 
 START = struct.Struct("<6sHQ")  # magic, version, length of the description
 MAGIC = b"QPHEAD"
-VERSION = 1
+VERSION = 2
 CRC = struct.Struct("<I")
 CHUNK_ROWS = 4_096  # of rings, copied at once
 CHUNK_BYTES = 1 << 20
@@ -151,6 +151,7 @@ def _describe(head: Head, position: Position) -> tuple[dict[str, object], Iterat
                 "horizon": stream.horizon,
                 "received": stream.received,
                 "spacings": stream.spacings,
+                "late": None if stream.late is None else [*astuple(stream.late)],
                 "rows": len(stream.rows),
                 "left": [[stream.rows.tolist().index(row), since] for row, since in stream.left.items()],
                 "ahead": [
@@ -240,6 +241,7 @@ def _fill(head: Head, description: Mapping[str, Any], file: BinaryIO, catalog: C
         stream = head.add_stream(key)
         stream.newest, stream.horizon, stream.received = one["newest"], one["horizon"], one["received"]
         stream.spacings = tuple(one["spacings"])
+        stream.late = None if one["late"] is None else LateSpan(*one["late"])
         stop = start + one["rows"]
         stream.rows = table.add(stream.index, [templates[place] for place in row_templates[start:stop]])
         stream.left = {int(stream.rows[place]): since for place, since in one["left"]}

@@ -7,7 +7,7 @@ When a device's newest frame has another layout than the one before, the series 
 its time. Frames from the future wait and enter when their time comes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,11 @@ from collector.series.log.format import End
 from collector.series.pools import Pools
 from collector.series.read import Milliseconds
 from collector.series.slots import Slots
-from collector.series.stream import Freshness, Stream
+from collector.series.stream import Freshness, LateSpan, Stream
 from protocol.wire import MAX_AHEAD_SECONDS
 
 MAX_AHEAD_MS = int(MAX_AHEAD_SECONDS * 1000)
+LATE_MS = 150_000  # what comes longer after its time was kept somewhere: two frames are 120 s apart at the most
 ROUNDS = 4  # a device's frames beyond so many in one batch are merged at once instead of one by one
 
 
@@ -62,6 +63,21 @@ class Head:
         """The same of all devices, by device id."""
         return {device_id: stream.freshness for (device_id, name), stream in list(self._by_device.items()) if not name}
 
+    def late_spans(self, received_before: Milliseconds) -> dict[str, LateSpan]:
+        """By device, what came late and has come to its end: nothing of the kind was received since."""
+        found: dict[str, LateSpan] = {}
+        for stream in list(self.streams.values()):
+            span = stream.late
+            if span is not None and span.received_ms < received_before:
+                found[stream.key[0].device_id] = span
+        return found
+
+    def forget_late(self, spans: Mapping[str, LateSpan]) -> None:
+        """They were looked at; what came since stays. For the thread that writes."""
+        for stream in self.streams.values():
+            if stream.late is not None and spans.get(stream.key[0].device_id) == stream.late:
+                stream.late = None
+
     @property
     def reach_ms(self) -> Milliseconds:
         """How far back the head may know anything."""
@@ -80,6 +96,9 @@ class Head:
         with self.pools.lock:
             self._enter(max(frame.received for frame in frames))
             self._apply(self._not_ahead(frames))
+            for frame in frames:
+                if frame.received - frame.t > LATE_MS and not frame.layout.stream:
+                    self._stream_of(frame.layout).note_late(frame)
 
     def tick(self, now: Milliseconds) -> None:
         """Take in what was ahead of its time and no longer is."""

@@ -36,7 +36,7 @@ from collector.series.log.writer import LogWriteError, LogWriter
 from collector.series.opening import Restored
 from collector.series.read import Milliseconds
 from collector.series.replay import Replayed, replay
-from collector.series.stream import Freshness
+from collector.series.stream import Freshness, LateSpan
 from collector.series.worker import StoreClosedError, Worker
 from protocol.errors import QuarkpulseError
 
@@ -226,6 +226,14 @@ class SampleStore:
     def freshness_all(self) -> dict[str, Freshness]:
         """The same of all devices, by device id."""
         return self.reader.head.freshness_all()
+
+    def late_spans(self, received_before: Milliseconds) -> dict[str, LateSpan]:
+        """By device, frames that came long after their time, once none was received since `received_before`."""
+        return self.reader.head.late_spans(received_before)
+
+    async def forget_late(self, spans: Mapping[str, LateSpan]) -> None:
+        """They were looked at, and are told no more."""
+        await self._worker.run(lambda: self.reader.head.forget_late(spans))
 
     def stats(self) -> StoreStats:
         head, counters, damage = self.reader.head, self._counters, self._damage

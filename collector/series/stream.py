@@ -23,6 +23,18 @@ class Freshness:
     interval_seconds: float  # the usual distance of its frames, 1 to 120
 
 
+@dataclass(frozen=True, slots=True)
+class LateSpan:
+    """Frames that came long after their time, such as those that an agent kept while it could not reach us."""
+
+    first_ms: Milliseconds  # time of the oldest
+    last_ms: Milliseconds  # of the newest
+    received_ms: Milliseconds  # when the last of them came in
+
+    def widened(self, t: Milliseconds, received: Milliseconds) -> "LateSpan":
+        return LateSpan(min(self.first_ms, t), max(self.last_ms, t), max(self.received_ms, received))
+
+
 @dataclass(slots=True, eq=False)
 class Stream:
     """The series that one sender's frames about one device feed."""
@@ -40,6 +52,11 @@ class Stream:
     last_positions: Slots = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     blocks: tuple[Block, ...] = ()
     ahead: tuple[DeviceFrame, ...] = ()  # frames from the future
+    late: LateSpan | None = None  # those that nobody has looked at yet
+
+    def note_late(self, frame: DeviceFrame) -> None:
+        span = self.late or LateSpan(frame.t, frame.t, frame.received)
+        self.late = span.widened(frame.t, frame.received)
 
     def note(self, frame: DeviceFrame) -> None:
         """Remember when a newer frame was and came."""

@@ -59,7 +59,7 @@ class World:
         self.evaluator = self.new_evaluator()
 
     def new_evaluator(self) -> Evaluator:
-        surroundings = Surroundings(
+        self.surroundings = Surroundings(
             self._model_of,
             self.watch.is_seen,
             self.watch.last_heard,
@@ -67,7 +67,7 @@ class World:
             lambda: self.inhibit,
             self.settings,
         )
-        incidents = Incidents(surroundings, lambda _name, _device, _at: None)
+        incidents = Incidents(self.surroundings, lambda _name, _device, _at: None)
         return Evaluator(
             load_rules([self.rules_folder]),
             Engine(self.store.reader),

@@ -172,6 +172,7 @@ def _problem_with(command: Eval, store: _Store) -> str | None:
     """What is wrong with the result, None if nothing is."""
     try:
         plan = compile_expr(command.query)
+        result: Result
         if command.step:
             result = store.engine.range(plan, command.start, command.end, command.step)
         else:

@@ -23,6 +23,7 @@ from collector.series.log.files import segment_numbers
 from collector.series.log.writer import LogWriteError
 from collector.series.read import Matcher, MatchOp
 from collector.series.store import SampleStore, StoreSettings
+from collector.series.stream import LateSpan
 
 NOW = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -231,3 +232,25 @@ async def test_a_value_is_kept_for_as_long_as_the_lookback_that_is_configured(
             await store.append([DeviceFrame(layout, t, t, pack_values([None]))])
         selection = store.reader.select((Matcher("__name__", MatchOp.EQUAL, "m"),), 0, t)
         assert store.reader.latest(selection, t, lookback_ms).present.tolist() == [is_kept]
+
+
+@pytest.mark.parametrize("by_checkpoint", [True, False], ids=["checkpoint", "log"])
+async def test_what_came_late_is_told_once_it_has_ended_and_over_a_restart(tmp_path: Path, by_checkpoint: bool) -> None:
+    clock = Time()
+    late = LateSpan(NOW - 3 * HOUR_MS, NOW - HOUR_MS, NOW)
+    async with opened(tmp_path, clock=clock) as store:
+        kept = [frame(store, NOW - hours * HOUR_MS) for hours in (2, 3, 1)]
+        await store.append([frame(store), *(one._replace(received=NOW) for one in kept)])
+        await store.append([frame(store, NOW - 120_000, device="hiccup")._replace(received=NOW)])
+        assert store.late_spans(NOW) == {}
+        assert store.late_spans(NOW + 1) == {"pc": late}
+        if by_checkpoint:
+            await store.checkpoint()
+    async with opened(tmp_path, clock=clock) as store:
+        assert store.late_spans(NOW + 1) == {"pc": late}
+        await store.append([frame(store, NOW - HOUR_MS + 1)._replace(received=NOW + 60_000)])
+        await store.forget_late({"pc": late})
+        widened = replace(late, last_ms=NOW - HOUR_MS + 1, received_ms=NOW + 60_000)
+        assert store.late_spans(NOW + HOUR_MS) == {"pc": widened}  # it went on since
+        await store.forget_late({"pc": widened})
+        assert store.late_spans(NOW + HOUR_MS) == {}

@@ -1,0 +1,129 @@
+"""Finds devices whose late data have come to their end, and has their rules replayed over the stretch."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.alerting.locality import is_per_device
+from collector.alerting.loop import Evaluator
+from collector.alerting.replay import episodes
+from collector.alerting.ruleset import AlertRule, Group, RecordingRule
+from collector.alerting.timeline import Episode
+from collector.clock import Clock, from_milliseconds, to_milliseconds
+from collector.incidents.late import LateJudge
+from collector.incidents.round import Surroundings
+from collector.promql import Engine, PromqlError
+from collector.series.read import Matcher, MatchOp, SeriesReader
+from collector.series.stream import LateSpan
+
+logger = logging.getLogger(__name__)
+
+SETTLED_AFTER = timedelta(seconds=30)  # without more late frames of a device, its gap is filled
+DEVICES_AT_ONCE = 200
+MAX_HOLD = timedelta(hours=2)  # so far before the stretch it is looked for how long a condition had held by then
+SEEN_WITHIN = timedelta(minutes=5)  # of a sample, as the lookback has it
+
+
+class LateSource(Protocol):
+    def late_spans(self, received_before: int) -> dict[str, LateSpan]: ...
+
+    async def forget_late(self, spans: Mapping[str, LateSpan]) -> None: ...
+
+
+class Transactions(Protocol):
+    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+
+@dataclass(slots=True)
+class LateCounters:
+    replays: int = 0  # devices whose late data were judged
+    failures: int = 0  # rules that could not be replayed
+
+
+@dataclass(slots=True)
+class LateData:
+    """`reader_of` gives all that is stored of some devices, with the thresholds; `evaluator` is the one that runs."""
+
+    source: LateSource
+    database: Transactions
+    world: Surroundings
+    evaluator: Callable[[], Evaluator]
+    reader_of: Callable[[Collection[str]], SeriesReader]
+    clock: Clock
+    lookback: timedelta
+    counters: LateCounters = field(default_factory=LateCounters)
+
+    async def settle(self) -> None:
+        """Replays what has come to its end. A crash in between has it done again, which changes nothing."""
+        now = self.clock()
+        spans = self.source.late_spans(to_milliseconds(now - SETTLED_AFTER))
+        devices = sorted(spans, key=lambda device: spans[device].first_ms)  # those of one outage together
+        for start in range(0, len(devices), DEVICES_AT_ONCE):
+            some = {device: spans[device] for device in devices[start : start + DEVICES_AT_ONCE]}
+            if not await self._replay(some):
+                return
+            await self.source.forget_late(some)
+            self.counters.replays += len(some)
+
+    async def _replay(self, spans: Mapping[str, LateSpan]) -> bool:
+        """False if it is too early: it goes up to the last evaluation, and there was none since the start."""
+        evaluator = self.evaluator()
+        replayable = list(_replayable(evaluator.rules.groups))
+        if any(evaluator.last_evaluated(group) is None for group, _ in replayable):
+            return False
+        first = from_milliseconds(min(span.first_ms for span in spans.values()))
+        logger.info("late data: devices=%d since=%s", len(spans), first.isoformat(timespec="seconds"))
+        engine = Engine(self.reader_of(spans), lookback=self.lookback)
+        for group, rule in replayable:
+            last = evaluator.last_evaluated(group)
+            if last is None or last <= first:
+                continue
+            interval = evaluator.interval(group)
+            start = first - min(rule.hold_for + interval, MAX_HOLD)
+            try:
+                replayed = episodes(rule, group, engine, interval=interval, start=start, end=last)
+                found = await asyncio.to_thread(list, replayed)
+            except PromqlError as error:
+                self.counters.failures += 1
+                logger.warning("late data: rule=%s cannot be replayed: %s", rule.alert, error)
+                continue
+            if found:
+                await self._apply(evaluator, group, rule, found)
+        return True
+
+    async def _apply(self, evaluator: Evaluator, group: Group, rule: AlertRule, found: Sequence[Episode]) -> None:
+        ended = {(one.labels["device_id"], one.ended_at) for one in found if one.fired_at and one.ended_at}
+        seen = await asyncio.to_thread(self._seen, ended)
+        async with evaluator.amending(group) as active:
+            live = active.get(rule.key, {})
+            async with self.database.begin() as connection:
+                judge = LateJudge(self.world, connection, self.clock())
+                backdated = await judge.apply(
+                    rule, found, live, interval=evaluator.interval(group), was_seen=lambda *one: one in seen
+                )
+            active[rule.key] = {**live, **backdated}
+
+    def _seen(self, ends: Collection[tuple[str, datetime]]) -> set[tuple[str, datetime]]:
+        """The ends at which the device was heard: it told that the fault was gone, and did not just fall silent."""
+        return {(device, at) for device, at in ends if self._has_samples(device, at)}
+
+    def _has_samples(self, device: str, at: datetime) -> bool:
+        reader = self.reader_of([device])
+        start, end = to_milliseconds(at - SEEN_WITHIN), to_milliseconds(at)
+        selection = reader.select((Matcher("device_id", MatchOp.EQUAL, device),), start, end)
+        samples = reader.samples(selection, start, end)
+        return bool((samples.counts > 0).any())
+
+
+def _replayable(groups: Sequence[Group]) -> Iterator[tuple[Group, AlertRule]]:
+    recorded = {rule.record for group in groups for rule in group.rules if isinstance(rule, RecordingRule)}
+    for group in groups:
+        for rule in group.alert_rules:
+            if is_per_device(rule, recorded):
+                yield group, rule
