@@ -109,7 +109,7 @@ class Blocks:
         for (day, _), of_day in sorted(by_day.items()):
             runs = [of_day[run] for run in sorted(of_day)]
             levels = [run[0].level for run in runs]
-            if len(runs) > 1 and FINAL not in levels and (day + 1) * DAY_MS + CLOSED_MS <= now:
+            if FINAL not in levels and (day + 1) * DAY_MS + CLOSED_MS <= now:
                 return _merge_of(runs, FINAL)
             for level, group in itertools.groupby(range(len(runs)), levels.__getitem__):
                 places = list(group)
