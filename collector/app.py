@@ -46,6 +46,7 @@ from collector.config import Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service_models
 from collector.db.database import Database
 from collector.db.revisions import revisions
+from collector.fleet import silent
 from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
 from collector.fleet.events import delete_events, record_events
@@ -56,6 +57,7 @@ from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
 from collector.incidents.late_data import LateData
+from collector.incidents.questions import TicketQuestions
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
 from collector.incidents.settings import IncidentSettings
@@ -80,6 +82,7 @@ logger = logging.getLogger(__name__)
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
 LATE_DATA_SECONDS = 5.0
+SILENT_SECONDS = 60.0
 DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
@@ -221,6 +224,7 @@ class Collector:
             clock,
             timedelta(seconds=settings.lookback_seconds),
         )
+        self._questions = TicketQuestions(self._model_of)
         self._recorder = Recorder(store)
         self._evaluation = EvaluationStats()
         self._evaluator = self._new_evaluator(pack.rules)
@@ -303,6 +307,7 @@ class Collector:
             "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._forget_old_events),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
+            "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
         }
 
     async def _repeat(self, name: str, upkeep: Upkeep) -> None:
@@ -372,6 +377,10 @@ class Collector:
             for target in self._directory.targets
         ]
         self._thresholds.update(self._pack.thresholds, self._pack.rules.threshold_names, listed, overrides)
+
+    async def _review_silent_devices(self) -> None:
+        async with self._database.begin() as connection:
+            await silent.review(connection, self._questions, self._clock())
 
     async def _forget_old_events(self) -> None:
         async with self._database.begin() as connection:

@@ -13,6 +13,7 @@ from collector.alerting.ruleset import AlertRule, Group, Notice, RecordingRule, 
 from collector.alerting.ruletest.testfile import TestFile, load_test_file
 from collector.alerting.yamlfile import RuleFileError, shipped_folder
 from collector.contracts import Severity
+from collector.fleet.presence_series import METRICS as PRESENCE_METRICS
 from collector.promql.nodes import Aggregate, Binary, Call, Matching, Negate, Node, Subquery
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp
@@ -24,8 +25,7 @@ FOR_CUSTOMERS = ("customer_summary_nl", "customer_summary_en")
 # Labels of the series that the collector makes itself; of others that it may make nothing is known.
 COLLECTORS_OWN = {
     "quarkpulse_threshold": frozenset({"name", *RESERVED_LABELS}),
-    "quarkpulse_device_up": frozenset(RESERVED_LABELS),
-    "quarkpulse_device_presence": frozenset({"state", *RESERVED_LABELS}),
+    **{name: frozenset({*labels, *RESERVED_LABELS}) for name, (labels, _) in PRESENCE_METRICS.items()},
 }
 _ALERTNAME = re.compile(r"alertname\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|`([^`]*)`)")
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")

@@ -10,6 +10,7 @@ from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet import customers as store
+from collector.fleet import silent
 from collector.fleet.customers import Consent, Contract, Customer
 from collector.fleet.policies import set_customer_policy
 from collector.fleet.policy import Policy
@@ -139,6 +140,35 @@ async def set_policy(database: Database, _settings: Settings, *, customer: str, 
     async with database.begin() as connection:
         await set_customer_policy(connection, customer, Kind(kind), chosen, actor=actor(), now=system_clock())
     click.echo(f"{customer}, {kind}: {policy}", err=True)
+
+
+@customers.command("set-silence")
+@click.argument("customer")
+@click.option("--days", type=int, default=15, show_default=True, help="Working days of silence, then it is asked.")
+@click.option(
+    "--retire-automatically/--propose",
+    default=False,
+    help="What follows when nobody answers the question and its reminders.  [default: propose]",
+)
+@with_database
+async def set_silence(
+    database: Database, _settings: Settings, *, customer: str, days: int, retire_automatically: bool
+) -> None:
+    """Say when a customer is asked whether a silent device is still in use.
+
+    E.g. `customers set-silence acme --days 20`.
+    """
+    async with database.begin() as connection:
+        await silent.set_silence(
+            connection,
+            customer,
+            days=days,
+            retire_automatically=retire_automatically,
+            actor=actor(),
+            now=system_clock(),
+        )
+    then = "retired" if retire_automatically else "proposed for retirement"
+    click.echo(f"{customer}: asked after {days} working days; {then} without an answer", err=True)
 
 
 def _row(customer: Customer, contract: Contract | None) -> Row:
