@@ -219,7 +219,7 @@ def test_probe_prints_a_table_for_people() -> None:
 def test_an_unknown_probe_is_wrong_usage() -> None:
     result = run_cli("probe", "mermory")
     assert result.exit_code == 2
-    assert "there are battery, cpu" in result.output
+    assert "there are backups, battery" in result.output
 
 
 # doctor
