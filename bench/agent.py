@@ -2,12 +2,15 @@
 
 A real agent process, with all probes of this machine, TLS and the spool, pushes to a sink in a process of its own that
 speaks protocol version 1. Memory is the highest seen in `/proc/PID/smaps_rollup`; processor time is taken from the
-process's own clock, in nanoseconds, after the first frames: start-up is reported apart.
+process's own clock, in nanoseconds, after the first frames: start-up is reported apart. What is read less often than a
+frame is made (and its children: apt, smartctl, readers in processes of their own) is read once more beside it, and its
+cost spread over its interval: `day_cpu_seconds_per_hour` is the sum, the average over a day.
 """
 
 import argparse
 import contextlib
 import json
+import resource
 import signal
 import ssl
 import subprocess
@@ -22,6 +25,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from agent.enrolment import describe_probes
+from agent.loading import make_probe
+from agent.probes.base import FAST_INTERVAL_SECONDS
+from agent.state import StateFolder
+from protocol.errors import QuarkpulseError
 from protocol.wire import ENROLL_PATH
 
 SAMPLE_EVERY_SECONDS = 5.0
@@ -164,6 +172,30 @@ def watch(pid: int, seconds: float, interval_seconds: float) -> dict[str, Any]:
     }
 
 
+def measure_slow_probes() -> dict[str, dict[str, float]]:
+    """By probe that is read less often than every frame: its cost per reading and per hour, children included."""
+    costs = {}
+    with tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as name:
+        for probe_name, entry in describe_probes().items():
+            probe = make_probe(probe_name, entry, StateFolder(Path(name)), None)
+            if probe.interval_seconds <= FAST_INTERVAL_SECONDS:
+                continue
+            for _ in range(2):  # the first reading loads, and finds out where logs end
+                before = spent_cpu_seconds()
+                with contextlib.suppress(QuarkpulseError):  # what this machine lacks has cost its look
+                    probe.sample()
+                spent = spent_cpu_seconds() - before
+            per_hour = spent * 3600 / probe.interval_seconds
+            costs[probe_name] = {"cpu_seconds": round(spent, 4), "cpu_seconds_per_hour": round(per_hour, 4)}
+    return costs
+
+
+def spent_cpu_seconds() -> float:
+    """Of this process and of its ended children."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench agent", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -171,6 +203,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--interval", type=float, default=60.0, help="seconds between frames (60)")
     options = parser.parse_args(arguments)
     figures = measure(options.seconds, options.interval)
+    slow = measure_slow_probes()
+    in_all = figures["cpu_seconds_per_hour"] + sum(cost["cpu_seconds_per_hour"] for cost in slow.values())
+    figures |= {"day_cpu_seconds_per_hour": round(in_all, 3), "slow_probes": slow}
     if options.json:
         print(json.dumps(figures))
     else:

@@ -39,7 +39,7 @@ def read_updates() -> UpdateReading:
 class UpdateProbe:
     name = "updates"
     isolated = True  # `apt-get --simulate` takes 2 to 6 s of processor time
-    interval_seconds = DAILY_INTERVAL_SECONDS / 2  # so that what was installed is noticed the same day
+    interval_seconds = DAILY_INTERVAL_SECONDS
     timeout_seconds = 300.0
     metrics = (
         Metric(

@@ -194,6 +194,7 @@ def test_two_folders_are_two_instances(tmp_path: Path) -> None:
 # probe
 
 
+@pytest.mark.slow
 def test_probe_prints_what_promtool_accepts() -> None:
     result = run_cli("probe", "--format", "prometheus")
     assert result.exit_code == 0
