@@ -19,7 +19,8 @@ from collector.alerting.ruletest.report import as_row, told
 from collector.alerting.ruletest.run import run_file
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.yamlfile import Problem, RuleFileError
-from collector.cli.common import Row, json_option, print_rows, printable, with_settings
+from collector.cli.common import DURATION, Row, json_option, print_rows, printable, with_database, with_settings
+from collector.clock import system_clock
 from collector.config import ENVIRONMENT_PREFIX, Settings, load_settings
 from collector.db.database import Database
 from collector.pidfile import server_of
@@ -239,3 +240,43 @@ def reload(settings: Settings) -> None:
             f"process {server.pid} is another user's: run this as the user that runs serve"
         ) from exc
     click.echo(f"process {server.pid} reads its rules again; its log tells whether they were good", err=True)
+
+
+@rules.command("backtest")
+@click.argument("file", type=click.Path(exists=True, path_type=Path))
+@click.option("--since", type=DURATION, default="30d", show_default=True, help="How far back, such as 30d.")
+@click.option("--customer", help="Only this one.")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, path_type=Path),
+    help="Rules to compare with.  [default: the rules of the same names that are in force]",
+)
+@click.option("--step", type=DURATION, default="1m", show_default=True, help="How often rules are evaluated.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Write a timeline to this SVG file.")
+@json_option
+@with_database
+async def backtest(
+    database: Database,
+    settings: Settings,
+    *,
+    file: Path,
+    since: timedelta,
+    customer: str | None,
+    against: Path | None,
+    step: timedelta,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """Tell what rules would have done: which alerts, and how many tickets each customer would have had.
+
+    Stored history goes through the rules of FILE and through silences, windows, inhibition, storms and contracts as
+    they are. Nothing is changed; `serve` may run meanwhile. E.g. `rules backtest new.yaml --picture new.svg`.
+    """
+    from collector.backtest import report  # noqa: PLC0415 - only this command needs all of it
+
+    rows, drawn = await report.compare(
+        settings, database, file=file, against=against, since=since, step=step, customer=customer, now=system_clock()
+    )
+    if picture is not None:
+        await asyncio.to_thread(picture.write_text, drawn, encoding="utf-8")
+    print_rows(rows, as_json=as_json)

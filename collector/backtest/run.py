@@ -1,0 +1,141 @@
+"""A backtest from beginning to end: a picture of the stored samples, both sets of rules over it, and the comparison."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.alerting.pack import RulePack
+from collector.alerting.reader import RoutingReader
+from collector.alerting.tenancy import THRESHOLD_METRIC
+from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
+from collector.alerting.timeline import Episode
+from collector.backtest.replay import Outcome, Progress, episodes_of, judge
+from collector.backtest.replica import replica_of
+from collector.backtest.seen import Seen
+from collector.config import Settings
+from collector.contracts import ServiceModel, load_service_models
+from collector.db.database import Database
+from collector.fleet.directory import FleetDirectory, load_directory
+from collector.fleet.thresholds import Threshold, list_thresholds
+from collector.incidents.round import Surroundings
+from collector.incidents.service import Incidents
+from collector.incidents.settings import IncidentSettings
+from collector.promql import Engine
+from collector.series import snapshot
+from collector.series.history.history import History, HistorySettings
+from collector.series.read import SeriesReader
+from collector.series.store import SampleStore
+
+WARM_UP = timedelta(hours=2)  # of earlier samples, so that what was firing at the beginning is known to have been
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    start: datetime
+    end: datetime
+    step: timedelta  # how often rules are evaluated
+    customer: str | None  # None: all
+    incidents: IncidentSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What is known of the time that is looked at."""
+
+    reader: SeriesReader
+    directory: FleetDirectory
+    overrides: Sequence[Threshold]
+    models: dict[str, ServiceModel]
+    seen: Seen
+
+
+async def run(
+    settings: Settings,
+    database: Database,
+    packs: Sequence[RulePack],
+    question: Question,
+    progress: Progress,
+) -> list[Outcome]:
+    """What each set of rules would have done, in the order of `packs`. The collector may serve meanwhile.
+
+    Raises SnapshotError, PromqlError, TooManyAlertsError and OSError."""
+    folder = Path(tempfile.mkdtemp(prefix="backtest-", dir=settings.data))
+    try:
+        progress("taking a picture of the stored samples")
+        snapshot.take(settings.data, folder / "samples")
+        async with _past(settings, database, folder / "samples", question) as past:
+            outcomes = []
+            for number, pack in enumerate(packs):
+                async with replica_of(database, folder, f"state-{number}") as connection:
+                    outcomes.append(await _outcome(connection, pack, past, question, progress))
+            return outcomes
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def _past(settings: Settings, database: Database, samples: Path, question: Question) -> AsyncIterator[_Past]:
+    def clock() -> datetime:
+        return question.end
+
+    async with AsyncExitStack() as resources:
+        store = await SampleStore.open(samples, windows={}, clock=clock)
+        resources.push_async_callback(store.close)
+        history = await History.open(store, clock=clock, settings=HistorySettings())
+        resources.push_async_callback(history.close)
+        async with database.connect() as connection:
+            directory = await load_directory(connection)
+            overrides = await list_thresholds(connection)
+        yield _Past(history.reader, directory, overrides, dict(load_service_models(settings.data)), Seen(question.step))
+
+
+async def _outcome(
+    connection: AsyncConnection, pack: RulePack, past: _Past, question: Question, progress: Progress
+) -> Outcome:
+    thresholds = ThresholdReader(past.reader.strings)
+    listed = [
+        ThresholdDevice(
+            device_id=target.device_id,
+            customer=target.customer,
+            site=target.site,
+            kind=target.kind,
+            plan=past.directory.plan_at(target.customer, question.end) or "",
+        )
+        for target in past.directory.targets
+    ]
+    thresholds.update(pack.thresholds, pack.rules.threshold_names, listed, past.overrides)
+    engine = Engine(RoutingReader(past.reader, {THRESHOLD_METRIC: thresholds}))
+    if not past.seen.is_read:
+        progress("reading when devices were seen")
+        await asyncio.to_thread(past.seen.read, engine, question.start, question.end)
+    found = await episodes_of(
+        [(group, rule) for group in pack.rules.groups for rule in group.alert_rules],
+        engine,
+        start=question.start - WARM_UP,
+        end=question.end,
+        step=question.step,
+        is_wanted=lambda one: _is_wanted(one, question),
+        progress=progress,
+    )
+    progress(f"judging {len(found)} alerts")
+    world = Surroundings(
+        lambda customer, at: past.models.get(past.directory.plan_at(customer, at) or ""),
+        past.seen.is_seen,
+        lambda _device: None,
+        past.directory.tags_of,
+        lambda: pack.inhibit,
+        question.incidents,
+    )
+    return await judge(connection, Incidents(world, thresholds.explain), pack.rules, found, question.end)
+
+
+def _is_wanted(one: Episode, question: Question) -> bool:
+    is_over = one.ended_at is not None and one.ended_at <= question.start
+    return not is_over and question.customer in (None, one.labels.get("customer"))
