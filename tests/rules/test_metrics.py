@@ -7,16 +7,17 @@ import pytest
 
 from agent.enrolment import find_probes
 from agent.inspection import declared_metrics, load_probes
+from collector.alerting.lint import PRINTERS
 from collector.alerting.pack import load_pack
 from collector.alerting.rulefile import AlertRule
 from collector.series.read import MatchOp
 from protocol.wire import RESERVED_LABELS
-from tests.rules.senders import COLLECTOR, OWN_HEALTH, PRINTERS, PROBES_TO_COME
+from tests.rules.senders import COLLECTOR, OWN_HEALTH
 
 DECLARED: dict[str, Set[str]] = {
     name: frozenset(metric.labels) for name, metric in declared_metrics(load_probes(find_probes())).items()
 }
-METRICS = {**PROBES_TO_COME, **PRINTERS, **COLLECTOR, **OWN_HEALTH, **DECLARED}
+METRICS = {**PRINTERS, **COLLECTOR, **OWN_HEALTH, **DECLARED}
 RULES = load_pack().rules.alert_rules
 
 
