@@ -211,9 +211,13 @@ class Head:
                     group = newer if frame.t > stream.horizon else other
                 if stream in taken:
                     rest.append(frame)
-                else:
-                    taken.add(stream)
-                    group.append((stream, frame))
+                    continue
+                taken.add(stream)
+                if len(stream.rows) == 0 and frame.t > stream.horizon and frame.layout is not stream.layout:
+                    # A new device: there is nothing to merge its frame with.
+                    self._change_layout(stream, frame)
+                    group = newer
+                group.append((stream, frame))
             if newer:
                 self.pools.append(newer)
                 for stream, frame in newer:
