@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from collector.series.catalog import VALUE_BYTES, DeviceFrame, Layout
+from collector.series.catalog import VALUE_BYTES, DeviceFrame, Layout, TemplateList
 from collector.series.keeping import MAX_WINDOW_MS, SLACK_MS, HeadLimits, Windows, is_deeper, keep_of
 from collector.series.labels import Strings, Target
 from collector.series.log.format import End
-from collector.series.pools import Pools
+from collector.series.pools import Pools, Shares
 from collector.series.read import Milliseconds
 from collector.series.slots import Slots
 from collector.series.stream import Freshness, LateSpan, Stream
@@ -47,6 +47,8 @@ class Head:
         self._bound: dict[int, Stream] = {}  # by the number of the stream's current layout
         self._by_device: dict[tuple[str, str], Stream] = {}  # the stream that a device's frames feed now
         self._waiting: set[Stream] = set()  # streams with frames from the future
+        self._shares: dict[int, Shares] = {}  # by the number of the template list, for `_shares_for`
+        self._shares_for = windows
 
     @property
     def strings(self) -> Strings:
@@ -133,6 +135,7 @@ class Head:
                     self.pools.remove(stream, np.array(gone, dtype=np.int32))
                     self.rebind(stream)
             self.pools.tidy()
+            self._shares.clear()
 
     # For the checkpoint
 
@@ -271,6 +274,10 @@ class Head:
         self._take_over(stream, frame.t)
         self._unbind(stream)
         stream.layout = frame.layout
+        if len(stream.rows) == 0 and len(numbers) <= self._room(stream):
+            self._bound[frame.layout.number] = stream
+            self.pools.begin(stream, frame.layout.series, self._shares_of(frame.layout.series))
+            return
         self._make_space(stream, len(numbers - known.keys()))
         self.rebind(stream)
 
@@ -307,9 +314,7 @@ class Head:
         """The rows of a layout's series in frame order, new ones where needed; -1 where there may be no more."""
         known = self._known_rows(stream)
         missing = [template for template in layout.series.templates if template.number not in known]
-        room = self.limits.max_series - len(self.pools.table)
-        if stream.key[1] == "":
-            room = min(room, self.limits.max_series_per_stream - len(stream.rows))
+        room = self._room(stream)
         if len(missing) > room:
             self.counters.series_refused += len(missing) - max(0, room)
             missing = missing[: max(0, room)]
@@ -319,6 +324,23 @@ class Head:
             rows = self.pools.add(stream, missing, keeps)
             known.update(zip((template.number for template in missing), rows.tolist(), strict=True))
         return np.array([known.get(number, -1) for number in layout.series.numbers.tolist()], dtype=np.int32)
+
+    def _room(self, stream: Stream) -> int:
+        """How many more series it may have."""
+        room = self.limits.max_series - len(self.pools.table)
+        return room if stream.key[1] else min(room, self.limits.max_series_per_stream - len(stream.rows))
+
+    def _shares_of(self, series: TemplateList) -> Shares:
+        """Which of the series are kept how long; many devices have the same list."""
+        if self._shares_for is not self.windows:
+            self._shares, self._shares_for = {}, self.windows
+        found = self._shares.get(series.number)
+        if found is None:
+            lookback = self.limits.lookback_ms
+            keeps = np.array([keep_of(one.name, self.windows, lookback) for one in series.templates], dtype=np.int64)
+            found = tuple((keep, np.flatnonzero(keeps == keep).astype(np.int32)) for keep in np.unique(keeps).tolist())
+            self._shares[series.number] = found
+        return found
 
     def _merge(self, stream: Stream, frames: Sequence[DeviceFrame]) -> None:
         """Frames of one layout, whatever their times, among what the stream has."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from collector.series.catalog import ABSENT_BYTES, VALUE_BYTES, DeviceFrame, Layout, Template
+from collector.series.catalog import ABSENT_BYTES, VALUE_BYTES, DeviceFrame, Layout, Template, TemplateList
 from collector.series.labels import Strings
 from collector.series.last import LastPool
 from collector.series.read import ABSENT, STALE, Milliseconds, Times, Values
@@ -20,6 +20,9 @@ from collector.series.stream import Stream
 from collector.series.table import SeriesTable
 
 LAST_POOL = 0  # in SeriesTable.pool_of; rings have their depth there
+
+
+Shares = tuple[tuple[Milliseconds, Slots], ...]  # how long some series of a list are kept, and their places in it
 
 
 class Pools:
@@ -33,6 +36,22 @@ class Pools:
         self.samples_overwritten = 0  # rings at their greatest depth that still were too short
         self._expected_interval_ms = expected_interval_ms  # rings of new series are made for this push interval
         self._positions: dict[int, Slots] = {}  # Stream.last_positions by the number of the template list
+
+    def begin(self, stream: Stream, series: TemplateList, shares: Shares) -> None:
+        """All series of a stream that has none, and where the values of its frames go."""
+        rows = stream.rows = self.table.add(stream.index, series.templates)
+        stream.last_slots = stream.last_positions = np.empty(0, dtype=np.int32)
+        for keep, places in shares:
+            of_keep = rows[places]
+            if keep == 0:
+                stream.last_slots, stream.last_positions = self.last.take(len(places)), places
+                self.table.place(of_keep, LAST_POOL, stream.last_slots)
+                continue
+            pool = self.ring_pool(depth_for(keep, self._expected_interval_ms))
+            index = pool.add_block(keep)
+            slots = pool.add_rows(np.full(len(places), index, dtype=np.int32))
+            stream.blocks = (*stream.blocks, Block(pool, index, keep, of_keep, slots, places))
+            self.table.place(of_keep, pool.depth, slots)
 
     def add(self, stream: Stream, templates: Sequence[Template], keeps: NDArray[np.int64]) -> Slots:
         """New rows for series of a stream, of whose samples so much is kept (ms; 0: only the newest)."""
