@@ -253,6 +253,24 @@ def test_the_doctor_sees_an_open_folder_and_what_was_set_aside(state: Path) -> N
     assert not found["spool"]["is_well"]
 
 
+def test_the_doctor_names_what_is_wrong_in_the_settings(state: Path) -> None:
+    (state / "agent.toml").write_text("[servicess]\nwatch = []\n[memory]\nfast = true\n")
+    code, found = findings(state)
+    assert code == 1
+    assert found["agent.toml"]["detail"] == "agent.toml: servicess: no such section"
+    assert found["memory"]["detail"] == "agent.toml: memory.fast: no such setting"
+    assert "probe uptime" in found
+
+
+def test_refresh_finds_the_probes_anew(state: Path, tmp_path: Path) -> None:
+    assert set(StateFolder(state).load_probes()) == {"memory", "uptime"}
+    result = run_cli("refresh", "--state", state)
+    assert result.stdout == f"{len(describe_probes())}\n"
+    assert StateFolder(state).load_probes() == describe_probes()
+    refused = run_cli("refresh", "--state", tmp_path / "nobody")
+    assert (refused.exit_code, "enroll" in refused.output) == (1, True)
+
+
 def test_the_doctor_sees_a_clock_an_hour_off(collector: Collector, state: Path) -> None:
     collector.ahead_seconds = 3600.0
     _, found = findings(state)
