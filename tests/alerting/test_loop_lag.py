@@ -7,9 +7,8 @@ of an evaluation holds the loop, or the interpreter's lock, for long; it says no
 """
 
 import asyncio
-import gc
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -38,16 +37,6 @@ PASSES = 6
 PUSHES_AT_ONCE = 50
 PUSH_EVERY_SECONDS = 0.1
 EXPLODING = 'sum_over_time({__name__=~".+"}[1h:1s])'
-
-
-@pytest.fixture
-def collected_as_in_serve() -> Iterator[None]:
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 1000)
-    yield
-    gc.set_threshold(*before)
-    gc.unfreeze()
 
 
 @asynccontextmanager
