@@ -19,6 +19,10 @@ from collector.series.labels import Target
 ROUND_SECONDS = 60.0  # each device once; well within the lookback of five minutes
 SLICES = 30
 MAX_FRAMES = 1_000  # in one append
+# After a start a larger fleet's series come in the course of the first round, since new ones take a while to make;
+# at once come those that alerts may hang on.
+AT_ONCE = 1_000
+MISSING = frozenset({Presence.GONE, Presence.AGENT_CRASHED, Presence.AGENT_STOPPED, Presence.SITE_OFFLINE})
 
 UP = "quarkpulse_device_up"
 PRESENCE = "quarkpulse_device_presence"
@@ -94,7 +98,11 @@ class PresenceSeries:
             self._ends += self._follow(members, t)
         frames = list(self._ends)
         position = int(measured / ROUND_SECONDS * SLICES)
+        is_first = self._position is None
         first = position - SLICES if self._position is None else max(self._position, position - SLICES)
+        if is_first and len(members) > AT_ONCE:
+            first = position
+            changed = changed | {device for device in members if self._is_told_by_rules(device)}
         due = {number % SLICES for number in range(first + 1, position + 1)}
         written: set[str] = set()
         for number in due:
@@ -106,7 +114,7 @@ class PresenceSeries:
             if one is not None and one.status is not DeviceStatus.ENDED:
                 frames += self._device_frames(one, t)
         for key in self._sites:
-            if _slice_of("/".join(key)) in due or (key in offline_sites) != (key in self._offline):
+            if is_first or _slice_of("/".join(key)) in due or (key in offline_sites) != (key in self._offline):
                 frames.append(self._site_frame(key, self._of_site, t, 0.0 if key in offline_sites else 1.0))
         for start in range(0, len(frames), MAX_FRAMES):
             await self._store.append(frames[start : start + MAX_FRAMES])
@@ -127,6 +135,10 @@ class PresenceSeries:
             self._slices[_slice_of(device)].append(member)
         self._members, self._sites = members, sites
         return ends
+
+    def _is_told_by_rules(self, device: str) -> bool:
+        known = self._known(device)
+        return known is not None and known.state.presence in MISSING
 
     def _device_frames(self, member: Member, t: int) -> list[DeviceFrame]:
         known = self._known(member.target.device_id)

@@ -189,22 +189,22 @@ class PresenceWatch:
             if member.status is DeviceStatus.ENDED:
                 self._tracks.pop(device, None)
                 continue
-            track = self._tracks.get(device)
-            if track is None:
-                track = self._tracks[device] = self._first_look(member, now, measured)
-                if member.presence is None:
-                    found.changed[device] = track.state
+            track = self._track_of(device, member, now, found)
             heard = self._listen(device, track, measured)
             interval = self._push_interval if heard is None else heard.push_interval
-            facts = self._facts(track, member, interval, now, measured)
-            if is_reporting(facts, self._patience, now):
-                if is_witness(member.policy):
-                    reporting[member.site_key] += 1
+            facts = (
+                None
+                if self._goes_on(track, member, interval, measured)
+                else self._facts(track, member, interval, now, measured)
+            )
+            if facts is None or is_reporting(facts, self._patience, now):
+                reporting[member.site_key] += is_witness(member.policy)
             elif facts.goodbye is None and facts.heard_at is not None:
                 if _may_change(track.state, facts, self._patience, now):
                     silent.setdefault(member.site_key, []).append((track, member, facts))
                 continue
-            self._settle((track, member, facts), _NO_NEIGHBOURS, now, found)
+            if facts is not None:
+                self._settle((track, member, facts), _NO_NEIGHBOURS, now, found)
             self._save(track, device, now, measured, found)
         offline = set()
         for key, site in self._views(members, silent, reporting).items():
@@ -237,6 +237,22 @@ class PresenceWatch:
             track.heard = measured
             track.goodbye = None
         return heard
+
+    def _goes_on(self, track: _Track, member: Member, interval: timedelta, measured: float) -> bool:
+        """Whether it was online and still reports, as nearly all do: then no more need be worked out."""
+        state = track.state
+        if state.presence is not Presence.ONLINE or state.policy is not member.policy or track.heard is None:
+            return False
+        missed_seconds = self._patience.until_missed(interval).total_seconds()
+        return track.goodbye is None and 0 <= measured - track.heard <= missed_seconds
+
+    def _track_of(self, device: str, member: Member, now: datetime, found: Sweep) -> _Track:
+        track = self._tracks.get(device)
+        if track is None:
+            track = self._tracks[device] = self._first_look(member, now, self.measure(now))
+            if member.presence is None:
+                found.changed[device] = track.state
+        return track
 
     def _first_look(self, member: Member, now: datetime, measured: float) -> _Track:
         """A device as database and samples have it."""
