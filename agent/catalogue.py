@@ -18,9 +18,10 @@ INTRODUCTION = """\
 # Metrics of the agent
 
 Made by `python -m agent.catalogue` from what the probes declare; do not edit. Names follow OpenTelemetry's semantic
-conventions as Prometheus writes them; where there is none they begin with `hw_` or `agent_`. The collector adds the
-labels `customer`, `site`, `device_id` and `kind`. A probe whose interval is 60 s is read for every frame; a slower
-reading is repeated in every frame until it is three intervals old.
+conventions as Prometheus writes them; where there is none they begin with `hw_`, `service_`, `update_`, `security_`,
+`certificate_`, `backup_` or `agent_`. The collector adds the labels `customer`, `site`, `device_id` and `kind`. A probe
+whose interval is 60 s is read for every frame; a slower reading is repeated in every frame until it is three intervals
+old. What a machine does not tell is absent.
 """
 
 
@@ -28,7 +29,8 @@ def make_catalogue(probes: Iterable[Probe]) -> str:
     """Markdown: one section for each probe, the agent's own metrics last."""
     sections = [INTRODUCTION]
     for probe in sorted(probes, key=lambda one: one.name):
-        timing = f"Read every {probe.interval_seconds:g} s, given up after {probe.timeout_seconds:g} s."
+        where = ", in a process of its own" if getattr(probe, "isolated", False) else ""
+        timing = f"Read every {probe.interval_seconds:g} s{where}, given up after {probe.timeout_seconds:g} s."
         sections.append(f"## {probe.name}\n\n{timing}\n\n{make_table(probe.metrics)}")
     sections.append(f"## The agent itself\n\nIn every frame.\n\n{make_table(own.METRICS)}")
     return "\n".join(sections)

@@ -15,7 +15,7 @@ from agent.answers import AgentConfig, ConfigError, parse_config, parse_push_rep
 from agent.enrolment import describe_probes
 from agent.run_command import UsageError, parse_run_arguments
 from agent.runner import make_uuid, next_tick
-from agent.state import StateFolder
+from agent.state import ProbeEntry, StateFolder
 from protocol import models
 from tests.agent.collector import DEVICE_ID, LOGIN_PAGE, Collector, Reply
 from tests.agent.conftest import AGENT, StartAgent, listed
@@ -246,6 +246,28 @@ def test_what_is_missing_is_said_once_and_the_rest_goes_on(
     unavailable = [event for event in collector.events if event.type == "probe_unavailable"]
     assert [(event.model_extra or {})["probe"] for event in unavailable] == ["gone"]
     assert collector.values(collector.frames[-1])["system_uptime_seconds"] is not None
+
+
+def test_what_is_read_in_a_process_of_its_own_arrives_as_the_settings_say(
+    collector: Collector, state: Path, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    (tmp_path / "dumps").mkdir()
+    (tmp_path / "dumps" / "db.dump").write_bytes(b"x" * 4321)
+    (state / "agent.toml").write_text(f'[backups.db]\npath = "{tmp_path}/dumps"\n[bakcups.db]\npath = "/"\n')
+    StateFolder(state).save_probes({"backups": ProbeEntry("agent.probes.backups:BackupProbe", 3600.0, 60.0)})
+    agent = start_agent(state)
+
+    def values_of_last(it: Collector) -> dict[str, float | None]:
+        series = it.layouts[it.frames[-1].layout].series if it.frames else []
+        return {one.name: value for one, value in zip(series, it.frames[-1].v if it.frames else [], strict=True)}
+
+    collector.wait_for(lambda it: "backup_size_bytes" in values_of_last(it))
+    assert stop(agent) == 0
+    values = values_of_last(collector)
+    assert (values["backup_ok"], values["backup_size_bytes"]) == (1, 4321)
+    # What is wrong is told, and costs nothing else.
+    told = [event.model_extra or {} for event in collector.events if event.type == "probe_unavailable"]
+    assert [(one["probe"], one["reason"]) for one in told] == [("agent.toml", "agent.toml: bakcups: no such section")]
 
 
 def test_a_damaged_spool_does_not_keep_it_from_starting(
