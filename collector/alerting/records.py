@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import alerts, evaluations
@@ -153,16 +153,17 @@ async def changes_since(
 ) -> dict[str, int]:
     """How often the incidents of a ticket, or of a shadow ticket, began or ended after a time, by ticket key."""
     belongs = _belongs(ticket, shadow)
-    changes: dict[str, int] = {}
-    for changed_at in (alerts.c.fired_at, alerts.c.resolved_at):
-        rows = await connection.execute(
-            select(alerts.c.ticket_key, func.count())
-            .where(belongs, changed_at > since, alerts.c.ticket_key.is_not(None))
-            .group_by(alerts.c.ticket_key)
+    began, ended = (case((changed_at > since, 1), else_=0) for changed_at in (alerts.c.fired_at, alerts.c.resolved_at))
+    rows = await connection.execute(
+        select(alerts.c.ticket_key, func.sum(began + ended))
+        .where(
+            belongs,
+            or_(alerts.c.fired_at > since, alerts.c.resolved_at > since),
+            alerts.c.ticket_key.is_not(None),
         )
-        for key, count in rows:
-            changes[key] = changes.get(key, 0) + count
-    return changes
+        .group_by(alerts.c.ticket_key)
+    )
+    return {row[0]: int(row[1]) for row in rows}
 
 
 async def last_fired_at(

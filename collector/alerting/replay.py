@@ -11,7 +11,8 @@ from collector.promql import Engine
 from collector.series.labels import Strings
 from collector.series.read import Latest, Matcher, MatchOp, Milliseconds, Samples, Selection, SeriesReader
 
-STEPS_AT_ONCE = 1_000
+MAX_STEPS = 10_000  # at once
+DAY_MS = 86_400_000  # history is read best a day (UTC) at a time
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -48,13 +49,21 @@ def episodes(
     """What `rule` does at the instants of its group from `start` to `end`, both included where they are instants: what
     ended, as it ends, and at last what goes on. Raises PromqlError."""
     timeline = Timeline(rule, interval)
-    step = interval // _MILLISECOND
     offset = group.query_offset // _MILLISECOND
-    at = to_milliseconds(EPOCH + -(-(start - EPOCH) // interval) * interval)
-    last = to_milliseconds(end)
-    while at <= last:
-        until = min(last, at + (STEPS_AT_ONCE - 1) * step)
-        matrix = engine.range(rule.plan, at - offset, until - offset, step, drop_conflicts=True)
+    for first, last in stretches(start, end, interval):
+        step = interval // _MILLISECOND
+        matrix = engine.range(rule.plan, first - offset, last - offset, step, drop_conflicts=True)
         yield from timeline.advance(matrix.shifted(offset))
-        at = until - (until - at) % step + step
     yield from timeline.open()
+
+
+def stretches(start: datetime, end: datetime, interval: timedelta) -> Iterator[tuple[Milliseconds, Milliseconds]]:
+    """The first and last instant of each stretch that is evaluated at once: the multiples of `interval` from `start` to
+    `end`, no more than a day at a time."""
+    step = interval // _MILLISECOND
+    at = to_milliseconds(EPOCH + -(-(start - EPOCH) // interval) * interval)
+    while at <= to_milliseconds(end):
+        until = min(to_milliseconds(end), (at // DAY_MS + 1) * DAY_MS - 1, at + (MAX_STEPS - 1) * step)
+        last = until - (until - at) % step
+        yield at, last
+        at = last + step

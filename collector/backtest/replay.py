@@ -8,21 +8,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.alerting import records
 from collector.alerting import replay as rule_replay
 from collector.alerting.evaluation import Transition
 from collector.alerting.ruleset import AlertRule, Group, RuleSet
 from collector.alerting.state import Alert, Change, Phase
 from collector.alerting.timeline import Episode
-from collector.db.tables import alerts, ticket_events
+from collector.db.tables import alerts, shadow_tickets, ticket_events
+from collector.db.tables import tickets as tickets_table
 from collector.desk import shadows, tickets
 from collector.incidents.service import Incidents
 from collector.promql import Engine
 
 MAX_EPISODES = 200_000
 SWEEP_EVERY = timedelta(minutes=5)  # while something is held back, unknown or unstable
+ENTRIES = (tickets_table, shadow_tickets)
 AT_ONCE = 50  # events between two turns of the event loop
 
 Progress = Callable[[str], None]
@@ -130,10 +133,12 @@ def _transition(one: Episode, at: datetime) -> Transition:
 
 async def _is_unsettled(connection: AsyncConnection) -> bool:
     """Whether time alone may change something: what is held back or unknown, or comes and goes."""
-    held = alerts.c.resolved_at.is_(None) & (alerts.c.outcome.in_(["suppressed"]) | (alerts.c.state == "unknown"))
-    if await connection.scalar(select(alerts.c.id).where(held).limit(1)) is not None:
-        return True
-    return bool(await tickets.unstable(connection) or await shadows.unstable(connection))
+    waits = or_(alerts.c.outcome == records.Outcome.SUPPRESSED, alerts.c.state == records.AlertState.UNKNOWN)
+    unsettled = or_(
+        exists().where(alerts.c.resolved_at.is_(None), waits),
+        *(exists().where(table.c.resolved_at.is_(None), table.c.unstable_since.is_not(None)) for table in ENTRIES),
+    )
+    return bool(await connection.scalar(select(unsettled)))
 
 
 async def _told(connection: AsyncConnection) -> Outcome:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from collector.alerting.replay import stretches
 from collector.clock import to_milliseconds
 from collector.promql import Engine, compile_expr
 from collector.series.read import Mask, Times
@@ -14,7 +15,6 @@ from collector.series.read import Mask, Times
 PRESENCE = compile_expr(
     'max by (device_id) ({__name__=~"system_uptime_seconds|printer_reachable|agent_clock_offset_seconds"})'
 )
-STEPS_AT_ONCE = 1_440
 
 
 @dataclass(slots=True)
@@ -27,15 +27,11 @@ class Seen:
 
     def read(self, engine: Engine, start: datetime, end: datetime) -> None:
         """Raises PromqlError."""
-        step = self.step // timedelta(milliseconds=1)
-        at, last = to_milliseconds(start), to_milliseconds(end)
-        while at <= last:
-            until = min(last, at + (STEPS_AT_ONCE - 1) * step)
-            matrix = engine.range(PRESENCE, at, until, step)
+        for first, last in stretches(start, end, self.step):
+            matrix = engine.range(PRESENCE, first, last, self.step // timedelta(milliseconds=1))
             devices = [labels.get("device_id", "") for labels in matrix.label_sets()]
             self._times.append(matrix.times)
             self._present.append(dict(zip(devices, np.asarray(matrix.present), strict=True)))
-            at = until - (until - at) % step + step
 
     @property
     def is_read(self) -> bool:

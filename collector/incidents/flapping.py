@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from collector.incidents.settings import IncidentSettings
 
 
-def is_unstable(changes: Mapping[str, int], latest: Mapping[str, int], settings: IncidentSettings) -> bool:
-    """Whether a ticket whose last incident ends now comes and goes.
+def comes_and_goes(changes: Mapping[str, int], settings: IncidentSettings) -> bool:
+    """`changes`: how often each incident of a ticket began or ended within `flap_within`."""
+    return max(changes.values(), default=0) >= settings.flap_changes
 
-    `changes`: how often each of its incidents began or ended within `flap_within`; `latest`: within `steady_after`. A
-    fault that was steady until it ended just now, the only one of the latest changes, does not.
-    """
-    return any(count >= settings.flap_changes and latest.get(key, 0) > 1 for key, count in changes.items())
+
+def was_steady(latest: Mapping[str, int]) -> bool:
+    """Whether a fault that ends now had been steady until then. `latest`: its changes within `steady_after`, the end
+    among them."""
+    return max(latest.values(), default=0) <= 1
 
 
 def unstable_reason(changes: Mapping[str, int], settings: IncidentSettings) -> str:

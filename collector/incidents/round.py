@@ -265,8 +265,9 @@ class Round:
         if await ledger.entries.open_children(self._connection, number):
             return
         changes = await ledger.changes_since(self._connection, number, self._now - settings.flap_within)
-        latest = await ledger.changes_since(self._connection, number, self._now - settings.steady_after)
-        if flapping.is_unstable(changes, latest, settings):
+        if flapping.comes_and_goes(changes, settings) and not flapping.was_steady(
+            await ledger.changes_since(self._connection, number, self._now - settings.steady_after)
+        ):
             why = flapping.unstable_reason(changes, settings)
             await ledger.entries.hold_open(self._connection, number, self._now, why)
             return
