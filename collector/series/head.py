@@ -147,12 +147,10 @@ class Head:
 
     def feed(self, stream: Stream) -> None:
         """Say that the device's frames go to this stream now."""
-        target, name = stream.key
-        self._by_device[target.device_id, name] = stream
+        self._by_device[_owner(stream)] = stream
 
     def is_fed(self, stream: Stream) -> bool:
-        target, name = stream.key
-        return self._by_device.get((target.device_id, name)) is stream
+        return self._by_device.get(_owner(stream)) is stream
 
     def wait(self, stream: Stream, frame: DeviceFrame) -> None:
         """Keep a frame until its time comes."""
@@ -283,8 +281,7 @@ class Head:
 
     def _take_over(self, stream: Stream, t: Milliseconds) -> None:
         """A device that moved to another site or customer has other series from now on; the old ones end."""
-        target, name = stream.key
-        before = self._by_device.get((target.device_id, name))
+        before = self._by_device.get(_owner(stream))
         if before is not None and before is not stream:
             self._end_stream(before, t)
             self._unbind(before)
@@ -366,6 +363,11 @@ class Head:
         self.pools.table.remove_stream(stream.index)
         self._unbind(stream)
         del self.streams[stream.key]
-        target, name = stream.key
-        if self._by_device.get((target.device_id, name)) is stream:
-            del self._by_device[target.device_id, name]
+        if self.is_fed(stream):
+            del self._by_device[_owner(stream)]
+
+
+def _owner(stream: Stream) -> tuple[str, str]:
+    """Whose frames feed the stream: a device's, wherever it stands; what belongs to no device stays where it is."""
+    target, name = stream.key
+    return target.device_id or f"{target.customer}/{target.site}/{target.kind}", name

@@ -35,3 +35,11 @@ async def test_a_recorded_series_is_read_at_once_and_ends_with_its_result(databa
             if (labels := selection.labels.texts(world.store.reader.strings, i)) and latest.present[i]
         ]
         assert names == ["x", "x", "x"]
+
+
+async def test_the_recorded_series_of_two_customers_stand_beside_each_other(database: Database, tmp_path: Path) -> None:
+    async with world_with(database, tmp_path, RULES) as world:
+        for _ in range(2):
+            await world.tick({ACME: 0.95, ACME_2: 0.5, BAKKERIJ: 0.97})
+            (ticket,), (shadow,) = await world.tickets(), await world.shadows()
+            assert (ticket.resolved_at, shadow.resolved_at) == (None, None)
