@@ -1,7 +1,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -22,14 +22,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is such a thing: a day of a story writes some thousand times."""
-    if not MEMORY.is_dir():
-        yield tmp_path
-        return
-    path = Path(tempfile.mkdtemp(prefix="quarkpulse-", dir=MEMORY))
-    yield path
-    shutil.rmtree(path)
+def new_folder(tmp_path: Path) -> Iterator[Callable[[], Path]]:
+    """Makes folders, in memory where there is such a thing: a day of a story writes some thousand times."""
+    base = Path(tempfile.mkdtemp(prefix="quarkpulse-", dir=MEMORY if MEMORY.is_dir() else tmp_path))
+    yield lambda: Path(tempfile.mkdtemp(dir=base))
+    shutil.rmtree(base)
+
+
+@pytest.fixture
+def folder(new_folder: Callable[[], Path]) -> Path:
+    return new_folder()
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -19,7 +19,7 @@ import uvloop
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from tests.scenarios.run import KillSwitch, Run
+from tests.scenarios.run import PROBLEMS, KillSwitch, Run
 from tests.scenarios.story import Story, load_story
 
 MAX_POINT = 12  # how many places of a step are counted before it is killed at its end
@@ -97,7 +97,7 @@ class Lethal(KillSwitch):
 
 
 def play(path: Path, folder: Path, template: Path, kill: Kill | None, tolerance: timedelta) -> None:
-    """What a child does; its outcome is in the folder, what went wrong on stderr and in the exit code."""
+    """What a child does; outcome and problems are in the folder, what went wrong on stderr and in the exit code."""
     story = load_story(path)
     switch = KillSwitch()
     if kill is not None:
@@ -105,7 +105,6 @@ def play(path: Path, folder: Path, template: Path, kill: Kill | None, tolerance:
         switch.watch()
     run = Run(story, folder, template, switch, tolerance)
     uvloop.run(run.play())
-    (folder / "problems").write_text("\n".join(run.problems))
 
 
 def play_and_kill(
@@ -124,7 +123,8 @@ def play_and_kill(
             return [f"the run after the kill ended with exit code {child.exitcode}; {kill}"]
         if killing is not None and child.exitcode != -signal.SIGKILL:
             return [f"was to be killed, and ended with exit code {child.exitcode}; {kill}"]
-    return [f"{problem}; {kill}" for problem in (folder / "problems").read_text().splitlines()]
+    problems = folder / PROBLEMS
+    return [f"{problem}; {kill}" for problem in problems.read_text().splitlines()] if problems.exists() else []
 
 
 def nursery() -> ForkServerContext:

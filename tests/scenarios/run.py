@@ -10,11 +10,20 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import (
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
@@ -34,14 +43,16 @@ from collector.fleet.customers import ensure_site
 from collector.fleet.secrets import hash_secret
 from protocol.models import Push, PushAnswer
 from tests.scenarios.devices import Record, SimulatedDevice
+from tests.scenarios.invariants import Invariants
 from tests.scenarios.moments import parse_duration
 from tests.scenarios.outcome import Outcome
-from tests.scenarios.story import CollectorAct, Entry, Line, RuleChange, Story, StoryError
+from tests.scenarios.story import LOADER, CollectorAct, Entry, Line, RuleChange, Story, StoryError
 
 CHECKPOINT_EVERY = timedelta(minutes=5)
 COMPACT_EVERY = timedelta(hours=1)
 CONSENT = "J. Jansen, 2026-01-05"
 PROGRESS = "progress.json"
+PROBLEMS = "problems"
 
 
 class KillSwitch:
@@ -92,6 +103,8 @@ class Run:
     collector: Collector | None = None
     problems: list[str] = field(default_factory=list)
     _devices: dict[str, SimulatedDevice] = field(init=False)
+    _invariants: Invariants = field(init=False)
+    _database: Database = field(init=False)  # looked into, as somebody else would
     _remembered_clock: SteadyClock = field(init=False)  # as the collector's was in what is past
     _lines_cut: set[str] = field(default_factory=set)
     _upkeep_at: dict[str, datetime] = field(default_factory=dict)
@@ -99,6 +112,9 @@ class Run:
     def __post_init__(self) -> None:
         story = self.story
         self.now = story.begins_at
+        self._invariants = Invariants(
+            story.interval, timedelta(seconds=story.settings.get("steady_after_seconds", 1800))
+        )
         self._remembered_clock = SteadyClock(self._wall, self._seconds)
         self._devices = {
             name: SimulatedDevice(name, story.push_interval, spec.running, booted_at=story.begins_at)
@@ -115,10 +131,11 @@ class Run:
                 await self._set_up()
                 progress.is_set_up = True
                 progress.save()
-            async with AsyncExitStack() as running:
+            async with await Database.open(self._settings().database) as self._database, AsyncExitStack() as running:
                 await self._unfold(progress, running)
-            outcome = await self._outcome()
-        self.problems += outcome.problems(self.story.expect, self.story.zone, self.story.interval, self.tolerance)
+                outcome = await self._outcome()
+        if not self.story.made_up:
+            self._blame(outcome.problems(self.story.expect, self.story.zone, self.story.interval, self.tolerance))
         return outcome
 
     async def _unfold(self, progress: Progress, running: AsyncExitStack) -> None:
@@ -151,9 +168,17 @@ class Run:
                 continue
             if self.collector is not None:
                 await self._serve(self.collector, has_changed=is_instant or happens)
+                if story.made_up and is_instant:
+                    await self._look_after()
             progress.steps = index + 1
             self.switch.point()
             progress.save()
+        self.switch.step(index + 1)
+
+    async def _look_after(self) -> None:
+        """What must hold whatever happened."""
+        async with self._database.connect() as connection:
+            self._blame(await self._invariants.broken(connection, self.now))
 
     async def _happen(self, entry: Entry, running: AsyncExitStack, *, is_done: bool) -> None:
         self._happen_outside(entry)
@@ -162,7 +187,7 @@ class Run:
         if entry.collector is CollectorAct.STOP:
             with self.switch.held():
                 await running.aclose()
-        elif entry.collector is CollectorAct.START:
+        elif entry.collector is CollectorAct.START and self.collector is None:
             await self._start(running)
         for command in [entry.operator] if isinstance(entry.operator, str) else entry.operator:
             await self._operate(command)
@@ -172,8 +197,8 @@ class Run:
             if self.collector is not None:
                 await self.collector.use_rules(self._pack())
         if entry.expect is not None:
-            found = (await self._outcome()).problems(entry.expect, self.story.zone, self.story.interval, self.tolerance)
-            self.problems += [f"at {self.now.astimezone(self.story.zone):%a %Y-%m-%d %H:%M}: {one}" for one in found]
+            outcome = await self._outcome()
+            self._blame(outcome.problems(entry.expect, self.story.zone, self.story.interval, self.tolerance))
 
     def _happen_outside(self, entry: Entry) -> None:
         """What happens to devices, lines and clocks, which a killed collector does not undo."""
@@ -190,8 +215,15 @@ class Run:
         if entry.collector_clock is not None:
             self.collector_off_by = parse_duration(entry.collector_clock)
 
+    def _blame(self, problems: Sequence[str]) -> None:
+        """Notes what is not as it should be, also for whoever looks into the folder after a kill."""
+        told = [f"{self.now.astimezone(self.story.zone):%a %Y-%m-%d %H:%M}: {one}" for one in problems]
+        self.problems += told
+        with (self.folder / PROBLEMS).open("a") as file:
+            file.writelines(f"{one}\n" for one in told)
+
     async def _outcome(self) -> Outcome:
-        async with await Database.open(self._settings().database) as database, database.connect() as connection:
+        async with self._database.connect() as connection:
             return await Outcome.read(connection)
 
     # The devices
@@ -280,6 +312,7 @@ class Run:
             rules_dir=self._rules,
             evaluation_interval_seconds=self.story.interval.total_seconds(),
             push_interval_seconds=self.story.push_interval.total_seconds(),
+            **self.story.settings,
         )
 
     # Rules
@@ -295,8 +328,8 @@ class Run:
         """The story's own rules, and those that it takes from the shipped packs, in their groups."""
         self._rules.mkdir()
         wanted = set(self.story.shipped_rules)
-        for path in sorted(shipped_folder().glob("*.yaml")):
-            groups = yaml.safe_load(path.read_text()).get("groups")
+        for path in sorted(shipped_folder().glob("*.yaml")) if wanted else ():
+            groups = _read(path).get("groups")
             kept = [
                 {**group, "rules": rules}
                 for group in groups or []
@@ -311,9 +344,10 @@ class Run:
         if self.story.rules:
             own = {"groups": [{"name": "story", "rules": self.story.rules}]}
             (self._rules / "story.yaml").write_text(yaml.safe_dump(own))
-        thresholds = yaml.safe_load((shipped_folder() / "thresholds.yaml").read_text())
-        thresholds["thresholds"].update(self.story.thresholds)
-        (self._rules / "thresholds.yaml").write_text(yaml.safe_dump(thresholds))
+        if self.story.thresholds:
+            thresholds = _read(shipped_folder() / "thresholds.yaml")
+            thresholds["thresholds"].update(self.story.thresholds)
+            (self._rules / "thresholds.yaml").write_text(yaml.safe_dump(thresholds))
 
     def _edit(self, change: RuleChange) -> None:
         changes = {
@@ -324,7 +358,7 @@ class Run:
         }
         found = 0
         for path in self._rules.glob("*.yaml"):
-            content = yaml.safe_load(path.read_text())
+            content = _read(path)
             for group in content.get("groups", []):
                 for rule in [rule for rule in group["rules"] if rule.get("alert") == change.rule]:
                     found += 1
@@ -334,7 +368,7 @@ class Run:
             draft = path.with_suffix(".draft")
             draft.write_text(yaml.safe_dump(content))
             draft.replace(path)
-        if not found:
+        if not found and not self.story.made_up:
             raise StoryError(f"no rule is called {change.rule!r}")
 
     # Operators
@@ -384,7 +418,7 @@ class Run:
                 told = error.format_message() if isinstance(error, click.ClickException) else said.getvalue()
                 raise StoryError(f"{line}: {told}") from error
 
-        with self.switch.held():
+        with self.switch.held(), suppress(StoryError) if self.story.made_up else nullcontext():
             await asyncio.to_thread(run)
 
     @contextmanager
@@ -404,6 +438,10 @@ class Run:
             clocks.system_clock = real
             for module in named:
                 vars(module)["system_clock"] = real
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(yaml.load(path.read_text(), Loader=LOADER))  # noqa: S506 - it is a safe one
 
 
 def secret_of(device: str) -> str:
