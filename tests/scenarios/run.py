@@ -22,6 +22,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from collector import clock as clocks
 from collector.alerting.pack import RulePack
 from collector.alerting.yamlfile import shipped_folder
 from collector.app import Collector, load_rules
+from collector.cli import NOUNS
 from collector.cli import main as command_line
 from collector.clock import SteadyClock
 from collector.config import DATABASE_NAME, Settings
@@ -50,9 +52,14 @@ from tests.scenarios.story import LOADER, CollectorAct, Entry, Line, RuleChange,
 
 CHECKPOINT_EVERY = timedelta(minutes=5)
 COMPACT_EVERY = timedelta(hours=1)
+NIGHT = timedelta(minutes=30)  # so long after the last machine was switched off, presence is swept with the rules only
 CONSENT = "J. Jansen, 2026-01-05"
 PROGRESS = "progress.json"
 PROBLEMS = "problems"
+
+
+for _noun in NOUNS:  # they are loaded when they are first used; every child would do it anew
+    import_module(f"collector.cli.{_noun}")
 
 
 class KillSwitch:
@@ -144,12 +151,19 @@ class Run:
         waiting = story.entries()
         done = 0
         serves = True  # as the timeline has it
+        somebody_ran_at = self.now
         for index in range((story.ends_at - story.begins_at) // step + 1):
             self.now = story.begins_at + index * step
             is_past = index < progress.steps
             is_instant = (self.now - clocks.EPOCH) % story.interval < step
             happens = bool(waiting) and waiting[0][0] <= self.now
-            if not (is_instant or happens or any(device.is_due(self.now) for device in self._devices.values())):
+            if any(device.is_running for device in self._devices.values()):
+                somebody_ran_at = self.now
+            is_due = any(device.is_due(self.now) for device in self._devices.values())
+            is_watched = (
+                self.now - story.begins_at
+            ) % story.push_interval < step and self.now - somebody_ran_at < NIGHT
+            if not (is_instant or happens or is_due or is_watched):
                 continue  # nobody does anything: the clock may run faster
             self.switch.step(index)
             if not is_past and serves and self.collector is None:
@@ -276,7 +290,9 @@ class Run:
         async with asyncio.TaskGroup() as pushing:
             for device in reachable:
                 pushing.create_task(self._deliver(collector, device))
-        for name, upkeep in collector.upkeep.items() if has_changed else ():
+        for name, upkeep in collector.upkeep.items():
+            if not has_changed and name == "changes":
+                continue  # nobody else was at the database
             await self._repeat(name, timedelta(seconds=upkeep.every_seconds), upkeep.work)
         if not has_changed:
             return
@@ -423,11 +439,9 @@ class Run:
 
     @contextmanager
     def _commands_by_our_clock(self) -> Iterator[None]:
-        """The commands, which are loaded when they are first used, take the story's time for the time of day."""
+        """The commands take the story's time for the time of day."""
         real = clocks.system_clock
         clocks.system_clock = self._wall
-        for name in command_line.list_commands(click.Context(command_line)):
-            command_line.get_command(click.Context(command_line), name)
         modules = [module for name, module in sys.modules.items() if name.startswith("collector.cli.")]
         named = [module for module in modules if hasattr(module, "system_clock")]
         for module in named:
