@@ -51,7 +51,7 @@ from tests.scenarios.outcome import Outcome
 from tests.scenarios.story import LOADER, CollectorAct, Entry, Line, RuleChange, Story, StoryError
 
 CHECKPOINT_EVERY = timedelta(minutes=5)
-COMPACT_EVERY = timedelta(hours=1)
+COMPACT_EVERY = timedelta(hours=12)
 NIGHT = timedelta(minutes=30)  # so long after the last machine was switched off, presence is swept with the rules only
 CONSENT = "J. Jansen, 2026-01-05"
 PROGRESS = "progress.json"
