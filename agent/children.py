@@ -22,6 +22,16 @@ LOCALE_VARIABLES = ("LANG", "LANGUAGE", "LC_")
 NICENESS = 19
 
 
+class Grouping:
+    """Whether each child has a session of its own. The reader of an isolated probe turns it off: it runs in the session
+    that the agent gave it, and what it starts is ended with it."""
+
+    own_session = True
+
+
+RUNNING: "set[subprocess.Popen[bytes]]" = set()  # for `end_children`
+
+
 class Answer(NamedTuple):
     exit_code: int  # negative: ended by this signal
     output: bytes
@@ -47,13 +57,14 @@ def run_child(
             stderr=subprocess.DEVNULL,
             env=make_environment(os.environ, variables or {}),
             cwd="/" if os.name == "posix" else None,
-            start_new_session=True,
+            start_new_session=Grouping.own_session,
             creationflags=CREATION_FLAGS,
         )
     except FileNotFoundError as error:
         raise ProbeUnavailable(f"{command[0]} is not installed") from error
     except OSError as error:
         raise ProbeUnavailable(f"{command[0]} cannot be run ({error.strerror})") from error
+    RUNNING.add(process)
     lower_priority(process)
     try:
         output = read_bounded(process, deadline, max_bytes)
@@ -67,7 +78,14 @@ def run_child(
         if process.stdout is not None:
             process.stdout.close()
         process.wait()
+        RUNNING.discard(process)
     return Answer(exit_code, output)
+
+
+def end_children() -> None:
+    """What still runs when the agent stops has nobody left to answer."""
+    for process in list(RUNNING):
+        end_with_offspring(process)
 
 
 def make_environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
@@ -152,4 +170,7 @@ else:
     def end_with_offspring(process: "subprocess.Popen[bytes]") -> None:
         """The group is the child's own session, so it holds what the child has started and nothing else."""
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
+            if Grouping.own_session:
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()

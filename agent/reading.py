@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from agent.children import Grouping
 from agent.loading import load_probe
 from agent.probes.base import ProbeUnavailable
 from agent.settings import SettingsError, load_settings
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 3:
         sys.stderr.write("usage: python -m agent.reading NAME PLACE STATE\n")
         return 2
+    Grouping.own_session = False
     # What a probe or its libraries print must not get into the answer.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)

@@ -19,6 +19,7 @@ from typing import NamedTuple, Self
 
 from agent import VERSION
 from agent.answers import AgentConfig, ConfigError, parse_config
+from agent.children import end_children
 from agent.clock import AgentClock
 from agent.delivery import Delivery, Policy, Sender
 from agent.events import Events
@@ -186,6 +187,7 @@ class Agent:
         self._spool.append(record, self._clock.now_milliseconds())
 
     def _stop(self) -> int:
+        end_children()
         ended = self._delivery.ended_reason
         if ended is not None:
             self._mark.end()

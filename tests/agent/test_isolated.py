@@ -2,18 +2,21 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.acceptance import MAX_SERIES_PER_PROBE, accept
+from agent.children import end_children
 from agent.isolated import IsolatedProbe
 from agent.loading import assemble_probes, describe_probe
 from agent.probes.base import ProbeFailed, ProbeUnavailable, Sample
 from agent.sampling import Sampler
 from agent.settings import FILE_NAME
 from agent.state import ProbeEntry, StateFolder
+from tests.agent.test_children import is_running
 
 PROBES = """
 import os, sys, time
@@ -53,6 +56,11 @@ class Crashing(Good):
 class Hanging(Good):
     def sample(self):
         time.sleep(1000)
+
+class Starting(Good):
+    def sample(self):
+        from agent.children import run_child
+        run_child(["sh", "-c", f"echo $$ > {sys.argv[3]}/started; exec sleep 1000"], timeout_seconds=600)
 
 class Forking(Good):
     def sample(self):
@@ -117,6 +125,31 @@ def test_what_goes_wrong_there_is_only_told(theirs: Path, name: str, reason: str
 def test_one_that_hangs_costs_its_timeout(theirs: Path) -> None:
     with pytest.raises(ProbeFailed, match="no answer within 1 s"):
         isolated("Hanging", theirs, timeout_seconds=1.0).sample()
+
+
+def test_what_a_reader_started_is_ended_with_it(theirs: Path) -> None:
+    with pytest.raises(ProbeFailed, match="no answer within 2 s"):
+        isolated("Starting", theirs, timeout_seconds=7.0).sample()
+    assert_ended(int((theirs / "started").read_text()))
+
+
+def test_an_agent_that_stops_ends_what_still_reads(theirs: Path) -> None:
+    sampler = Sampler([isolated("Starting", theirs, 600.0)], boot=lambda: 0.0, on_unavailable=lambda *_: None)
+    sampler.read_due(0.0)
+    deadline = time.monotonic() + 20
+    while not (theirs / "started").exists() or not (theirs / "started").read_text():
+        assert time.monotonic() < deadline
+    end_children()
+    sampler.wait(20)
+    assert sampler.schedules[0].trouble == "the reader of good ended with exit code -9"
+    assert_ended(int((theirs / "started").read_text()))
+
+
+def assert_ended(pid: int) -> None:
+    """At once, or nearly: the kernel takes a moment after the signal."""
+    deadline = time.monotonic() + 10
+    while is_running(pid):
+        assert time.monotonic() < deadline
 
 
 def test_one_that_lacks_its_thing_says_so(theirs: Path) -> None:
