@@ -29,7 +29,7 @@ from collector.alerting.records import evaluated_until
 from collector.alerting.replay import DevicesReader
 from collector.alerting.rulefile import RuleFileError, RuleSet
 from collector.alerting.tenancy import THRESHOLD_METRIC
-from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
+from collector.alerting.thresholds import ThresholdReader, devices_of
 from collector.api.agents import AgentApi, configure, member_of
 from collector.api.auth import ReadAccess
 from collector.api.connections import ConnectionLimits, GuardedSite, Listening
@@ -364,19 +364,14 @@ class Collector:
             self._seen_revisions = await revisions(connection)
             self._directory = await load_directory(connection)
             overrides = await list_thresholds(connection)
-        now = self._clock()
         self._senders = {}
-        listed = [
-            ThresholdDevice(
-                device_id=target.device_id,
-                customer=target.customer,
-                site=target.site,
-                kind=target.kind,
-                plan=self._directory.plan_at(target.customer, now) or "",
-            )
-            for target in self._directory.targets
-        ]
-        self._thresholds.update(self._pack.thresholds, self._pack.rules.threshold_names, listed, overrides)
+        self._thresholds.update(
+            self._pack.thresholds,
+            self._pack.rules.threshold_names,
+            devices_of(self._directory),
+            overrides,
+            self._directory.contracts,
+        )
 
     async def _review_silent_devices(self) -> None:
         async with self._database.begin() as connection:

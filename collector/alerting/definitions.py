@@ -71,13 +71,18 @@ class Definition:
             return f"{sentence}; for {value:g} % write {value / 100:g}"
         return f"{sentence}, not {value:g}"
 
-    def check(self, value: float, layer: Layer) -> None:
-        """Raises ThresholdError unless it may have this value in this layer."""
+    def check(self, value: float, layer: Layer, *, by_hours: bool = False) -> None:
+        """Raises ThresholdError unless it may have this value in this layer, with `by_hours` for some hours only."""
         if layer not in LAYERS_OF[self.per]:
             *others, last = LAYERS_OF[self.per]
             raise ThresholdError(
                 f"{self.name} has one value for each {self.per}: set it for a {', '.join(others)} or {last}, "
                 f"not for a {layer}"
+            )
+        if by_hours and self.per is Per.CUSTOMER:
+            raise ThresholdError(
+                f"{self.name} has one value for each customer, and the clocks of a customer's sites may differ: "
+                "set it for all times"
             )
         if (wrong := self.why_not(value)) is not None:
             raise ThresholdError(wrong)

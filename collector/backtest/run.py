@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.alerting.pack import RulePack
 from collector.alerting.reader import RoutingReader
 from collector.alerting.tenancy import THRESHOLD_METRIC
-from collector.alerting.thresholds import ThresholdDevice, ThresholdReader
+from collector.alerting.thresholds import ThresholdReader, devices_of
 from collector.alerting.timeline import Episode
 from collector.backtest.replay import Outcome, Progress, episodes_of, judge
 from collector.backtest.replica import replica_of
@@ -100,17 +100,8 @@ async def _outcome(
     connection: AsyncConnection, pack: RulePack, past: _Past, question: Question, progress: Progress
 ) -> Outcome:
     thresholds = ThresholdReader(past.reader.strings)
-    listed = [
-        ThresholdDevice(
-            device_id=target.device_id,
-            customer=target.customer,
-            site=target.site,
-            kind=target.kind,
-            plan=past.directory.plan_at(target.customer, question.end) or "",
-        )
-        for target in past.directory.targets
-    ]
-    thresholds.update(pack.thresholds, pack.rules.threshold_names, listed, past.overrides)
+    devices, contracts = devices_of(past.directory), past.directory.contracts
+    thresholds.update(pack.thresholds, pack.rules.threshold_names, devices, past.overrides, contracts)
     engine = Engine(RoutingReader(past.reader, {THRESHOLD_METRIC: thresholds}))
     if not past.seen.is_read:
         progress("reading when devices were seen")

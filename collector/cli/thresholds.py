@@ -1,7 +1,8 @@
-"""`thresholds`: exceptions to the rules' limits, for a plan, customer, site or device."""
+"""`thresholds`: exceptions to the rules' limits, for a plan, customer, site or device, at all times or by the hour."""
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
@@ -9,9 +10,11 @@ import click
 from collector.cli.common import actor, json_option, print_rows, with_database, with_settings
 from collector.clock import system_clock
 from collector.config import Settings
-from collector.contracts import load_service_models
+from collector.contracts import WeekHours, load_service_models
 from collector.db.database import Database
 from collector.fleet import thresholds as store
+from collector.fleet.devices import get_device
+from collector.fleet.directory import load_directory
 from collector.fleet.thresholds import Layer
 from collector.pidfile import server_of
 
@@ -20,6 +23,12 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+hours_option = click.option(
+    "--hours",
+    help="Only during these hours of the week, by the clock at each site: 'mon-fri 22:00-02:00, sun 00:00-06:00'.",
+)
 
 
 def layer_options(command: Callable[P, R]) -> Callable[P, R]:
@@ -45,6 +54,7 @@ def thresholds() -> None:
 @click.argument("name")
 @click.argument("value", type=float)
 @layer_options
+@hours_option
 @with_database
 async def set_command(
     database: Database,
@@ -56,16 +66,22 @@ async def set_command(
     customer: str | None,
     site: str | None,
     device: str | None,
+    hours: str | None,
 ) -> None:
     """Set a threshold from now on, e.g. `thresholds set filesystem_full 0.95 --customer acme`.
 
     `thresholds defaults` tells which there are, in which units. A negative
     value stands after two dashes: `thresholds set room_temperature --site acme/hq -- -5`.
+
+    With hours it holds only then, each week, and wins over the value for all times:
+    `thresholds set cpu_busy 0.99 --device srv-files-7k3p --hours "mon-fri 22:00-02:00"`.
+    Hours that end at or before their beginning end on the day after.
     """
     from collector.alerting.definitions import definition_named  # noqa: PLC0415 - `list` needs none
 
     layer, subject = _chosen(plan, customer, site, device)
-    definition_named(_definitions(settings), name).check(value, layer)
+    only = None if hours is None else WeekHours.parse(hours)
+    definition_named(_definitions(settings), name).check(value, layer, by_hours=only is not None)
     models = load_service_models(settings.data)
     async with database.begin() as connection:
         await store.set_threshold(
@@ -75,15 +91,18 @@ async def set_command(
             layer=layer,
             subject=subject,
             value=value,
+            hours=only,
             actor=actor(),
             now=system_clock(),
         )
-    click.echo(f"{name} is {value:g} for {layer} {subject}", err=True)
+    when = "" if only is None else f", {only}"
+    click.echo(f"{name} is {value:g} for {layer} {subject}{when}", err=True)
 
 
 @thresholds.command("unset")
 @click.argument("name")
 @layer_options
+@hours_option
 @with_database
 async def unset(
     database: Database,
@@ -94,15 +113,17 @@ async def unset(
     customer: str | None,
     site: str | None,
     device: str | None,
+    hours: str | None,
 ) -> None:
-    """Let the next wider layer count again.
+    """Let the next wider layer count again, or after those of some hours the value for all times.
 
     E.g. `thresholds unset filesystem_full --customer acme`.
     """
     layer, subject = _chosen(plan, customer, site, device)
+    only = None if hours is None else WeekHours.parse(hours)
     async with database.begin() as connection:
         await store.unset_threshold(
-            connection, name=name, layer=layer, subject=subject, actor=actor(), now=system_clock()
+            connection, name=name, layer=layer, subject=subject, hours=only, actor=actor(), now=system_clock()
         )
     click.echo(f"{name} is no longer set for {layer} {subject}", err=True)
 
@@ -124,12 +145,58 @@ async def list_command(database: Database, _settings: Settings, everything: bool
             "layer": threshold.layer,
             "subject": threshold.subject,
             "value": threshold.value,
+            "hours": None if threshold.hours is None else str(threshold.hours),
             "valid_from": threshold.valid_from,
             "valid_to": threshold.valid_to,
             "set_by": threshold.set_by,
         }
         for threshold in found
         if everything or threshold.valid_to is None
+    ]
+    print_rows(rows, as_json=as_json)
+
+
+@thresholds.command("explain")
+@click.argument("name")
+@click.option("--device", required=True, help="What is measured.")
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
+    help="When, by this machine's time zone.  [default: now]",
+)
+@json_option
+@with_database
+async def explain(
+    database: Database, settings: Settings, *, name: str, device: str, at: datetime | None, as_json: bool
+) -> None:
+    """Tell what a device is measured by, and all that is set where it is: the last that counts now wins.
+
+    E.g. `thresholds explain cpu_busy --device srv-files-7k3p --at "2026-03-02 23:30"`.
+    """
+    from collector.alerting.definitions import definition_named  # noqa: PLC0415 - as above
+    from collector.alerting.thresholds import thresholds_of  # noqa: PLC0415
+
+    definitions = _definitions(settings)
+    definition_named(definitions, name)
+    async with database.connect() as connection:
+        await get_device(connection, device)
+        directory = await load_directory(connection)
+        overrides = await store.list_thresholds(connection)
+    when = system_clock() if at is None else at.astimezone(UTC)
+    standing = thresholds_of(definitions, directory, overrides).standing(name, device, when)
+    if not standing:
+        raise click.ClickException(f"device {device} is no longer looked after, so that nothing is measured")
+    counts = max(place for place, one in enumerate(standing) if one.is_now)
+    rows = [
+        {
+            "layer": one.effective.layer or "default",
+            "subject": one.effective.subject or None,
+            "value": one.effective.value,
+            "hours": one.effective.hours,
+            "time_zone": one.effective.time_zone,
+            "counts": place == counts,
+        }
+        for place, one in enumerate(standing)
     ]
     print_rows(rows, as_json=as_json)
 

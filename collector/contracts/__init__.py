@@ -1,4 +1,4 @@
-"""What was agreed with a customer: service models and priorities."""
+"""What was agreed with a customer: service models, priorities and hours."""
 
 from collector.contracts.office_hours import (
     DEFAULT_HOLIDAYS,
@@ -17,6 +17,7 @@ from collector.contracts.service_models import (
     load_service_models,
     model_named,
 )
+from collector.contracts.week_hours import WeekHours, WeekHoursError
 
 __all__ = [
     "DEFAULT_HOLIDAYS",
@@ -31,6 +32,8 @@ __all__ = [
     "ServiceModels",
     "Severity",
     "UnknownPlanError",
+    "WeekHours",
+    "WeekHoursError",
     "highest",
     "load_service_models",
     "model_named",

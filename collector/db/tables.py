@@ -193,6 +193,7 @@ thresholds = Table(
     Column("valid_from", Instant, nullable=False),
     Column("valid_to", Instant),
     Column("set_by", String(200), nullable=False),
+    Column("hours", Text),  # of the week, as WeekHours writes them; null: at all times
     Index("ix_thresholds_name_valid_from", "name", "valid_from"),
 )
 

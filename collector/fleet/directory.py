@@ -93,6 +93,11 @@ class FleetDirectory:
         return next(held, None)
 
     @property
+    def contracts(self) -> Mapping[str, tuple[Contract, ...]]:
+        """Every contract by customer, past ones and those to come among them."""
+        return self._contracts
+
+    @property
     def targets(self) -> list[Target]:
         """What is looked after."""
         return [member.target for member in self.members.values() if member.status is not DeviceStatus.ENDED]

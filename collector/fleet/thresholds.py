@@ -1,4 +1,5 @@
-"""Thresholds that somebody set for a plan, customer, site or device, from when to when. The defaults are no rows."""
+"""Thresholds that somebody set for a plan, customer, site or device, from when to when and perhaps only during some
+hours of the week. The defaults are no rows."""
 
 import math
 import re
@@ -9,7 +10,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.contracts import ServiceModels, model_named
+from collector.contracts import ServiceModels, WeekHours, model_named
 from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import thresholds
@@ -31,7 +32,9 @@ class Layer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """`subject` is the plan's name, acme, acme/hq or a device's id; `valid_to` None: until further notice."""
+    """`subject` is the plan's name, acme, acme/hq or a device's id; `valid_to` None: until further notice.
+
+    `hours` None: at all times, else by the clock on each site's wall."""
 
     name: str
     layer: Layer
@@ -40,6 +43,7 @@ class Threshold:
     valid_from: datetime
     valid_to: datetime | None
     set_by: str
+    hours: WeekHours | None = None
 
 
 async def set_threshold(
@@ -50,31 +54,53 @@ async def set_threshold(
     layer: Layer,
     subject: str,
     value: float,
+    hours: WeekHours | None = None,
     actor: str,
     now: datetime,
 ) -> None:
-    """The value from now on; the one before stays on record. Raises FleetError, NotFoundError or UnknownPlanError."""
+    """The value from now on, at all times or during `hours`; the one before stays on record.
+
+    Raises FleetError, also if other hours that are set here overlap; NotFoundError or UnknownPlanError."""
     if not _NAME.fullmatch(name):
         raise FleetError(f"a threshold is named like filesystem_full, not {name!r}")
     if not math.isfinite(value):
         raise FleetError("a threshold is a finite number")
     await _check_subject(connection, models, layer, subject)
-    await connection.execute(update(thresholds).where(_holds(name, layer, subject)).values(valid_to=now))
-    row = {"name": name, "layer": layer, "subject": subject, "value": value, "valid_from": now, "set_by": actor[:200]}
-    await connection.execute(insert(thresholds).values(row))
-    data = {"layer": layer, "subject": subject, "value": value}
+    if hours is not None:
+        for other in await _hours_set(connection, name, layer, subject):
+            if other != hours and other.overlap(hours):
+                raise FleetError(
+                    f"{name} has a value for {other} at {layer} {subject}, which overlaps with {hours}: unset that one "
+                    "first, or name other hours"
+                )
+    await connection.execute(update(thresholds).where(_holds(name, layer, subject, hours)).values(valid_to=now))
+    row = {"name": name, "layer": layer, "subject": subject, "value": value, "hours": _written(hours)}
+    await connection.execute(insert(thresholds).values(row | {"valid_from": now, "set_by": actor[:200]}))
+    data = {"layer": layer, "subject": subject, "value": value} | _told(hours)
     await audit.record(connection, actor=actor, action="thresholds.set", subject=name, now=now, data=data)
     await bump(connection, Topic.THRESHOLDS)
 
 
 async def unset_threshold(
-    connection: AsyncConnection, *, name: str, layer: Layer, subject: str, actor: str, now: datetime
+    connection: AsyncConnection,
+    *,
+    name: str,
+    layer: Layer,
+    subject: str,
+    hours: WeekHours | None = None,
+    actor: str,
+    now: datetime,
 ) -> None:
-    """From now on the next wider layer counts again. Raises NotFoundError if none is set here."""
-    ended = await connection.execute(update(thresholds).where(_holds(name, layer, subject)).values(valid_to=now))
+    """From now on what counts otherwise counts again: the value for all times, or the next wider layer.
+
+    Raises NotFoundError if none is set here for these hours, or without hours for all times."""
+    ended = await connection.execute(update(thresholds).where(_holds(name, layer, subject, hours)).values(valid_to=now))
     if ended.rowcount == 0:
-        raise NotFoundError(f"no threshold {name} is set for {layer} {subject}; see: thresholds list")
-    data = {"layer": layer, "subject": subject}
+        others = await _hours_set(connection, name, layer, subject)
+        hint = f"it is set for the hours {'; '.join(map(str, others))}" if others else "see: thresholds list"
+        when = "all times" if hours is None else f"the hours {hours}"
+        raise NotFoundError(f"no threshold {name} is set for {layer} {subject} and {when}; {hint}")
+    data = {"layer": layer, "subject": subject} | _told(hours)
     await audit.record(connection, actor=actor, action="thresholds.unset", subject=name, now=now, data=data)
     await bump(connection, Topic.THRESHOLDS)
 
@@ -85,10 +111,34 @@ async def list_thresholds(connection: AsyncConnection, since: datetime | None = 
     if since is not None:
         query = query.where(or_(thresholds.c.valid_to.is_(None), thresholds.c.valid_to > since))
     rows = await connection.execute(query)
-    return [Threshold(row.name, Layer(row.layer), *row[2:]) for row in rows]
+    return [Threshold(**{**row._mapping, "layer": Layer(row.layer), "hours": _parsed(row.hours)}) for row in rows]
 
 
-def _holds(name: str, layer: Layer, subject: str) -> ColumnElement[bool]:
+async def _hours_set(connection: AsyncConnection, name: str, layer: Layer, subject: str) -> list[WeekHours]:
+    of_subject = _of_subject(name, layer, subject)
+    found = await connection.scalars(select(thresholds.c.hours).where(of_subject, thresholds.c.hours.is_not(None)))
+    return [WeekHours.parse(hours) for hours in found]
+
+
+def _parsed(hours: str | None) -> WeekHours | None:
+    return None if hours is None else WeekHours.parse(hours)
+
+
+def _written(hours: WeekHours | None) -> str | None:
+    return None if hours is None else str(hours)
+
+
+def _told(hours: WeekHours | None) -> dict[str, object]:
+    """For the audit."""
+    return {} if hours is None else {"hours": str(hours)}
+
+
+def _holds(name: str, layer: Layer, subject: str, hours: WeekHours | None) -> ColumnElement[bool]:
+    same = thresholds.c.hours.is_(None) if hours is None else thresholds.c.hours == str(hours)
+    return and_(_of_subject(name, layer, subject), same)
+
+
+def _of_subject(name: str, layer: Layer, subject: str) -> ColumnElement[bool]:
     return and_(
         thresholds.c.name == name,
         thresholds.c.layer == layer,

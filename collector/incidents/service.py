@@ -96,7 +96,7 @@ class Incidents:
         """What a decision was made by: the rule's version, the value, and the thresholds with who set them."""
         device = transition.alert.labels.get("device_id", "")
         thresholds = [
-            {"name": name, "value": found.value, "set_by": _layer(found)}
+            {"name": name, "value": found.value, "set_by": found.set_by}
             for name in sorted(transition.rule.thresholds)
             if (found := self.threshold_of(name, device, now)) is not None
         ]
@@ -139,10 +139,6 @@ def _changed(
         else:
             logger.error("an alert changed that was never stored: rule=%s", transition.rule.alert)
     return found
-
-
-def _layer(found: Effective) -> str:
-    return "default" if found.layer is None else f"{found.layer} {found.subject}"
 
 
 def _finite(value: float) -> float | str:

@@ -15,8 +15,10 @@ from collector.alerting.definitions import (
     thresholds_file,
 )
 from collector.alerting.rulefile import RuleFileError
-from collector.alerting.thresholds import MAX_SAMPLES, Effective, ThresholdDevice, ThresholdReader
+from collector.alerting.threshold_values import ThresholdDevice
+from collector.alerting.thresholds import MAX_SAMPLES, Effective, ThresholdReader
 from collector.clock import to_milliseconds
+from collector.fleet.customers import Contract
 from collector.fleet.thresholds import Layer, Threshold
 from collector.promql import Engine, Vector, compile_expr
 from collector.series.labels import Strings
@@ -26,10 +28,19 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 METRIC = Matcher("__name__", MatchOp.EQUAL, "quarkpulse_threshold")
 FULL = Matcher("name", MatchOp.EQUAL, "full")
 
-SERVER = ThresholdDevice("srv-1", "acme", "hq", "server", "monthly")
-DESKTOP = ThresholdDevice("ws-1", "acme", "hq", "desktop", "monthly")
-NAMESAKE = ThresholdDevice("srv-2", "bakkerij", "hq", "server", "break_fix")
+ZONE = "Europe/Amsterdam"
+SERVER = ThresholdDevice("srv-1", "acme", "hq", "server", ZONE)
+DESKTOP = ThresholdDevice("ws-1", "acme", "hq", "desktop", ZONE)
+NAMESAKE = ThresholdDevice("srv-2", "bakkerij", "hq", "server", ZONE)
 DEVICES = [SERVER, DESKTOP, NAMESAKE]
+LONG_AGO = NOON - timedelta(days=1_000)
+
+
+def contract(customer: str, plan: str, since: datetime = LONG_AGO, until: datetime | None = None) -> Contract:
+    return Contract(1, customer, plan, since, until, None)
+
+
+PLANS = {"acme": [contract("acme", "monthly")], "bakkerij": [contract("bakkerij", "break_fix")]}
 
 DEFINITIONS = {
     "full": Definition("full", "", "ratio", 0.9, by_kind={"desktop": 0.95}),
@@ -49,7 +60,7 @@ def row(
 
 def reader_of(*rows: Threshold) -> ThresholdReader:
     reader = ThresholdReader(Strings())
-    reader.update(DEFINITIONS, {"full", "line", "quota"}, DEVICES, rows)
+    reader.update(DEFINITIONS, {"full", "line", "quota"}, DEVICES, rows, PLANS)
     return reader
 
 
@@ -91,7 +102,7 @@ def test_only_name_and_owner_are_labels() -> None:
 def test_only_what_a_rule_reads_is_a_series() -> None:
     assert values_of(reader_of(), Matcher("name", MatchOp.EQUAL, "unread")) == {}
     reader = ThresholdReader(Strings())
-    reader.update(DEFINITIONS, None, DEVICES, ())
+    reader.update(DEFINITIONS, None, DEVICES, (), PLANS)
     assert len(values_of(reader, Matcher("name", MatchOp.EQUAL, "unread"))) == 3
 
 
@@ -159,10 +170,10 @@ def test_a_selection_outlives_what_people_set_and_new_devices() -> None:
     matchers = (METRIC, FULL)
     at = to_milliseconds(NOON)
     before = reader.select(matchers, at, at)
-    reader.update(DEFINITIONS, {"full", "line", "quota"}, DEVICES, [row(Layer.CUSTOMER, "acme", 0.5)])
+    reader.update(DEFINITIONS, {"full", "line", "quota"}, DEVICES, [row(Layer.CUSTOMER, "acme", 0.5)], PLANS)
     assert reader.select(matchers, at, at) is before
     assert reader.latest(before, at, 0).values.tolist() == [0.5, 0.5, 0.9]
-    reader.update(DEFINITIONS, {"full"}, DEVICES[1:], [])
+    reader.update(DEFINITIONS, {"full"}, DEVICES[1:], [], PLANS)
     assert reader.latest(before, at, 0).values.tolist() == [0.9, 0.95, 0.9]
     after = reader.select(matchers, at, at)
     assert reader.latest(after, at, 0).values.tolist() == [0.95, 0.9]
@@ -179,9 +190,9 @@ def test_the_engine_reads_thresholds_like_any_series() -> None:
 
 
 def test_a_large_fleet_is_valued_at_once() -> None:
-    devices = [ThresholdDevice(f"d{i}", f"c{i % 100}", "hq", "server", "monthly") for i in range(10_000)]
+    devices = [ThresholdDevice(f"d{i}", f"c{i % 100}", "hq", "server", ZONE) for i in range(10_000)]
     reader = ThresholdReader(Strings())
-    reader.update(DEFINITIONS, {"full"}, devices, [row(Layer.CUSTOMER, f"c{i}", i / 100) for i in range(100)])
+    reader.update(DEFINITIONS, {"full"}, devices, [row(Layer.CUSTOMER, f"c{i}", i / 100) for i in range(100)], {})
     at = to_milliseconds(NOON)
     latest = reader.latest(reader.select((METRIC, FULL), at, at), at, 0)
     assert np.array_equal(latest.values, np.arange(10_000) % 100 / 100)

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import re
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from collector.cli import NOUNS, common, main
 from collector.cli.common import Duration, Row, iso, print_rows
+from collector.db.database import Database
 from collector.pidfile import only_server
+from tests.fleet.world import World, make_token, request
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -133,6 +136,45 @@ def test_thresholds_of_each_layer(run: Run, listed: Listed) -> None:
     run("thresholds", "unset", "filesystem_full", "--customer", "acme")
     run("thresholds", "unset", "filesystem_full", "--customer", "acme", code=1)
     assert len(listed("thresholds", "list", "--all")) == 4
+
+
+def test_thresholds_by_the_hour(run: Run, listed: Listed) -> None:
+    run("customers", "add", "acme", "--name", "Acme", "--plan", "monthly")
+    night = ("--customer", "acme", "--hours", "Mon-Fri 22:00-02:00")
+    run("thresholds", "set", "cpu_busy", "0.8", "--customer", "acme")
+    assert "cpu_busy is 0.99 for customer acme, mon-fri" in run("thresholds", "set", "cpu_busy", "0.99", *night).stderr
+    assert [(row["value"], row["hours"]) for row in listed("thresholds", "list")] == [
+        (0.8, None),
+        (0.99, "mon-fri 22:00-02:00"),
+    ]
+    assert (
+        "write hours" in run("thresholds", "set", "cpu_busy", "1", "--customer", "acme", "--hours", "x", code=1).stderr
+    )
+    run("thresholds", "unset", "cpu_busy", *night)
+    assert [row["value"] for row in listed("thresholds", "list")] == [0.8]
+
+
+def test_thresholds_explain_names_each_layer(run: Run, listed: Listed, tmp_path: Path) -> None:
+    run("customers", "add", "acme", "--name", "Acme", "--plan", "monthly")
+    device = asyncio.run(enrolled(f"sqlite:///{tmp_path / 'data' / 'quarkpulse.db'}"))
+    run("thresholds", "set", "cpu_busy", "0.8", "--plan", "monthly")
+    run("thresholds", "set", "cpu_busy", "0.99", "--device", device, "--hours", "mon-sun 00:00-24:00")
+    rows = listed("thresholds", "explain", "cpu_busy", "--device", device)
+    assert [(row["layer"], row["value"], row["hours"], row["counts"]) for row in rows] == [
+        ("default", 0.9, None, False),
+        ("plan", 0.8, None, False),
+        ("device", 0.99, "mon-sun 00:00-24:00", True),
+    ]
+    assert "no device" in run("thresholds", "explain", "cpu_busy", "--device", "nothing", code=1).stderr
+
+
+async def enrolled(url: str) -> str:
+    """The id of a new server of acme's."""
+    now = datetime.now(UTC)
+    async with await Database.open(url) as database, database.begin() as connection:
+        token = await make_token(connection, now=now)
+        outcome = await World().enrollment.enroll(connection, request(token), now=now)
+        return outcome.device_id
 
 
 def test_thresholds_are_known_by_name_and_unit(run: Run, listed: Listed, tmp_path: Path) -> None:

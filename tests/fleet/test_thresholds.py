@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from collector.contracts import UnknownPlanError
+from collector.contracts import UnknownPlanError, WeekHours
+from collector.db import audit
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.fleet.customers import ensure_site
@@ -70,3 +71,53 @@ async def test_what_a_threshold_cannot_be(
             await set_threshold(
                 connection, MODELS, name=name, layer=layer, subject=subject, value=value, actor=ACTOR, now=NOW
             )
+
+
+async def test_hours_stand_beside_the_value_for_all_times(database: Database) -> None:
+    night, longer = WeekHours.parse("mon-fri 22:00-02:00"), WeekHours.parse("mon-fri 22:00-03:00")
+    async with database.begin() as connection:
+        await make_customer(connection)
+
+        async def put(value: float, hours: WeekHours | None, after_hours: float) -> None:
+            await set_threshold(
+                connection,
+                MODELS,
+                name=FULL,
+                layer=Layer.CUSTOMER,
+                subject="acme",
+                value=value,
+                hours=hours,
+                actor=ACTOR,
+                now=after(hours=after_hours),
+            )
+
+        async def unset(hours: WeekHours | None, after_hours: float) -> None:
+            await unset_threshold(
+                connection,
+                name=FULL,
+                layer=Layer.CUSTOMER,
+                subject="acme",
+                hours=hours,
+                actor=ACTOR,
+                now=after(hours=after_hours),
+            )
+
+        await put(0.9, None, 0)
+        await put(0.8, night, 1)
+        await put(0.7, night, 2)
+        with pytest.raises(FleetError, match="has a value for mon-fri 22:00-02:00 at customer acme, which overlaps"):
+            await put(0.6, longer, 3)
+        await unset(None, 4)
+        with pytest.raises(NotFoundError, match="and all times; it is set for the hours mon-fri 22:00-02:00"):
+            await unset(None, 5)
+        await unset(night, 6)
+        await put(0.6, longer, 7)
+        rows = await list_thresholds(connection)
+        records = await audit.latest(connection, 1)
+    assert [(row.value, row.hours, row.valid_to) for row in rows] == [
+        (0.9, None, after(hours=4)),
+        (0.8, night, after(hours=2)),
+        (0.7, night, after(hours=6)),
+        (0.6, longer, None),
+    ]
+    assert records[0].data == {"layer": "customer", "subject": "acme", "value": 0.6, "hours": "mon-fri 22:00-03:00"}
