@@ -76,7 +76,7 @@ class Incidents:
         opens tickets by now become tickets; and what came and went has been steady for a while."""
         round_ = Round(self.world, connection, now)
         unknown = await records.open_alerts(connection, rule_keys, state=AlertState.UNKNOWN)
-        seen = [one for one in unknown if one.device is None or self.world.is_seen(one.device, now)]
+        seen = [one for one in unknown if one.device is None or self._reported(one.device, now)]
         if seen:
             await round_.resolve(seen, "seen again, and the condition is gone")
         held = await records.open_alerts(connection, rule_keys, state=AlertState.FIRING, outcome=Outcome.SUPPRESSED)
@@ -91,6 +91,11 @@ class Incidents:
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None:
         """Alerts whose rule is no longer loaded are over: nothing would ever resolve them."""
         await Round(self.world, connection, now).resolve(gone, "the rule is no longer loaded")
+
+    def _reported(self, device: str, now: datetime) -> bool:
+        """Whether this evaluation could see what the device says: what came in since its instant it could not."""
+        heard = self.world.last_heard(device)
+        return self.world.is_seen(device, now) and (heard is None or heard <= now)
 
     def _evidence(self, transition: Transition, now: datetime) -> Mapping[str, object]:
         """What a decision was made by: the rule's version, the value, and the thresholds with who set them."""

@@ -8,8 +8,9 @@ import pytest
 
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
+from collector.desk.tickets import history
 from collector.fleet.directory import FleetDirectory
-from tests.incidents.world import ACME, ACME_2, BAKKERIJ, World, world_with
+from tests.incidents.world import ACME, ACME_2, BAKKERIJ, INTERVAL, World, world_with
 
 RULES = """\
 groups:
@@ -106,6 +107,25 @@ async def test_what_is_not_seen_is_not_healthy(world: World) -> None:
     await world.tick({ACME: GOOD})
     assert await world.states() == ["resolved"]
     assert (await world.tickets())[0].status is TicketStatus.RESOLVED
+
+
+async def test_what_came_in_since_the_instant_of_an_evaluation_proves_nothing_to_it(world: World) -> None:
+    """The frame with which a device comes back lies a little behind the instant that is being evaluated."""
+    await fire(world)
+    await world.goodbye(ACME)
+    await world.tick()
+    world.now += INTERVAL
+    instant = world.now
+    world.now += INTERVAL / 5
+    await world.push({ACME: BAD})
+    for group in world.evaluator.rules.groups:
+        await world.evaluator.evaluate_group(group, instant)
+    assert await world.states() == ["unknown"]
+    world.now = instant
+    await fire(world)
+    (ticket,) = await world.tickets()
+    async with world.database.connect() as connection:
+        assert not [event for event in await history(connection, ticket.number) if event.type == "status"]
 
 
 async def test_silence_without_goodbye_is_not_healthy_either(world: World) -> None:
