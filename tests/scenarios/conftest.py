@@ -1,5 +1,7 @@
 import asyncio
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver, resource_tracker
@@ -39,6 +41,7 @@ def children() -> Iterator[ForkServerContext]:
     context = nursery()
     forkserver.ensure_running()
     yield context
-    # They would end with this process only, and have no other name for it.
+    # They would end with this process only, and have no other name for it. By force: DuckDB's library would complain.
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined] # private
     forkserver._forkserver._stop()  # type: ignore[attr-defined] # private
     resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined] # private

@@ -198,7 +198,6 @@ class Story(Strict):
     settings: dict[str, float] = {}  # as in config.toml
     timeline: list[Entry]
     expect: Expected
-    slow: bool = False
     # Nobody knows what is to come of it: what operators cannot do is passed over, and instead of what is expected it is
     # looked after each evaluation whether what must always hold does.
     made_up: bool = False

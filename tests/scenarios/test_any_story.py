@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+import pytest
 import uvloop
 import yaml
 from hypothesis import HealthCheck, given, note, settings
@@ -19,7 +20,7 @@ from tests.scenarios.killing import Kill, play_and_kill
 from tests.scenarios.run import Run
 from tests.scenarios.story import load_story
 
-EXAMPLES = int(os.environ.get("SCENARIO_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("SCENARIO_EXAMPLES", "10"))
 BEGIN = datetime(2026, 3, 2, 9, 0)  # noqa: DTZ001 - as it stands in the file, in the story's zone
 MINUTES = 45
 LAST_CHANGE = 35  # then it is quiet, and tickets have time to settle
@@ -112,6 +113,7 @@ def written(path: Path, timeline: list[tuple[int, dict[str, object]]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(timeline=timelines, kill=kills)
 def test_any_story_keeps_the_promises(
