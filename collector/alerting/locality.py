@@ -9,15 +9,17 @@ from collector.alerting.tenancy import THRESHOLD_METRIC
 from protocol.wire import RESERVED_METRICS
 
 DEVICE = "device_id"
-WHOLE_VECTOR_FUNCTIONS = frozenset({"absent", "absent_over_time", "scalar"})
+WHOLE_VECTOR_FUNCTIONS = frozenset({"absent", "absent_over_time", "scalar", "vector"})
 
 
 def is_per_device(rule: AlertRule, recorded: Collection[str]) -> bool:
     """Whether the rule's result for a device follows from what that device sent, and from thresholds.
 
     Not so for rules that read what the collector itself makes as time goes by: recorded series (`recorded` are their
-    names), ALERTS, presence.
+    names), ALERTS, presence; nor for one that reads nothing, such as a watchdog: its alert is no device's.
     """
+    if not rule.plan.windows:
+        return False
     for metric in rule.plan.windows:
         if metric is None or metric in recorded or metric in RESERVED_METRICS:
             return False

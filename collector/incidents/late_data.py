@@ -93,6 +93,8 @@ class LateData:
                 self.counters.failures += 1
                 logger.warning("late data: rule=%s cannot be replayed: %s", rule.alert, error)
                 continue
+            # A rule may relabel: what is not of these devices was not replayed whole.
+            found = [one for one in found if one.labels.get("device_id") in spans]
             if found:
                 await self._apply(evaluator, group, rule, found)
         return True

@@ -1,6 +1,6 @@
 """Late data change what is known of the past: what is over opens nothing, what holds has held for longer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,13 +8,17 @@ import pytest
 import yaml
 
 from collector.alerting.locality import is_per_device
+from collector.alerting.replay import DevicesReader
 from collector.alerting.rulefile import load_rules
 from collector.alerting.ruleset import AlertRule
 from collector.alerting.state import fingerprint
 from collector.alerting.timeline import Episode
+from collector.clock import to_milliseconds
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.incidents.late import LateJudge
+from collector.incidents.late_data import LateData
+from collector.series.stream import LateSpan
 from tests.incidents.world import ACME, BAKKERIJ, INTERVAL, START, World, world_with
 
 RULES = """\
@@ -154,6 +158,47 @@ async def test_an_incident_that_ended_and_began_again_is_the_same(world: World) 
     assert (ticket.status, ticket.began_at) == (TicketStatus.NEW, START + INTERVAL)
 
 
+class LateSpans:
+    """Late frames of ACME over its first ten minutes."""
+
+    def __init__(self) -> None:
+        first, last = to_milliseconds(START), to_milliseconds(minutes(10))
+        self.spans = {ACME.device_id: LateSpan(first, last, last)}
+
+    def late_spans(self, received_before: int) -> dict[str, LateSpan]:
+        return {device: span for device, span in self.spans.items() if span.received_ms < received_before}
+
+    async def forget_late(self, spans: Mapping[str, LateSpan]) -> None:
+        for device in spans:
+            del self.spans[device]
+
+
+async def test_rules_whose_alerts_are_no_devices_do_not_stop_the_replay(world: World) -> None:
+    rules = yaml.safe_load(RULES)
+    relabelled = 'label_replace(x > 0, "device_id", "", "device_id", ".*")'
+    rules["groups"][0]["rules"][:0] = [
+        {"alert": "Watchdog", "expr": "vector(1)", "labels": {"ticket": "never"}},
+        {"alert": "Relabelled", "expr": relabelled, "labels": {"scope": "fleet", "ticket": "never"}},
+    ]
+    (world.rules_folder / "world.yaml").write_text(yaml.safe_dump(rules))
+    await world.restart()
+    await world.tick({ACME: BAD})
+    world.now = minutes(60)
+    await world.tick({ACME: BAD})
+    spans = LateSpans()
+    late = LateData(
+        spans,
+        world.database,
+        world.surroundings,
+        lambda: world.evaluator,
+        lambda devices: DevicesReader(world.store.reader, devices),
+        lambda: world.now,
+        timedelta(minutes=5),
+    )
+    await late.settle()
+    assert (spans.spans, late.counters.replays, late.counters.failures) == ({}, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("expr", "local"),
     [
@@ -171,6 +216,9 @@ async def test_an_incident_that_ended_and_began_again_is_the_same(world: World) 
         ("quarkpulse_device_up == 0", False),
         ("recorded > 1", False),
         ("ALERTS{customer='a'} > 0", False),
+        ("vector(1)", False),
+        ("x > 1 or vector(1)", False),
+        ("vector(time()) > 0", False),
     ],
 )
 def test_which_rules_look_at_one_device_at_a_time(tmp_path: Path, expr: str, local: bool) -> None:
