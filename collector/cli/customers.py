@@ -128,8 +128,8 @@ async def set_plan(
 
 @customers.command("set-policy")
 @click.argument("customer")
-@click.argument("kind", type=click.Choice(list(Kind)))
-@click.argument("policy", type=click.Choice([*Policy, DEFAULT]))
+@click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
+@click.argument("policy", type=click.Choice([*(policy.value for policy in Policy), DEFAULT]))
 @with_database
 async def set_policy(database: Database, _settings: Settings, *, customer: str, kind: str, policy: str) -> None:
     """Say when a customer's devices of a kind are expected to be there, those with a policy of their own excepted.

@@ -64,7 +64,7 @@ async def show(database: Database, _settings: Settings, device: str, as_json: bo
 
 @devices.command("set-policy")
 @click.argument("device")
-@click.argument("policy", type=click.Choice([*Policy, INHERIT]))
+@click.argument("policy", type=click.Choice([*(policy.value for policy in Policy), INHERIT]))
 @with_database
 async def set_policy(database: Database, _settings: Settings, device: str, policy: str) -> None:
     """Say when a device is expected to be there: its silence at other times is no fault.

@@ -46,3 +46,15 @@ def test_options_are_explained() -> None:
         if isinstance(parameter, click.Option) and not parameter.help
     ]
     assert silent == []
+
+
+def test_choices_are_written_as_they_are_documented() -> None:
+    """click takes the members of an enum by their names in capitals, and refuses their values."""
+    shouted = [
+        f"{called} {parameter.name}"
+        for called, command in COMMANDS
+        for parameter in command.params
+        if isinstance(parameter.type, click.Choice)
+        and any(type(choice) is not str for choice in parameter.type.choices)
+    ]
+    assert shouted == []

@@ -70,7 +70,7 @@ def command_in(line: str) -> Command | None:
     plain = [argument for argument in arguments if re.fullmatch(r"[a-z]+|--?[a-z-]+(=.*)?", argument)]
     words = []
     for argument in arguments:
-        if not re.fullmatch(r"[a-z][a-z_]*", argument):
+        if not re.fullmatch(r"[a-z][a-z_-]*", argument):
             break
         words.append(argument)
     options = frozenset(argument.partition("=")[0] for argument in plain if argument.startswith("--"))
