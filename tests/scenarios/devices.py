@@ -35,6 +35,7 @@ class SimulatedDevice:
     is_running: bool
     is_connected: bool = True
     booted_at: datetime | None = None
+    reader: "SimulatedDevice | None" = None  # of a printer, which has no agent of its own
     clock_off_by: timedelta = timedelta(0)
     starts_at: datetime | None = None  # of a reboot
     spool: list[Record] = field(default_factory=list)
@@ -84,7 +85,10 @@ class SimulatedDevice:
             self.starts_at = None
         if self.is_running and self.is_due(at):
             self._sampled_at = at
-            self.spool.append(self._sample(at))
+            if self.reader is None:
+                self.spool.append(self._sample(at))
+            elif self.reader.is_running:
+                self.reader.spool.append(self._sample(at))
 
     def pushes(self, at: datetime) -> list[tuple[Push, list[Record]]]:
         """What it sends now: the newest record first, then the gap behind it, oldest first."""
@@ -129,14 +133,22 @@ class SimulatedDevice:
 
     def _sample(self, at: datetime) -> Record:
         booted = self.booted_at or at
-        series: list[tuple[str, dict[str, str], float | None]] = [(UPTIME, {}, (at - booted).total_seconds())]
+        series: list[tuple[str, dict[str, str], float | None]] = []
+        if self.reader is None:
+            series.append((UPTIME, {}, (at - booted).total_seconds()))
         for name, (reading, since) in self._readings.items():
             series.append((*series_of(name), value_of(reading, at - since)))
         listed = [wire.Series(name=name, labels=labels) for name, labels, _ in series]
         layout = Layout(
             id=wire.layout_id(listed), series=[Series(name=name, labels=labels) for name, labels, _ in series]
         )
-        return Record(Frame(layout=layout.id, t=self._stamp(at), v=[value for *_, value in series]), None, layout)
+        frame = Frame(
+            device=None if self.reader is None else self.id,
+            layout=layout.id,
+            t=(self.reader or self)._stamp(at),
+            v=[value for *_, value in series],
+        )
+        return Record(frame, None, layout)
 
     def _push(self, records: Sequence[Record], at: datetime) -> Push:
         self._seq += 1

@@ -129,6 +129,8 @@ class Run:
         }
         for name, device in self._devices.items():
             device.read(story.devices[name].reads, story.begins_at)
+            reader = story.devices[name].read_by
+            device.reader = None if reader is None else self._devices[reader]
 
     async def play(self) -> Outcome:
         """The whole story. What is not as expected stands in `problems`. Raises StoryError if it cannot be played."""
@@ -416,7 +418,9 @@ class Run:
                     "os": "",
                     "arch": "",
                     "agent_version": "",
-                    "secret_hash": hash_secret(secret_of(name)),
+                    "secret_hash": hash_secret(secret_of(name)) if spec.read_by is None else None,
+                    "read_by": spec.read_by,
+                    "address": None if spec.read_by is None else f"{name}.example",
                     "enrolled_at": self.now,
                 }
                 await connection.execute(insert(devices_table).values(values))

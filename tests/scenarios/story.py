@@ -95,6 +95,7 @@ class Device(Strict):
     site: str = "hq"
     kind: Kind = Kind.SERVER
     running: bool = True  # when the story begins
+    read_by: str | None = None  # of a printer: the device whose agent reads it
     reads: dict[str, Reading] = {}
 
 
@@ -221,6 +222,8 @@ class Story(Strict):
                 for window in filter(None, (one.opened, one.began, one.resolved)):
                     Window.parse(window, zone, timedelta(0))
         for device in self.devices.values():
+            if device.read_by is not None and device.read_by not in self.devices:
+                raise ValueError(f"a printer is read by {device.read_by!r}, which is not among the devices")
             if device.customer not in self.customers:
                 raise ValueError(f"a device is of customer {device.customer!r}, who is not among the customers")
         for entry in self.timeline:
