@@ -187,7 +187,13 @@ async def rig(
             return models["monthly"]
 
         surroundings = Surroundings(
-            model_of, lambda _device, _at: True, lambda _device: None, lambda _device: (), tuple, IncidentSettings()
+            model_of,
+            is_seen=lambda _device, _at: True,
+            last_heard=lambda _device: None,
+            is_ended=lambda _device: False,
+            tags_of=lambda _device: (),
+            inhibit_rules=tuple,
+            settings=IncidentSettings(),
         )
         stats = EvaluationStats()
         reader = RoutingReader(store.reader, {THRESHOLD_METRIC: ThresholdReader(store.reader.strings)})

@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import datetime
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -50,7 +50,9 @@ class NoTickets:
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
         pass
 
-    async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None:
+    async def sweep(
+        self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime, *, failed: Collection[str] = ()
+    ) -> None:
         pass
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None:

@@ -47,7 +47,7 @@ from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.fleet import silent
-from collector.fleet.directory import FleetDirectory, Member, load_directory
+from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
 from collector.fleet.events import delete_events, record_events
 from collector.fleet.keeper import PresenceKeeper
@@ -210,6 +210,7 @@ class Collector:
             self._model_of,
             self._watch.is_seen,
             self._watch.last_heard,
+            self._is_ended,
             self._tags_of,
             lambda: self._pack.inhibit,
             incident_settings(settings),
@@ -398,6 +399,10 @@ class Collector:
     def _reader_of(self, devices: Collection[str]) -> SeriesReader:
         """All that is stored of some devices, and the thresholds."""
         return RoutingReader(DevicesReader(self._history.reader, devices), {THRESHOLD_METRIC: self._thresholds})
+
+    def _is_ended(self, device: str) -> bool:
+        member = self._directory.members.get(device)
+        return member is not None and member.status is DeviceStatus.ENDED
 
     def _tags_of(self, device: str) -> frozenset[str]:
         return self._directory.tags_of(device)

@@ -44,6 +44,7 @@ class Pass:
     active: dict[str, dict[str, Alert]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
+    failed_keys: set[str] = field(default_factory=set)  # of the alerting rules that could not be evaluated
     conflicts: list[Conflict] = field(default_factory=list)
     over_limit: dict[str, int] = field(default_factory=dict)  # how many alerts or series, by the names of the rules
     shared: Shared = field(default_factory=Shared)  # what several rules compute is computed once
@@ -81,6 +82,7 @@ def advance_alerts(rule: AlertRule, before: Mapping[str, Alert], engine: Engine,
         holding = _holding(rule, _asked(rule.plan, engine, done), done)
     except QuarkpulseError as error:
         done.failed(rule.alert, error)
+        done.failed_keys.add(rule.key)
         done.active[rule.key] = dict(before)
         return
     _advance(rule, before, holding, done)

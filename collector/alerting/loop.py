@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -44,7 +44,9 @@ class IncidentSink(Protocol):
 
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
 
-    async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None: ...
+    async def sweep(
+        self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime, *, failed: Collection[str] = ()
+    ) -> None: ...
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None: ...
 
@@ -216,7 +218,8 @@ class Evaluator:
                 done.shared = Shared()  # what was computed before may read what is recorded now
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
-            await self._incidents.sweep(connection, [rule.key for rule in group.alert_rules], at)
+            keys = [rule.key for rule in group.alert_rules]
+            await self._incidents.sweep(connection, keys, at, failed=done.failed_keys)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)
         if told:  # behind the transaction: tickets do not wait for what only graphs and other rules read

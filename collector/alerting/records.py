@@ -70,7 +70,7 @@ async def open_alerts(
     rule_keys: Sequence[str] | None = None,
     *,
     state: AlertState | None = None,
-    outcome: Outcome | None = None,
+    outcomes: Collection[Outcome] | None = None,
     customers: Collection[str] | None = None,
 ) -> list[AlertRecord]:
     """The alerts that are not resolved, of all rules or of `rule_keys`, oldest first."""
@@ -79,8 +79,8 @@ async def open_alerts(
         wanted.append(alerts.c.rule_key.in_(rule_keys))
     if state is not None:
         wanted.append(alerts.c.state == state)
-    if outcome is not None:
-        wanted.append(alerts.c.outcome == outcome)
+    if outcomes is not None:
+        wanted.append(alerts.c.outcome.in_(outcomes))
     if customers is not None:
         wanted.append(alerts.c.customer.in_(customers))
     return await _open_records(connection, *wanted)

@@ -120,6 +120,7 @@ async def _outcome(
         lambda customer, at: past.models.get(past.directory.plan_at(customer, at) or ""),
         past.seen.is_seen,
         lambda _device: None,
+        lambda _device: False,
         past.directory.tags_of,
         lambda: pack.inhibit,
         question.incidents,

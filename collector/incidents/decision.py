@@ -8,7 +8,7 @@ from enum import StrEnum
 from collector.alerting.records import Outcome
 from collector.alerting.rulefile import Scope, severity_of
 from collector.contracts import AlertOutcome, Priority, ServiceModel, priority_of
-from collector.incidents.inhibition import Inhibitor, inhibitor_of
+from collector.incidents.inhibition import Inhibitors, inhibitor_of
 from collector.incidents.silences import Silence
 from collector.incidents.windows import Window
 
@@ -51,7 +51,7 @@ class Circumstances:
     now: datetime
     silences: Sequence[Silence] = ()
     windows: Sequence[Window] = ()
-    inhibitors: Sequence[Inhibitor] = ()
+    inhibitors: Inhibitors = field(default_factory=dict)
 
 
 def ticket_key(labels: Mapping[str, str]) -> TicketKey:
@@ -67,6 +67,11 @@ def ticket_key(labels: Mapping[str, str]) -> TicketKey:
     elif scope == Scope.FLEET:
         entity = "fleet"
     return TicketKey(customer, entity, labels.get("incident") or labels[ALERTNAME])
+
+
+def may_have_ticket(labels: Mapping[str, str]) -> bool:
+    """Whether anything that may change, such as the plan, can give an alert of these labels a ticket."""
+    return labels.get("ticket") != "never" and bool(labels.get("customer"))
 
 
 def decide(

@@ -22,22 +22,33 @@ class Inhibitor:
         return f"{self.labels.get('alertname', '')} of {where}" if where else self.labels.get("alertname", "")
 
 
-def inhibitors_among(firing: Iterable[AlertRecord], rules: Sequence[InhibitRule]) -> list[Inhibitor]:
+# By rule, then by the values of its `equal` labels: thousands of devices may be offline, with thousands of faults.
+Inhibitors = Mapping[InhibitRule, Mapping[tuple[str, ...], Sequence[Inhibitor]]]
+
+
+def inhibitors_among(firing: Iterable[AlertRecord], rules: Sequence[InhibitRule]) -> Inhibitors:
     """Which of the alerts hold others back."""
-    return [
-        Inhibitor(rule, one.id, one.labels) for one in firing for rule in rules if all_match(rule.source, one.labels)
-    ]
+    found: dict[InhibitRule, dict[tuple[str, ...], list[Inhibitor]]] = {rule: {} for rule in rules}
+    for one in firing:
+        for rule, by_values in found.items():
+            if all_match(rule.source, one.labels):
+                by_values.setdefault(_equal_values(rule, one.labels), []).append(Inhibitor(rule, one.id, one.labels))
+    return found
 
 
-def inhibitor_of(labels: Mapping[str, str], inhibitors: Sequence[Inhibitor]) -> Inhibitor | None:
+def inhibitor_of(labels: Mapping[str, str], inhibitors: Inhibitors) -> Inhibitor | None:
     """What holds an alert back. As in Alertmanager, an alert that is itself a source of the rule is not its target
     through another alert that is both."""
-    for inhibitor in inhibitors:
-        rule = inhibitor.rule
-        if (
-            all(labels.get(name, "") == inhibitor.labels.get(name, "") for name in rule.equal)
-            and all_match(rule.target, labels)
-            and not (all_match(rule.source, labels) and all_match(rule.target, inhibitor.labels))
-        ):
-            return inhibitor
+    for rule, by_values in inhibitors.items():
+        candidates = by_values.get(_equal_values(rule, labels), ())
+        if not candidates or not all_match(rule.target, labels):
+            continue
+        is_source = all_match(rule.source, labels)
+        for inhibitor in candidates:
+            if not (is_source and all_match(rule.target, inhibitor.labels)):
+                return inhibitor
     return None
+
+
+def _equal_values(rule: InhibitRule, labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(labels.get(name, "") for name in rule.equal)

@@ -34,6 +34,7 @@ class Surroundings:
     model_of: Callable[[str, datetime], ServiceModel | None]  # a customer's service model at a time
     is_seen: Callable[[str, datetime], bool]  # whether a device's series are of now
     last_heard: Callable[[str], datetime | None]  # when it last pushed
+    is_ended: Callable[[str], bool]  # whether a device, or its customer, is no longer looked after
     tags_of: Callable[[str], Collection[str]]  # the words that people gave a device
     inhibit_rules: Callable[[], Sequence[InhibitRule]]
     settings: IncidentSettings
@@ -228,6 +229,7 @@ class Round:
         unseen = [
             one for one in ended if one.fired_at and one.device and not self._world.is_seen(one.device, self._now)
         ]
+        unseen_ids = {one.id for one in unseen}
         noted: dict[int, list[AlertRecord]] = {}
         for record in unseen:
             since = self._world.last_heard(record.device or "") or self._now
@@ -237,7 +239,7 @@ class Round:
                 noted.setdefault(record.ticket, []).append(record)
         for number, of_ticket in noted.items():
             await tickets.note(self._connection, number, self._now, self._not_seen(of_ticket))
-        await self.resolve([one for one in ended if one not in unseen], GONE)
+        await self.resolve([one for one in ended if one.id not in unseen_ids], GONE)
 
     async def resolve(self, over: Sequence[AlertRecord], why: str, at: datetime | None = None) -> None:
         """Alerts that are over, and with its last alert the entry. Those that never fired leave no trace."""

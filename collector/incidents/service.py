@@ -6,7 +6,7 @@ neither an alert without its ticket nor a second ticket for the same incident.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,11 +18,13 @@ from collector.alerting.records import AlertMark, AlertRecord, AlertState, Outco
 from collector.alerting.state import Change
 from collector.alerting.thresholds import Effective
 from collector.contracts import AlertOutcome
-from collector.incidents.decision import ticket_key
+from collector.incidents.decision import may_have_ticket, ticket_key
 from collector.incidents.plan_change import promote
 from collector.incidents.round import Round, Surroundings
 
 logger = logging.getLogger(__name__)
+
+WITHOUT_TICKET = (Outcome.SUPPRESSED, Outcome.NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +72,30 @@ class Incidents:
         beyond = [one.id for one in fired if by_mark[one.rule_key, one.fingerprint].is_over_limit]
         await round_.judge(current, evidence, over_limit=beyond)
 
-    async def sweep(self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime) -> None:
+    async def sweep(
+        self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime, *, failed: Collection[str] = ()
+    ) -> None:
         """What changed without a change of the alerts of these rules: unknown ones whose device is seen again without
-        the condition are over; what was held back and no longer is, is decided; shadow tickets of customers whose plan
-        opens tickets by now become tickets; and what came and went has been steady for a while."""
+        the condition are over, and so are those of devices that nobody looks after any more; what has no ticket is
+        decided again, since what held it back may be over and the plan may be another; shadow tickets of customers
+        whose plan opens tickets by now become tickets; and what came and went has been steady for a while.
+
+        `failed`: the keys of rules that could not be evaluated, so that nobody knows whether their condition is gone.
+        """
         round_ = Round(self.world, connection, now)
         unknown = await records.open_alerts(connection, rule_keys, state=AlertState.UNKNOWN)
-        seen = [one for one in unknown if one.device is None or self._reported(one.device, now)]
+        ended, seen = [], []
+        for one in unknown:
+            if one.device is not None and self.world.is_ended(one.device):
+                ended.append(one)
+            elif one.rule_key not in failed and (one.device is None or self._reported(one.device, now)):
+                seen.append(one)
+        if ended:
+            await round_.resolve(ended, "the device is no longer looked after")
         if seen:
             await round_.resolve(seen, "seen again, and the condition is gone")
-        held = await records.open_alerts(connection, rule_keys, state=AlertState.FIRING, outcome=Outcome.SUPPRESSED)
-        await round_.judge(held, {})
+        without = await records.open_alerts(connection, rule_keys, state=AlertState.FIRING, outcomes=WITHOUT_TICKET)
+        await round_.judge([one for one in without if may_have_ticket(one.labels)], {})
         for customer in await records.customers_with_firing_shadows(connection, rule_keys):
             model = self.world.model_of(customer, now)
             if model is not None and model.on_alert is AlertOutcome.TICKET:

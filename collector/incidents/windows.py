@@ -3,7 +3,8 @@ held back; what is still wrong at its end opens its ticket, and what healed stay
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -98,6 +99,8 @@ async def add_window(
         raise WindowError(f"a window lasts 1 minute to {MAX_LENGTH.days} days")
     if starts_local.tzinfo is not None:
         raise WindowError("a window starts by the clock on the wall: leave the offset out and name a time zone")
+    if recurrence is None and starts_local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) + length <= now:
+        raise WindowError(f"that window, from {starts_local:%Y-%m-%d %H:%M} {zone}, has passed: check the date")
     row = {
         "customer": scope.customer,
         "site": scope.site,

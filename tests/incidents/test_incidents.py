@@ -1,15 +1,18 @@
 """From samples to tickets: one incident, one ticket, and nothing healthy by silence."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
-from collector.fleet.directory import FleetDirectory
+from collector.fleet.directory import DeviceStatus, FleetDirectory
+from collector.promql import EvaluationError
 from tests.incidents.world import ACME, ACME_2, BAKKERIJ, INTERVAL, World, world_with
 
 RULES = """\
@@ -126,6 +129,35 @@ async def test_what_came_in_since_the_instant_of_an_evaluation_proves_nothing_to
     (ticket,) = await world.tickets()
     async with world.database.connect() as connection:
         assert not [event for event in await history(connection, ticket.number) if event.type == "status"]
+
+
+async def test_what_a_device_left_behind_is_over_when_nobody_looks_after_it_any_more(world: World) -> None:
+    await fire(world)
+    await world.goodbye(ACME)
+    for _ in range(4):
+        await world.tick({BAKKERIJ: GOOD})
+    assert await world.states() == ["unknown"]
+    world.members["ws-1"] = replace(world.members["ws-1"], status=DeviceStatus.ENDED)
+    await world.tick({BAKKERIJ: GOOD})
+    assert "the device is no longer looked after" in str((await world.alerts())[0]["reason"])
+    assert (await world.tickets())[0].status is TicketStatus.RESOLVED
+
+
+async def test_a_rule_that_cannot_be_evaluated_tells_nothing_of_a_device_that_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> NoReturn:
+        raise EvaluationError("it took too long")
+
+    await fire(world)
+    await world.goodbye(ACME)
+    await world.tick()
+    with monkeypatch.context() as broken:
+        broken.setattr(type(world.store.reader), "select", unreadable)
+        await world.tick({ACME: BAD})
+    assert await world.states() == ["unknown"]
+    await world.tick({ACME: GOOD})
+    assert await world.states() == ["resolved"]
 
 
 async def test_silence_without_goodbye_is_not_healthy_either(world: World) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from collector.contracts import AlertOutcome
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
-from tests.incidents.world import ACME, BAKKERIJ, INTERVAL, START, World, world_with
+from tests.incidents.world import ACME, BAKKERIJ, INTERVAL, MODELS, START, World, world_with
 
 RULES = """\
 groups:
@@ -130,3 +131,15 @@ async def test_open_tickets_stay_when_the_plan_opens_no_more(world: World) -> No
     await world.tick({ACME: BAD})
     assert [one.status for one in await world.tickets()] == [TicketStatus.RESOLVED]
     assert [one.rule for one in await world.shadows()] == ["Full", "Hot"]
+
+
+async def test_what_was_left_to_a_technician_becomes_a_ticket_when_the_plan_opens_tickets(world: World) -> None:
+    by_hand = MODELS["monthly"].model_copy(update={"name": "by_hand", "on_alert": AlertOutcome.ASK_TECHNICIAN})
+    world.models = {**MODELS, "by_hand": by_hand}
+    await world.set_plan(ACME, "by_hand")
+    await world.tick({ACME: BAD})
+    assert await world.tickets() == []
+    await world.set_plan(ACME, "monthly")
+    await world.tick({ACME: BAD})
+    (ticket,) = await world.tickets()
+    assert (ticket.opened_at, ticket.began_at) == (world.now, world.now - INTERVAL)

@@ -187,6 +187,23 @@ async def test_a_window_called_off_holds_nothing_back(world: World) -> None:
             await end_window(connection, number, actor=ANNA, now=world.now)
 
 
+async def test_a_window_that_has_passed_is_refused(world: World) -> None:
+    begins = world.now.replace(tzinfo=None) - timedelta(minutes=9)  # an hour and nine minutes ago, in Amsterdam
+    async with world.database.begin() as connection:
+        with pytest.raises(WindowError, match="has passed: check the date"):
+            await add_window(
+                connection,
+                scope=Scope("acme"),
+                starts_local=begins,
+                length=timedelta(minutes=69),
+                recurrence=None,
+                time_zone=None,
+                author=ANNA,
+                reason="patches",
+                now=world.now,
+            )
+
+
 async def test_a_device_that_is_offline_hides_its_checks(world: World) -> None:
     world.now += INTERVAL
     await world.push_series({ACME: {"x": BAD, "gone": 1.0}, ACME_2: {"x": BAD}})

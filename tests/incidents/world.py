@@ -13,7 +13,7 @@ from collector.alerting.recording import Recorder
 from collector.alerting.records import list_alerts
 from collector.alerting.rulefile import load_rules
 from collector.clock import from_milliseconds, to_milliseconds
-from collector.contracts import ServiceModel, load_service_models
+from collector.contracts import ServiceModel, ServiceModels, load_service_models
 from collector.db.database import Database
 from collector.desk.shadows import ShadowTicket, list_shadows
 from collector.desk.tickets import Ticket, list_tickets
@@ -51,6 +51,7 @@ class World:
     members: dict[str, Member] = field(default_factory=dict)
     tags: Mapping[str, frozenset[str]] = field(default_factory=dict)
     settings: IncidentSettings = field(default_factory=IncidentSettings)
+    models: ServiceModels = field(default_factory=lambda: MODELS)
     inhibit: tuple[InhibitRule, ...] = field(default_factory=lambda: load_inhibit_rules(inhibit_file()))
 
     def __post_init__(self) -> None:
@@ -63,6 +64,7 @@ class World:
             self._model_of,
             self.watch.is_seen,
             self.watch.last_heard,
+            lambda device: self.members[device].status is DeviceStatus.ENDED,
             self._tags_of,
             lambda: self.inhibit,
             self.settings,
@@ -86,7 +88,7 @@ class World:
         return self.tags.get(device, frozenset())
 
     def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
-        return MODELS.get(self.directory.plan_at(customer, at) or "")
+        return self.models.get(self.directory.plan_at(customer, at) or "")
 
     async def load(self) -> None:
         """Takes in what the database says of the fleet, as `serve` does after a change."""
@@ -97,7 +99,7 @@ class World:
         async with self.database.begin() as connection:
             await set_plan(
                 connection,
-                MODELS,
+                self.models,
                 customer=target.customer,
                 plan=plan,
                 starts_at=starts_at or self.now,
