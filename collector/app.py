@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import ssl
 import time
 from collections.abc import (
@@ -18,6 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
 
 from aiohttp import web
 
@@ -53,6 +55,7 @@ from collector.fleet.events import delete_events, record_events
 from collector.fleet.keeper import PresenceKeeper
 from collector.fleet.presence import Patience
 from collector.fleet.presence_series import PresenceSeries
+from collector.fleet.provider import COLLECTOR_TARGET, ensure_provider
 from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
@@ -65,6 +68,7 @@ from collector.ingest.native import Ingest, Sender
 from collector.pidfile import only_server
 from collector.promql import Engine
 from collector.reporting.exposition import Exposition, GroupHealth, Health
+from collector.reporting.own_health import WRITE_SECONDS, OwnHealth
 from collector.reporting.pushes import PushMetrics
 from collector.series.history.blocks import BlockSettings
 from collector.series.history.history import History, HistorySettings
@@ -144,6 +148,15 @@ def incident_settings(settings: Settings) -> IncidentSettings:
         steady_after=timedelta(seconds=settings.steady_after_seconds),
         reopen_within=timedelta(seconds=settings.reopen_within_seconds),
     )
+
+
+def free_ratio(folder: Path) -> float | None:
+    """The share of its file system that is free for us; None where that cannot be told."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:  # the folder is gone, or its disk: pushes fail then, which is told
+        return None
+    return usage.free / usage.total if usage.total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +240,7 @@ class Collector:
         )
         self._questions = TicketQuestions(self._model_of)
         self._recorder = Recorder(store)
+        self._own_health = OwnHealth(Recorder(store), COLLECTOR_TARGET, self._health, clock)
         self._evaluation = EvaluationStats()
         self._evaluator = self._new_evaluator(pack.rules)
         self._senders: dict[str, Sender] = {}
@@ -284,6 +298,8 @@ class Collector:
                 monotonic=monotonic,
             )
             await asyncio.to_thread(DEFAULT_OFFICE_HOURS.is_open, clock())  # loads the holidays, which takes a while
+            async with database.begin() as connection:
+                await ensure_provider(connection, collector._models, plan=settings.provider_plan, now=clock())
             await collector._reload_state()
             await collector._presence.turn()  # the rules find every device's presence as it was
             await collector._evaluator.restore()
@@ -306,17 +322,25 @@ class Collector:
         return {
             "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
             "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._forget_old_events),
+            "own health": Upkeep(WRITE_SECONDS, self._own_health.write),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
         }
 
     async def _repeat(self, name: str, upkeep: Upkeep) -> None:
+        is_put_off = False
         while True:
             try:
                 await upkeep.work()
             except TransientError as error:
-                logger.warning("put off: work=%s error=%s", name, error)
+                if not is_put_off:
+                    logger.warning("put off, tried again: work=%s error=%s", name, error)
+                is_put_off = True
+            else:
+                if is_put_off:
+                    logger.info("done again: work=%s", name)
+                is_put_off = False
             await asyncio.sleep(upkeep.every_seconds)
 
     async def _evaluate(self, reload: asyncio.Event) -> None:
@@ -547,6 +571,7 @@ class Collector:
             },
             samples=counters.samples,
             frames_ahead=counters.frames_ahead,
+            data_free_ratio=free_ratio(self._settings.data),
             log_bytes=store.log_bytes,
             log_segments=store.log_segments,
             commits=store.commits,

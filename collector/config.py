@@ -126,6 +126,11 @@ class Settings(BaseModel):
         ge=10**8,
         description="What the history may take on disk; above it the oldest days go earlier, those of printers last.",
     )
+    provider_plan: str = Field(
+        default="monthly",
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="The plan that the built-in customer `provider` begins with; `customers set-plan` changes it.",
+    )
     max_devices: int = Field(default=100_000, ge=1, description="Devices that may be enrolled.")
 
     storm_incidents: int = Field(

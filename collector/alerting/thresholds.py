@@ -11,8 +11,10 @@ import numpy as np
 from collector.alerting.definitions import LAYERS_OF, Definition
 from collector.alerting.threshold_values import Picked, Population, ThresholdDevice, Valuation
 from collector.clock import to_milliseconds
+from collector.contracts import DEFAULT_OFFICE_HOURS
 from collector.fleet.customers import Contract
 from collector.fleet.directory import FleetDirectory
+from collector.fleet.provider import COLLECTOR_TARGET
 from collector.fleet.thresholds import Layer, Threshold
 from collector.series.labels import Strings
 from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection, Times
@@ -137,11 +139,11 @@ class ThresholdReader:
 
 
 def devices_of(directory: FleetDirectory) -> list[ThresholdDevice]:
-    """Those that have thresholds: what is looked after."""
+    """Those that have thresholds: what is looked after, and the collector itself."""
+    hours = {target: directory.members[target.device_id].hours for target in directory.targets}
     return [
-        ThresholdDevice(target.device_id, target.customer, target.site, target.kind, member.hours.zone.key)
-        for target in directory.targets
-        for member in [directory.members[target.device_id]]
+        ThresholdDevice(target.device_id, target.customer, target.site, target.kind, of_site.zone.key)
+        for target, of_site in (*hours.items(), (COLLECTOR_TARGET, DEFAULT_OFFICE_HOURS))
     ]
 
 

@@ -16,7 +16,7 @@ from collector.db.revisions import Topic, bump
 from collector.db.tables import contracts, customers, sites
 from collector.db.text import one_line
 from collector.fleet.errors import AlreadyExistsError, ConsentMissingError, FleetError, NotFoundError
-from collector.fleet.names import checked_name
+from collector.fleet.names import PROVIDER, checked_name
 
 DEFAULT_TIME_ZONE = "Europe/Amsterdam"
 
@@ -96,12 +96,26 @@ async def add_customer(
     if not 1 <= len(name) <= 200:
         raise FleetError("a customer's full name has 1 to 200 characters")
     model_named(models, plan)
-    if not await insert_if_absent(connection, customers, {"id": customer, "name": name, "created_at": now}):
+    if customer == PROVIDER:
+        raise AlreadyExistsError(
+            f"the customer {PROVIDER} is built in, for tickets about the collector itself; `serve` makes it, and its "
+            f"plan is changed with: customers set-plan {PROVIDER} PLAN"
+        )
+    if not await insert_customer(connection, customer=customer, name=name, plan=plan, consent=consent, now=now):
         raise AlreadyExistsError(f"there is a customer {customer} already; see it with: customers show {customer}")
-    await _insert_contract(connection, customer, plan, now, consent)
     data = {"name": name, "plan": plan, "monitoring_consent": consent is not None}
     await audit.record(connection, actor=actor, action="customers.add", subject=customer, now=now, data=data)
     await bump(connection, Topic.FLEET)
+
+
+async def insert_customer(
+    connection: AsyncConnection, *, customer: str, name: str, plan: str, consent: Consent | None, now: datetime
+) -> bool:
+    """Adds a customer with a contract that begins now, unless there is one of that id; says whether it did."""
+    if not await insert_if_absent(connection, customers, {"id": customer, "name": name, "created_at": now}):
+        return False
+    await _insert_contract(connection, customer, plan, now, consent)
+    return True
 
 
 async def set_plan(

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import devices
-from collector.fleet.errors import NotFoundError
+from collector.fleet.errors import FleetError, NotFoundError
+from collector.fleet.names import COLLECTOR
 from collector.fleet.presence import State
 
 
@@ -65,12 +66,12 @@ async def get_inventory(connection: AsyncConnection, device: str) -> dict[str, o
 
 
 async def revoke_device(connection: AsyncConnection, device: str, *, actor: str, now: datetime) -> None:
-    """Its secret is refused from now on (401); a token made later enrols it again. Raises NotFoundError."""
+    """Its secret is refused from now on (401); a token made later enrols it again. Raises FleetError."""
     await _mark(connection, device, "revoked_at", action="devices.revoke", actor=actor, now=now)
 
 
 async def end_device(connection: AsyncConnection, device: str, *, actor: str, now: datetime) -> None:
-    """The device is no longer looked after: its agent is told to stop (410). Raises NotFoundError."""
+    """The device is no longer looked after: its agent is told to stop (410). Raises FleetError."""
     await _mark(connection, device, "ended_at", action="devices.end", actor=actor, now=now)
 
 
@@ -122,6 +123,8 @@ async def _mark(
     connection: AsyncConnection, device: str, column: str, *, action: str, actor: str, now: datetime
 ) -> None:
     await get_device(connection, device)
+    if device == COLLECTOR:
+        raise FleetError(f"the device {COLLECTOR} is the collector itself: it has no agent, and it does not end")
     marked = await connection.execute(
         update(devices).where(devices.c.id == device, devices.c[column].is_(None)).values({column: now})
     )

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
 from collector.db.tables import customers, devices, tokens
 from collector.fleet.customers import Contract, list_contracts, list_sites
+from collector.fleet.names import COLLECTOR
 from collector.fleet.policies import customer_policies
 from collector.fleet.policy import Policy, policy_of
 from collector.fleet.presence import Presence, State
@@ -61,7 +62,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class FleetDirectory:
-    """A picture of the fleet at one moment; never changed. `load_directory` makes it."""
+    """A picture of the fleet at one moment; never changed. `load_directory` makes it. The collector is not in it."""
 
     members: Mapping[str, Member] = field(default_factory=dict)  # by device id
     _by_secret: Mapping[str, Member] = field(default_factory=dict)  # by the secret's hash
@@ -107,7 +108,7 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
     ended_customers = set(await connection.scalars(select(customers.c.id).where(customers.c.ended_at.is_not(None))))
     hours = {(site.customer, site.id): site.hours for site in await list_sites(connection)}
     policies = await customer_policies(connection)
-    rows = await connection.execute(_DEVICES.order_by(devices.c.id))
+    rows = await connection.execute(_DEVICES.where(devices.c.id != COLLECTOR).order_by(devices.c.id))
     members: dict[str, Member] = {}
     by_secret: dict[str, Member] = {}
     printers: dict[str, list[Member]] = {}

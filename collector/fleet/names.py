@@ -7,6 +7,9 @@ from collector.fleet.errors import FleetError
 
 MAX_SLUG_CHARS = 40
 
+PROVIDER = "provider"  # the customer that is built in
+COLLECTOR = "collector"  # its site and its device: see provider.py
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 

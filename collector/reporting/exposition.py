@@ -33,6 +33,7 @@ class Health:
     frames_refused: Mapping[str, int]  # by reason
     samples: int
     frames_ahead: int
+    data_free_ratio: float | None  # of the data folder's file system; None: it cannot be told
     log_bytes: int
     log_segments: int
     commits: int
@@ -90,6 +91,12 @@ def health_families(health: Health) -> Iterator[Metric]:
         "Frames whose time lay more than a minute ahead; they count when it comes.",
         [],
         {(): health.frames_ahead},
+    )
+    yield gauge(
+        "quarkpulse_data_free_ratio",
+        "Share of the data folder's file system that is free.",
+        [],
+        {} if health.data_free_ratio is None else {(): health.data_free_ratio},
     )
     yield gauge("quarkpulse_log_bytes", "Size of the sample log on disk.", [], {(): health.log_bytes})
     yield gauge("quarkpulse_log_segments", "Files of the sample log.", [], {(): health.log_segments})

@@ -15,6 +15,7 @@ COLLECTOR: Labels = {
 
 # What the collector measures of itself, for the customer `provider`.
 OWN_HEALTH: Labels = {
+    "quarkpulse_build_info": {"version"},
     "quarkpulse_store_faults_total": {"fault"},
     "quarkpulse_ingest_pushes_total": {"result"},
     "quarkpulse_ingest_frames_refused_total": {"reason"},
@@ -27,5 +28,4 @@ OWN_HEALTH: Labels = {
     "quarkpulse_rule_group_iterations_missed_total": {"group"},
     "quarkpulse_rule_evaluation_failures_total": {"group"},
     "quarkpulse_rule_conflicts_total": set(),
-    "quarkpulse_outbox_oldest_seconds": set(),
 }

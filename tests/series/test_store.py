@@ -4,9 +4,8 @@ import asyncio
 import logging
 import os
 import stat
-import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -24,6 +23,7 @@ from collector.series.log.writer import LogWriteError
 from collector.series.read import Matcher, MatchOp
 from collector.series.store import SampleStore, StoreSettings
 from collector.series.stream import LateSpan
+from tests.disks import fill
 
 NOW = 1_700_000_000_000
 HOUR_MS = 3_600_000
@@ -61,29 +61,6 @@ def times_of(store: SampleStore, name: str = "m") -> list[int]:
     selection = store.reader.select((Matcher("__name__", MatchOp.EQUAL, name),), 0, NOW + HOUR_MS)
     samples = store.reader.samples(selection, 0, NOW + HOUR_MS)
     return [t - NOW for row in range(len(selection)) for t in samples.times[row, : int(samples.counts[row])].tolist()]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def fill(path: Path) -> None:
-    """Write until the disk is full."""
-    with path.open("wb", buffering=0) as file:
-        try:
-            for size in (1 << 20, 4096, 1):
-                while True:
-                    try:
-                        file.write(b"x" * size)
-                    except OSError:
-                        break
-        finally:
-            os.fsync(file.fileno())
 
 
 @pytest.mark.needs_root

@@ -1,0 +1,245 @@
+"""Who watches the watcher: what goes wrong with the collector is a ticket of the built-in customer `provider`."""
+
+import asyncio
+import logging
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from collector.alerting.yamlfile import shipped_folder
+from collector.app import Collector, load_rules
+from collector.clock import EPOCH, to_milliseconds
+from collector.config import Settings
+from collector.contracts import load_service_models
+from collector.db import database as databases
+from collector.db.database import Database
+from collector.desk.states import TicketStatus
+from collector.desk.tickets import Ticket, list_tickets
+from collector.fleet.customers import add_customer, contract_at, get_site
+from collector.fleet.devices import end_device, get_device, revoke_device
+from collector.fleet.errors import AlreadyExistsError, FleetError
+from collector.fleet.thresholds import Layer, set_threshold
+from collector.series.read import Matcher, MatchOp
+from protocol.errors import TransientError
+from tests.disks import fill
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+STEP = timedelta(seconds=60)
+MODELS = load_service_models()
+TOO_MUCH = 'sum_over_time({__name__=~"quarkpulse_.+"}[2h:1ms])'
+
+
+@dataclass
+class Served:
+    """A collector that serves no requests, and the clock that the test moves."""
+
+    settings: Settings
+    now: datetime = START
+    put_off: list[str] = field(default_factory=list)
+    collector: Collector = field(init=False)
+
+    def wall(self) -> datetime:
+        return self.now
+
+    def seconds(self) -> float:
+        return (self.now - EPOCH).total_seconds()
+
+    async def minutes(self, count: int) -> None:
+        """What `serve` does minute by minute; what may succeed later is left to the next."""
+        for _ in range(count):
+            self.now += STEP
+            await self.collector.store.tick()
+            for name in ("changes", "own health"):
+                try:
+                    await self.collector.upkeep[name].work()
+                except TransientError as error:
+                    self.put_off.append(f"{name}: {error}")
+            await self.collector.evaluate()
+
+    async def tickets(self) -> list[Ticket]:
+        async with await Database.open(self.settings.database) as database, database.connect() as connection:
+            return await list_tickets(connection)
+
+
+@asynccontextmanager
+async def served(folder: Path, data: Path) -> AsyncIterator[Served]:
+    """With the shipped rules about the collector. The database is in `folder`, samples are in `data`."""
+    rules = folder / "rules"
+    rules.mkdir()
+    for name in ("provider.yaml", "thresholds.yaml", "inhibit.yaml"):
+        shutil.copy(shipped_folder() / name, rules)
+    settings = Settings.model_validate(
+        {
+            "data": data,
+            "rules_dir": rules,
+            "database_url": f"sqlite:///{folder / 'state.db'}",
+            "evaluation_interval_seconds": STEP.total_seconds(),
+            "listen": "127.0.0.1:0",
+        }
+    )
+    one = Served(settings)
+    async with Collector.opened(settings, one.wall, load_rules(settings), one.seconds) as one.collector:
+        await one.minutes(5)
+        yield one
+
+
+async def test_the_provider_is_there_from_the_start_and_stays(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, tmp_path / "data") as one,
+        await Database.open(one.settings.database) as database,
+        database.begin() as connection,
+    ):
+        contract = await contract_at(connection, "provider", one.now)
+        assert contract is not None and contract.plan == "monthly"
+        assert (await get_site(connection, "provider", "collector")).id == "collector"
+        device = await get_device(connection, "collector")
+        assert (device.customer, device.site, device.kind) == ("provider", "collector", "server")
+        assert one.collector.directory.members == {}  # nobody waits for its pushes
+        for change in (end_device, revoke_device):
+            with pytest.raises(FleetError, match="the collector itself"):
+                await change(connection, "collector", actor="anna", now=one.now)
+        with pytest.raises(AlreadyExistsError, match="built in"):
+            await add_customer(
+                connection,
+                MODELS,
+                customer="provider",
+                name="x",
+                plan="monthly",
+                consent=None,
+                actor="anna",
+                now=one.now,
+            )
+
+
+async def test_a_collector_that_is_well_has_no_ticket(tmp_path: Path) -> None:
+    async with served(tmp_path, tmp_path / "data") as one:
+        await one.minutes(40)
+        assert (await one.tickets(), one.put_off) == ([], [])
+        read = {name for rule in load_rules(one.settings).rules.alert_rules for name in rule.plan.windows}
+        assert read - metrics(one) == {"quarkpulse_rule_conflicts_total"}  # no customer has one
+        assert "quarkpulse_devices" not in metrics(one)
+
+
+def metrics(one: Served) -> set[str]:
+    """What is stored of the collector, and the thresholds."""
+    reader = one.collector.store.reader
+    of_collector = (Matcher("device_id", MatchOp.EQUAL, "collector"),)
+    found = reader.select(of_collector, 0, to_milliseconds(one.now))
+    stored = {found.labels.texts(reader.strings, row)["__name__"] for row in range(len(found))}
+    return {*stored, "quarkpulse_threshold"}
+
+
+async def test_a_disk_that_fills_is_one_ticket_until_there_is_room(tmp_path: Path) -> None:
+    async with served(tmp_path, tmp_path / "data") as one:
+        for name, value in (("collector_data_free", 1.0), ("collector_data_free_critical", 1.0)):
+            await set_for_collector(one, name, value)  # as if nearly nothing were left
+        await one.minutes(30)
+        (ticket,) = await one.tickets()
+        assert (ticket.customer, ticket.device, ticket.incident) == ("provider", "collector", "collector_data")
+        assert (ticket.priority, ticket.status) == ("P1", TicketStatus.NEW)
+        for name, value in (("collector_data_free", 0.0), ("collector_data_free_critical", 0.0)):
+            await set_for_collector(one, name, value)
+        await one.minutes(2)
+        assert [found.status for found in await one.tickets()] == [TicketStatus.RESOLVED]
+
+
+async def set_for_collector(one: Served, name: str, value: float) -> None:
+    async with await Database.open(one.settings.database) as database, database.begin() as connection:
+        await set_threshold(
+            connection,
+            MODELS,
+            name=name,
+            layer=Layer.DEVICE,
+            subject="collector",
+            value=value,
+            actor="anna",
+            now=one.now,
+        )
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("minutes", [4, 13, 40], ids="for {} minutes".format)
+async def test_a_log_that_cannot_be_written_is_one_ticket(tmp_path: Path, small_disk: Path, minutes: int) -> None:
+    async with served(tmp_path, small_disk / "data") as one:
+        for name in ("collector_data_free", "collector_data_free_critical"):
+            await set_for_collector(one, name, 0.0)  # the disk's room has a test of its own
+        await asyncio.to_thread(fill, small_disk / "ballast")
+        await one.minutes(minutes)
+        assert one.put_off
+        during = [(found.incident, found.status) for found in await one.tickets()]
+        assert during == ([] if minutes < 10 else [("collector_store", TicketStatus.NEW)])  # told while it lasts
+        await asyncio.to_thread((small_disk / "ballast").unlink)
+        await one.minutes(2)
+        async with asyncio.timeout(10):
+            while not one.collector.store.stats().last_commit_ok:
+                await one.collector.store.tick()
+        await one.minutes(3)
+        assert [found.incident for found in await one.tickets()] == ["collector_store"]
+        await one.minutes(40)
+        (ticket,) = await one.tickets()
+        assert (ticket.customer, ticket.status) == ("provider", TicketStatus.RESOLVED)
+
+
+async def test_evaluations_that_fail_are_one_ticket(tmp_path: Path) -> None:
+    async with served(tmp_path, tmp_path / "data") as one:
+        own = one.settings.data.parent / "rules" / "own.yaml"  # more samples than a query may have, at each evaluation
+        own.write_text(f"groups:\n- name: own\n  rules:\n  - alert: Own\n    expr: {TOO_MUCH}\n")
+        await one.collector.use_rules(load_rules(one.settings))
+        await one.minutes(14)
+        (ticket,) = await one.tickets()
+        assert (ticket.customer, ticket.incident, ticket.status) == ("provider", "collector_rules", TicketStatus.NEW)
+        own.unlink()
+        await one.collector.use_rules(load_rules(one.settings))
+        await one.minutes(17)
+        assert [found.status for found in await one.tickets()] == [TicketStatus.RESOLVED]
+
+
+@pytest.mark.parametrize(("minutes", "incidents"), [(1, []), (6, ["collector_rules"])], ids=["passing", "lasting"])
+async def test_a_database_that_fails_is_told_at_once_and_is_a_ticket_when_it_is_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    minutes: int,
+    incidents: list[str],
+) -> None:
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_SECONDS", 0.01)
+    caplog.set_level(logging.INFO)
+    async with served(tmp_path, tmp_path / "data") as one, one.collector.listening() as url:
+        assert (await readiness(url))[0] == 200
+        release = await asyncio.to_thread(occupied, tmp_path / "state.db")
+        await one.minutes(minutes)
+        status, told = await readiness(url)
+        assert status == 503 and "evaluations of provider_samples cannot be stored" in told
+        await asyncio.to_thread(release)
+        assert sum("evaluations are not stored" in record.message for record in caplog.records) == 2  # two groups, once
+        await one.minutes(12)
+        assert (await readiness(url))[0] == 200
+        assert [(found.customer, found.incident) for found in await one.tickets()] == [
+            ("provider", incident) for incident in incidents
+        ]
+        await one.minutes(20)
+        assert {found.status for found in await one.tickets()} <= {TicketStatus.RESOLVED}
+
+
+def occupied(path: Path) -> Callable[[], None]:
+    """Another program holds the database; what is returned lets it go."""
+    holder = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+
+    def release() -> None:
+        holder.execute("ROLLBACK")
+        holder.close()
+
+    return release
+
+
+async def readiness(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as response:
+        return response.status, await response.text()
