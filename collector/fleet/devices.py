@@ -46,7 +46,8 @@ class Device:
 
 
 async def list_devices(connection: AsyncConnection, customer: str | None = None) -> list[Device]:
-    query = _DEVICES if customer is None else _DEVICES.where(devices.c.customer == customer)
+    """A customer's, or all but the collector itself, which is listed with the customer `provider` only."""
+    query = _DEVICES.where(devices.c.id != COLLECTOR if customer is None else devices.c.customer == customer)
     rows = await connection.execute(query.order_by(devices.c.customer, devices.c.site, devices.c.id))
     return [_to_device(row) for row in rows]
 
