@@ -235,9 +235,11 @@ async def save_evaluated_until(connection: AsyncConnection, group_key: str, at: 
         await connection.execute(insert(evaluations).values(group_key=group_key, evaluated_until=at))
 
 
-async def list_alerts(connection: AsyncConnection, *, resolved_since: datetime | None) -> list[dict[str, object]]:
+async def list_alerts(
+    connection: AsyncConnection, *, resolved_since: datetime | None, ticket: int | None = None
+) -> list[dict[str, object]]:
     """Alerts for people and programs, newest first: the open ones, and those resolved since `resolved_since` (None:
-    all of them). The first nine keys are what programs rely on."""
+    all of them); of one ticket or of all. The first nine keys are what programs rely on."""
     query = select(
         alerts.c.id,
         alerts.c.rule,
@@ -259,6 +261,8 @@ async def list_alerts(connection: AsyncConnection, *, resolved_since: datetime |
     ).order_by(alerts.c.id.desc())
     if resolved_since is not None:
         query = query.where(alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= resolved_since))
+    if ticket is not None:
+        query = query.where(alerts.c.ticket == ticket)
     return [_told(dict(row._mapping)) for row in await connection.execute(query)]
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import click
 
+from collector.alerting import records
 from collector.cli.common import Row, actor, iso, json_option, print_fields, print_rows, printable, with_database
 from collector.clock import system_clock
 from collector.config import Settings
@@ -16,6 +17,7 @@ from collector.desk.tickets import Ticket
 from collector.incidents import by_hand
 
 RECENT = timedelta(days=7)
+ALERT_COLUMNS = ["id", "rule", "device", "state", "active_since", "resolved_at"]
 COLUMNS = ["number", "customer", "device", "rule", "status", "priority", "opened_at", "resolved_at", "title"]
 
 
@@ -71,18 +73,25 @@ async def list_command(
 @json_option
 @with_database
 async def show(database: Database, _settings: Settings, number: int, as_json: bool) -> None:
-    """Show a ticket with its history.
+    """Show a ticket with its alerts and its history; of a storm, an alert is a line, and its children are named.
 
     E.g. `tickets show 1001`.
     """
     async with database.connect() as connection:
         ticket = await store.get_ticket(connection, number)
         events = await store.history(connection, number)
+        children = await store.children_of(connection, number)
+        behind = await records.list_alerts(connection, resolved_since=None, ticket=number)
+    lines = [{name: alert[name] for name in ALERT_COLUMNS} for alert in behind]
+    row = {**_row(ticket), "children": children}
     if as_json:
         told = [{"at": event.at, "actor": event.actor, "type": event.type, "data": event.data} for event in events]
-        print_fields({**_row(ticket), "history": told}, as_json=True)
+        print_fields({**row, "alerts": lines, "history": told}, as_json=True)
         return
-    print_fields(_row(ticket), as_json=False)
+    print_fields(row, as_json=False)
+    if lines:
+        click.echo()
+        print_rows(lines, as_json=False)
     click.echo()
     for event in events:
         words = " ".join(f"{key}={value}" for key, value in event.data.items() if value is not None)
@@ -138,6 +147,8 @@ def _row(ticket: Ticket) -> Row:
         "resolved_at": ticket.resolved_at,
         "closed_at": ticket.closed_at,
         "follows": ticket.follows,
+        "parent": ticket.parent,
+        "unstable_since": ticket.unstable_since,
         "shadow": False,
     }
 
@@ -159,5 +170,7 @@ def _shadow_row(shadow: ShadowTicket) -> Row:
         "resolved_at": shadow.resolved_at,
         "closed_at": None,
         "follows": None,
+        "parent": shadow.parent,
+        "unstable_since": shadow.unstable_since,
         "shadow": True,
     }

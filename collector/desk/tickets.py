@@ -157,6 +157,12 @@ async def open_among(connection: AsyncConnection, numbers: Collection[int]) -> s
     return await opening.open_among(connection, tickets, numbers)
 
 
+async def children_of(connection: AsyncConnection, number: int) -> list[int]:
+    """The tickets that a storm began with."""
+    found = select(tickets.c.number).where(tickets.c.parent == number).order_by(tickets.c.number)
+    return list(await connection.scalars(found))
+
+
 async def open_children(connection: AsyncConnection, number: int) -> int:
     return await opening.open_children(connection, tickets, number)
 
