@@ -33,6 +33,7 @@ from bench._plot import render
 from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertRecord
 from collector.alerting.rulefile import load_rules
+from collector.alerting.ruleset import AlertRule
 from collector.clock import from_milliseconds, system_clock
 from collector.series.catalog import DeviceFrame
 from collector.series.store import SampleStore
@@ -51,7 +52,7 @@ class NoTickets:
         pass
 
     async def sweep(
-        self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime, *, failed: Collection[str] = ()
+        self, connection: AsyncConnection, rules: Sequence[AlertRule], now: datetime, *, failed: Collection[str] = ()
     ) -> None:
         pass
 

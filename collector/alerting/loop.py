@@ -45,7 +45,7 @@ class IncidentSink(Protocol):
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
 
     async def sweep(
-        self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime, *, failed: Collection[str] = ()
+        self, connection: AsyncConnection, rules: Sequence[AlertRule], now: datetime, *, failed: Collection[str] = ()
     ) -> None: ...
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None: ...
@@ -218,8 +218,7 @@ class Evaluator:
                 done.shared = Shared()  # what was computed before may read what is recorded now
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
-            keys = [rule.key for rule in group.alert_rules]
-            await self._incidents.sweep(connection, keys, at, failed=done.failed_keys)
+            await self._incidents.sweep(connection, group.alert_rules, at, failed=done.failed_keys)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)
         if told:  # behind the transaction: tickets do not wait for what only graphs and other rules read

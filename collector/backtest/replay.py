@@ -96,7 +96,6 @@ async def judge(
 ) -> Outcome:
     """Takes what the rules did through silences, windows, inhibition, storms, flapping and the contracts, instant by
     instant, and tells what came of it."""
-    keys = [rule.key for rule in rules.alert_rules]
     events = [(at, number, one) for number, one in enumerate(found) for at in (one.fired_at, one.ended_at) if at]
     heapq.heapify(events)
     sweep_at: datetime | None = None
@@ -104,7 +103,7 @@ async def judge(
     while events and events[0][0] <= end:
         at = events[0][0]
         if sweep_at is not None and sweep_at < at:
-            await incidents.sweep(connection, keys, sweep_at)
+            await incidents.sweep(connection, rules.alert_rules, sweep_at)
             sweep_at = sweep_at + SWEEP_EVERY if await _is_unsettled(connection) else None
             continue
         transitions = []
@@ -120,7 +119,7 @@ async def judge(
         if count % AT_ONCE == 0:
             await asyncio.sleep(0)
     while sweep_at is not None and sweep_at <= end:
-        await incidents.sweep(connection, keys, sweep_at)
+        await incidents.sweep(connection, rules.alert_rules, sweep_at)
         sweep_at = sweep_at + SWEEP_EVERY if await _is_unsettled(connection) else None
     return await _told(connection)
 

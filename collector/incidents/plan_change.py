@@ -1,5 +1,6 @@
 """What a change of plan does to what is firing: shadow tickets become tickets when a plan that opens them holds."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,7 +12,33 @@ from collector.contracts import ServiceModel, priority_of
 from collector.desk import shadows, tickets
 from collector.desk.opening import NewTicket
 from collector.fleet.customers import contract_at
+from collector.incidents.decision import Decision, ticket_key
+from collector.incidents.ledgers import TICKETS
 from collector.incidents.reasons import Reason, record_reasons
+from collector.incidents.round import Case, Round
+
+
+async def promote_all(
+    round_: Round, connection: AsyncConnection, firing: Sequence[int], model: ServiceModel, now: datetime
+) -> None:
+    """Makes a customer's firing shadow tickets tickets; many at once are one storm, as they would be in any pass."""
+    if len(firing) <= round_.settings.storm_incidents:
+        for shadow in firing:
+            await promote(connection, shadow, model, now)
+        return
+    was = await shadows.get_shadow(connection, firing[0])
+    contract = await contract_at(connection, was.customer, now)
+    if contract is None or contract.plan != model.name:
+        return
+    changed = f"was a shadow until the plan changed to {model.name} on {contract.valid_from:%Y-%m-%d %H:%M} UTC"
+    lines = []
+    for shadow in firing:
+        for one in await records.open_members(connection, shadow=shadow):
+            priority = priority_of(severity_of(one.labels), one.labels.get("kind", ""), model)
+            decision = Decision(Outcome.TICKET, f"plan {model.name} opens a ticket ({priority}); {changed}", priority)
+            lines.append(Case(one, str(ticket_key(one.labels)), priority, decision))
+        await shadows.resolve(connection, shadow, now)
+    await round_.into_storm(TICKETS, was.customer, lines, [])
 
 
 async def promote(connection: AsyncConnection, shadow: int, model: ServiceModel, now: datetime) -> None:

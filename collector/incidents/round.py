@@ -41,7 +41,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
     """An alert whose decision asks for a ticket or a shadow ticket."""
 
     record: AlertRecord
@@ -59,6 +59,10 @@ class Round:
         self._now = now
         self._changes: dict[int, dict[str, object]] = {}
         self._reasons: list[Reason] = []
+
+    @property
+    def settings(self) -> IncidentSettings:
+        return self._world.settings
 
     def change(self, record: AlertRecord, **values: object) -> None:
         """Columns of an alert, to be written."""
@@ -93,7 +97,7 @@ class Round:
             return
         placed = await self._still_placed(fired)
         circumstances = await self._circumstances({one.labels.get("customer", "") for one in fired})
-        cases: list[_Case] = []
+        cases: list[Case] = []
         for number, record in enumerate(fired):
             if number % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)  # pushes come first
@@ -112,7 +116,7 @@ class Round:
                     self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
                 continue
             self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
-            cases.append(_Case(record, str(ticket_key(record.labels)), decision.priority, decision))
+            cases.append(Case(record, str(ticket_key(record.labels)), decision.priority, decision))
         for ledger, of_customer in await self._by_ledger(cases):
             limit_exceeded = any(case.record.id in over_limit for case in of_customer)
             await self._place(ledger, of_customer, limit_exceeded=limit_exceeded)
@@ -140,22 +144,22 @@ class Round:
             inhibitors_among(firing, rules),
         )
 
-    async def _by_ledger(self, cases: Sequence[_Case]) -> list[tuple[Ledger, list[_Case]]]:
+    async def _by_ledger(self, cases: Sequence[Case]) -> list[tuple[Ledger, list[Case]]]:
         """One ledger and customer at a time. What would be a shadow joins a ticket that is open for the same, from
         before the plan changed: as a shadow it would let that ticket resolve while the fault is there."""
         shadow_keys = {case.key for case in cases if case.decision.outcome is Outcome.SHADOW}
         open_tickets = await tickets.open_by_key(self._connection, shadow_keys)
-        grouped: dict[tuple[Outcome, str], list[_Case]] = {}
+        grouped: dict[tuple[Outcome, str], list[Case]] = {}
         for case in cases:
             outcome = Outcome.TICKET if case.key in open_tickets else case.decision.outcome
             grouped.setdefault((outcome, case.record.labels["customer"]), []).append(case)
         by_outcome = {ledger.outcome: ledger for ledger in LEDGERS}
         return [(by_outcome[outcome], of_customer) for (outcome, _), of_customer in grouped.items()]
 
-    async def _place(self, ledger: Ledger, cases: Sequence[_Case], *, limit_exceeded: bool) -> None:
+    async def _place(self, ledger: Ledger, cases: Sequence[Case], *, limit_exceeded: bool) -> None:
         """Finds a place for the cases of one customer: the open entry of their key, one of their own, or a storm's."""
         entries, settings = ledger.entries, self._world.settings
-        by_key: dict[str, list[_Case]] = {}
+        by_key: dict[str, list[Case]] = {}
         for case in cases:
             by_key.setdefault(case.key, []).append(case)
         customer = cases[0].record.labels["customer"]
@@ -185,9 +189,9 @@ class Round:
         if into_storm:
             lines = [case for key in new for case in by_key[key]]
             children = [number for key, number in recent.items() if course is storms.Course.NEW_STORM]
-            await self._into_storm(ledger, customer, lines, children)
+            await self.into_storm(ledger, customer, lines, children)
 
-    async def _into_storm(self, ledger: Ledger, customer: str, lines: Sequence[_Case], children: Sequence[int]) -> None:
+    async def into_storm(self, ledger: Ledger, customer: str, lines: Sequence[Case], children: Sequence[int]) -> None:
         wanted = NewTicket(
             key=str(storms.storm_key(customer)),
             customer=customer,
@@ -212,7 +216,7 @@ class Round:
         count += await ledger.entries.open_children(self._connection, number)
         await ledger.entries.retitle(self._connection, number, storms.title([one.rule for one in members], count))
 
-    def _placed(self, ledger: Ledger, cases: Iterable[_Case], number: int, why: str | None) -> None:
+    def _placed(self, ledger: Ledger, cases: Iterable[Case], number: int, why: str | None) -> None:
         for case in cases:
             reason = case.decision.reason
             if ledger.outcome is not case.decision.outcome:
@@ -303,7 +307,7 @@ class Round:
         return f"not seen since {since:%Y-%m-%d %H:%M} UTC: {named}{more}"
 
 
-def _wanted(members: Sequence[_Case]) -> NewTicket:
+def _wanted(members: Sequence[Case]) -> NewTicket:
     """The ticket for the alerts of one key: named by the first, as urgent as the most urgent."""
     first = members[0].record
     key = ticket_key(first.labels)

@@ -7,24 +7,26 @@ neither an alert without its ticket nor a second ticket for the same incident.
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
 from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertMark, AlertRecord, AlertState, Outcome
+from collector.alerting.ruleset import AlertRule
 from collector.alerting.state import Change
 from collector.alerting.thresholds import Effective
 from collector.contracts import AlertOutcome
 from collector.incidents.decision import may_have_ticket, ticket_key
-from collector.incidents.plan_change import promote
+from collector.incidents.plan_change import promote_all
 from collector.incidents.round import Round, Surroundings
 
 logger = logging.getLogger(__name__)
 
 WITHOUT_TICKET = (Outcome.SUPPRESSED, Outcome.NONE)
+TWO_FRAMES = timedelta(seconds=150)  # at their longest distance, 120 s, and some for the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Incidents:
 
     world: Surroundings
     threshold_of: Callable[[str, str, datetime], Effective | None]
+    # By unknown alert, since when its device reports again. A restart begins anew, which only waits longer.
+    back_since: dict[int, datetime] = field(default_factory=dict)
 
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
         """What one evaluation changed."""
@@ -73,7 +77,7 @@ class Incidents:
         await round_.judge(current, evidence, over_limit=beyond)
 
     async def sweep(
-        self, connection: AsyncConnection, rule_keys: Sequence[str], now: datetime, *, failed: Collection[str] = ()
+        self, connection: AsyncConnection, rules: Sequence[AlertRule], now: datetime, *, failed: Collection[str] = ()
     ) -> None:
         """What changed without a change of the alerts of these rules: unknown ones whose device is seen again without
         the condition are over, and so are those of devices that nobody looks after any more; what has no ticket is
@@ -83,29 +87,45 @@ class Incidents:
         `failed`: the keys of rules that could not be evaluated, so that nobody knows whether their condition is gone.
         """
         round_ = Round(self.world, connection, now)
+        rule_keys = [rule.key for rule in rules]
         unknown = await records.open_alerts(connection, rule_keys, state=AlertState.UNKNOWN)
-        ended, seen = [], []
+        look_back = {rule.key for rule in rules if rule.plan.looks_back}
+        ended, over = [], []
         for one in unknown:
             if one.device is not None and self.world.is_ended(one.device):
                 ended.append(one)
-            elif one.rule_key not in failed and (one.device is None or self._reported(one.device, now)):
-                seen.append(one)
+            elif one.rule_key not in failed and self._is_told_over(one, now, looks_back=one.rule_key in look_back):
+                over.append(one)
         if ended:
             await round_.resolve(ended, "the device is no longer looked after")
-        if seen:
-            await round_.resolve(seen, "seen again, and the condition is gone")
+        if over:
+            await round_.resolve(over, "seen again, and the condition is gone")
         without = await records.open_alerts(connection, rule_keys, state=AlertState.FIRING, outcomes=WITHOUT_TICKET)
         await round_.judge([one for one in without if may_have_ticket(one.labels)], {})
         for customer in await records.customers_with_firing_shadows(connection, rule_keys):
             model = self.world.model_of(customer, now)
             if model is not None and model.on_alert is AlertOutcome.TICKET:
-                for shadow in await records.firing_shadows(connection, rule_keys, customer):
-                    await promote(connection, shadow, model, now)
+                firing = await records.firing_shadows(connection, rule_keys, customer)
+                await promote_all(round_, connection, firing, model, now)
         await round_.settle_unstable()
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None:
         """Alerts whose rule is no longer loaded are over: nothing would ever resolve them."""
         await Round(self.world, connection, now).resolve(gone, "the rule is no longer loaded")
+
+    def _is_told_over(self, record: AlertRecord, now: datetime, *, looks_back: bool) -> bool:
+        """Whether an alert that was unknown is known to be over: its device reports again, and a rule over a range has
+        had two of its samples to see."""
+        if record.device is None:
+            return True
+        if not self._reported(record.device, now):
+            self.back_since.pop(record.id, None)
+            return False
+        since = self.back_since.setdefault(record.id, now)
+        if looks_back and now - since < TWO_FRAMES:
+            return False
+        self.back_since.pop(record.id, None)
+        return True
 
     def _reported(self, device: str, now: datetime) -> bool:
         """Whether this evaluation could see what the device says: what came in since its instant it could not."""

@@ -81,6 +81,11 @@ class Plan:
     reads: tuple[Read, ...]
     selectors: tuple[tuple[Matcher, ...], ...]
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it reads more than last values: one sample alone may tell it nothing."""
+        return any(read.oldest > 0 for read in self.reads)
+
     def __str__(self) -> str:
         return self.text
 

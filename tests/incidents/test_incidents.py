@@ -13,7 +13,7 @@ from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
 from collector.fleet.directory import DeviceStatus, FleetDirectory
 from collector.promql import EvaluationError
-from tests.incidents.world import ACME, ACME_2, BAKKERIJ, INTERVAL, World, world_with
+from tests.incidents.world import ACME, ACME_2, BAKKERIJ, INTERVAL, START, World, world_with
 
 RULES = """\
 groups:
@@ -237,3 +237,32 @@ async def test_the_same_fault_within_a_day_reopens_its_ticket(world: World) -> N
     world.now += timedelta(hours=25)
     await fire(world)
     assert len(await world.tickets()) == 2
+
+
+async def test_a_rule_over_a_range_has_seen_two_samples_before_it_tells_that_the_fault_is_gone(
+    database: Database, tmp_path: Path
+) -> None:
+    rules = (
+        "groups: [{name: world, rules: [{alert: Errors, expr: 'increase(x[10m]) > 0.5', labels: {severity: major}}]}]\n"
+    )
+    async with world_with(database, tmp_path, rules) as world:
+        for errors in range(4):
+            await world.tick({ACME: float(errors)})
+        await world.goodbye(ACME)
+        for _ in range(48):
+            await world.tick()
+        assert await world.states() == ["unknown"]
+        await world.tick({ACME: 100.0})
+        assert await world.states() == ["unknown"]  # one sample gives no rate
+        await world.tick({ACME: 101.0})
+        assert await world.states() == ["firing"]
+        await world.goodbye(ACME)
+        for _ in range(48):
+            await world.tick()
+        for _ in range(10):
+            await world.tick({ACME: 200.0})
+        assert await world.states() == ["unknown"]
+        await world.tick({ACME: 200.0})
+        assert await world.states() == ["resolved"]
+        (ticket,) = await world.tickets()
+        assert ticket.opened_at == START + 2 * INTERVAL

@@ -10,6 +10,7 @@ from collector.contracts import AlertOutcome
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
+from collector.series.labels import Target
 from tests.incidents.world import ACME, BAKKERIJ, INTERVAL, MODELS, START, World, world_with
 
 RULES = """\
@@ -143,3 +144,20 @@ async def test_what_was_left_to_a_technician_becomes_a_ticket_when_the_plan_open
     await world.tick({ACME: BAD})
     (ticket,) = await world.tickets()
     assert (ticket.opened_at, ticket.began_at) == (world.now, world.now - INTERVAL)
+
+
+async def test_many_shadows_become_one_storm(world: World) -> None:
+    tills = [Target(f"till-{number}", "bakkerij", "hq", "desktop") for number in range(7)]
+    world.enrol(*tills)
+    for count in range(1, 8):  # one by one, so that they are no storm as shadows
+        world.now += timedelta(minutes=11)
+        await world.tick(dict.fromkeys(tills[:count], BAD))
+    assert [shadow.incident for shadow in await world.shadows()] == ["disk"] * 7
+    await world.set_plan(BAKKERIJ, "monthly")
+    await world.tick(dict.fromkeys(tills, BAD))
+    (storm,) = await world.tickets()
+    assert (storm.incident, storm.title) == ("storm", "7 incidents at once: all Full")
+    assert storm.began_at < storm.opened_at == world.now
+    assert all(shadow.resolved_at for shadow in await world.shadows())
+    await world.tick(dict.fromkeys(tills, GOOD))
+    assert [ticket.status for ticket in await world.tickets()] == [TicketStatus.RESOLVED]
