@@ -72,7 +72,8 @@ class LateData:
             self.counters.replays += len(some)
 
     async def _replay(self, spans: Mapping[str, LateSpan]) -> bool:
-        """False if it is too early: it goes up to the last evaluation, and there was none since the start."""
+        """False if it is too early: it goes up to the last evaluation, and there was none since the start, or since
+        other rules were taken up meanwhile."""
         evaluator = self.evaluator()
         replayable = list(_replayable(evaluator.rules.groups))
         if any(evaluator.last_evaluated(group) is None for group, _ in replayable):
@@ -95,21 +96,25 @@ class LateData:
                 continue
             # A rule may relabel: what is not of these devices was not replayed whole.
             found = [one for one in found if one.labels.get("device_id") in spans]
-            if found:
-                await self._apply(evaluator, group, rule, found)
+            if found and not await self._apply(evaluator, group, rule, found):
+                return False
         return True
 
-    async def _apply(self, evaluator: Evaluator, group: Group, rule: AlertRule, found: Sequence[Episode]) -> None:
+    async def _apply(self, evaluator: Evaluator, group: Group, rule: AlertRule, found: Sequence[Episode]) -> bool:
+        """False if the rules were reloaded meanwhile: the alerts in hand are no longer those that are evaluated."""
         ended = {(one.labels["device_id"], one.ended_at) for one in found if one.fired_at and one.ended_at}
         seen = await asyncio.to_thread(self._seen, ended)
         async with evaluator.amending(group) as active:
             live = active.get(rule.key, {})
             async with self.database.begin() as connection:
+                if self.evaluator() is not evaluator:
+                    return False
                 judge = LateJudge(self.world, connection, self.clock())
                 backdated = await judge.apply(
                     rule, found, live, interval=evaluator.interval(group), was_seen=lambda *one: one in seen
                 )
             active[rule.key] = {**live, **backdated}
+        return True
 
     def _seen(self, ends: Collection[tuple[str, datetime]]) -> set[tuple[str, datetime]]:
         """The ends at which the device was heard: it told that the fault was gone, and did not just fall silent."""

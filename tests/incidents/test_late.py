@@ -1,6 +1,6 @@
 """Late data change what is known of the past: what is over opens nothing, what holds has held for longer."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from collector.alerting.locality import is_per_device
+from collector.alerting.loop import Evaluator
 from collector.alerting.replay import DevicesReader
 from collector.alerting.rulefile import load_rules
 from collector.alerting.ruleset import AlertRule
@@ -173,6 +174,18 @@ class LateSpans:
             del self.spans[device]
 
 
+def late_data(world: World, spans: LateSpans, evaluator: Callable[[], Evaluator]) -> LateData:
+    return LateData(
+        spans,
+        world.database,
+        world.surroundings,
+        evaluator,
+        lambda devices: DevicesReader(world.store.reader, devices),
+        lambda: world.now,
+        timedelta(minutes=5),
+    )
+
+
 async def test_rules_whose_alerts_are_no_devices_do_not_stop_the_replay(world: World) -> None:
     rules = yaml.safe_load(RULES)
     relabelled = 'label_replace(x > 0, "device_id", "", "device_id", ".*")'
@@ -186,17 +199,22 @@ async def test_rules_whose_alerts_are_no_devices_do_not_stop_the_replay(world: W
     world.now = minutes(60)
     await world.tick({ACME: BAD})
     spans = LateSpans()
-    late = LateData(
-        spans,
-        world.database,
-        world.surroundings,
-        lambda: world.evaluator,
-        lambda devices: DevicesReader(world.store.reader, devices),
-        lambda: world.now,
-        timedelta(minutes=5),
-    )
+    late = late_data(world, spans, lambda: world.evaluator)
     await late.settle()
     assert (spans.spans, late.counters.replays, late.counters.failures) == ({}, 1, 0)
+
+
+async def test_a_reload_of_the_rules_puts_a_replay_off(world: World) -> None:
+    await world.tick({ACME: BAD})
+    world.now = minutes(60)
+    await world.tick({ACME: BAD})
+    before, after, spans = world.evaluator, world.new_evaluator(), LateSpans()
+    seen = iter([before, after])  # reloaded while the samples were read
+    late = late_data(world, spans, lambda: next(seen, after))
+    await late.settle()
+    assert (list(spans.spans), late.counters.replays) == ([ACME.device_id], 0)
+    await late.settle()
+    assert (spans.spans, late.counters.replays) == ({}, 1)
 
 
 @pytest.mark.parametrize(
