@@ -45,10 +45,12 @@ from collector.api.query_rules import EvaluatedGroup
 from collector.api.shortcut import PushShortcut
 from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import Settings
-from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service_models
+from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
 from collector.db.database import Database
 from collector.db.revisions import revisions
+from collector.desk.closing import close_resolved
 from collector.fleet import silent
+from collector.fleet.customers import list_sites
 from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
 from collector.fleet.events import delete_events, record_events
@@ -59,6 +61,7 @@ from collector.fleet.provider import COLLECTOR_TARGET, ensure_provider
 from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
+from collector.incidents.forgetting import forget_alerts
 from collector.incidents.late_data import LateData
 from collector.incidents.questions import TicketQuestions
 from collector.incidents.round import Surroundings
@@ -321,7 +324,7 @@ class Collector:
         """What is done beside pushes and rules, by name."""
         return {
             "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
-            "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._forget_old_events),
+            "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._keep_house),
             "own health": Upkeep(WRITE_SECONDS, self._own_health.write),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
@@ -402,9 +405,21 @@ class Collector:
         async with self._database.begin() as connection:
             await silent.review(connection, self._questions, self._clock())
 
-    async def _forget_old_events(self) -> None:
+    async def _keep_house(self) -> None:
+        """Closes what was resolved for long enough, and forgets what is too old."""
+        now, settings = self._clock(), self._settings
         async with self._database.begin() as connection:
-            await delete_events(connection, self._clock() - timedelta(days=self._settings.retention_days))
+            await delete_events(connection, now - timedelta(days=settings.retention_days))
+        async with self._database.connect() as connection:
+            hours = {(site.customer, site.id): site.hours for site in await list_sites(connection)}
+
+        def hours_of(customer: str, site: str | None) -> OfficeHours:
+            return hours.get((customer, site or ""), DEFAULT_OFFICE_HOURS)
+
+        await close_resolved(self._database, hours_of, settings.close_after_business_days, now)
+        forgotten = await forget_alerts(self._database, now - timedelta(days=settings.alert_retention_days))
+        if forgotten:
+            logger.info("old alerts forgotten: count=%d", forgotten)
 
     # What the parts ask of each other
 

@@ -153,6 +153,19 @@ class Settings(BaseModel):
         default=86_400.0, ge=0, le=31 * 86_400, description="A fault that is back so soon reopens its ticket."
     )
 
+    close_after_business_days: int = Field(
+        default=3,
+        ge=1,
+        le=60,
+        description="A resolved ticket is closed after so many business days of its site.",
+    )
+    alert_retention_days: float = Field(
+        default=400.0,
+        ge=1,
+        le=36_500,
+        description="How long alerts that are over, and the decisions about them, are kept.",
+    )
+
     @field_validator("listen")
     @classmethod
     def _listen_is_an_address(cls, listen: str) -> str:

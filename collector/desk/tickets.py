@@ -111,6 +111,25 @@ async def resolve(connection: AsyncConnection, number: int, now: datetime, over_
     await _move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why=why, at=over_since)
 
 
+async def resolved_before(connection: AsyncConnection, before: datetime, *, after: int, limit: int) -> list[Ticket]:
+    """Tickets that were resolved by then and are not closed, by number, those beyond number `after`.
+
+    The rows are locked until the end of the transaction, where rows can be."""
+    query = (
+        _TICKETS.where(tickets.c.status == TicketStatus.RESOLVED, tickets.c.resolved_at <= before)
+        .where(tickets.c.number > after)
+        .order_by(tickets.c.number)
+        .limit(limit)
+        .with_for_update()
+    )
+    return [_to_ticket(row) for row in await connection.execute(query)]
+
+
+async def close(connection: AsyncConnection, ticket: Ticket, now: datetime, why: str) -> None:
+    """The system's own closing of a resolved ticket; what comes next for the same is a new ticket that names it."""
+    await _move(connection, ticket, TicketAction.CLOSE, actor=SYSTEM, now=now, why=why)
+
+
 async def correct_times(
     connection: AsyncConnection,
     number: int,
