@@ -35,6 +35,14 @@ from collector.alerting.thresholds import ThresholdReader, devices_of
 from collector.api.agents import AgentApi, configure, member_of
 from collector.api.auth import ReadAccess
 from collector.api.connections import ConnectionLimits, GuardedSite, Listening
+from collector.api.desk.alerts import operations as alert_operations
+from collector.api.desk.customers import operations as customer_operations
+from collector.api.desk.devices import operations as device_operations
+from collector.api.desk.frame import DeskApi
+from collector.api.desk.silences import operations as silence_operations
+from collector.api.desk.thresholds import ThresholdOperations
+from collector.api.desk.tickets import operations as ticket_operations
+from collector.api.desk.windows import WindowOperations
 from collector.api.health import HealthApi
 from collector.api.limits import FAILURES_RATE, Buckets, PeerBuckets
 from collector.api.measure import measured
@@ -530,6 +538,21 @@ class Collector:
             clock=self._clock,
             push_interval_seconds=settings.push_interval_seconds,
         )
+        desk = DeskApi(
+            [
+                *alert_operations(),
+                *ticket_operations(),
+                *silence_operations(),
+                *WindowOperations(lambda: self._directory).operations(),
+                *ThresholdOperations(lambda: self._directory, lambda: self._pack.thresholds, self._models).operations(),
+                *device_operations(),
+                *customer_operations(),
+            ],
+            self._database,
+            self._access_token,
+            self._clock,
+            version=self._version,
+        )
         health = HealthApi(self._database, Exposition(self._health, self._pushes), self._what_is_wrong)
         application.add_routes(
             [
@@ -537,6 +560,7 @@ class Collector:
                 web.post(wire.PUSH_PATH, measured(self._push_api.push, self._pushes)),
                 *self._queries.routes(access.guard),
                 *health.routes(access.guard),
+                *desk.routes(),
             ]
         )
         return application

@@ -236,10 +236,16 @@ async def save_evaluated_until(connection: AsyncConnection, group_key: str, at: 
 
 
 async def list_alerts(
-    connection: AsyncConnection, *, resolved_since: datetime | None, ticket: int | None = None
+    connection: AsyncConnection,
+    *,
+    resolved_since: datetime | None,
+    ticket: int | None = None,
+    wanted: Sequence[ColumnElement[bool]] = (),
+    limit: int | None = None,
 ) -> list[dict[str, object]]:
     """Alerts for people and programs, newest first: the open ones, and those resolved since `resolved_since` (None:
-    all of them); of one ticket or of all. The first nine keys are what programs rely on."""
+    all of them); of one ticket or of all, those that `wanted` holds for, `limit` at most. The first nine keys are what
+    programs rely on."""
     query = select(
         alerts.c.id,
         alerts.c.rule,
@@ -263,6 +269,7 @@ async def list_alerts(
         query = query.where(alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= resolved_since))
     if ticket is not None:
         query = query.where(alerts.c.ticket == ticket)
+    query = query.where(*wanted).limit(limit)
     return [_told(dict(row._mapping)) for row in await connection.execute(query)]
 
 

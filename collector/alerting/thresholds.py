@@ -11,12 +11,12 @@ import numpy as np
 from collector.alerting.definitions import LAYERS_OF, Definition
 from collector.alerting.threshold_values import Picked, Population, ThresholdDevice, Valuation
 from collector.clock import to_milliseconds
-from collector.contracts import DEFAULT_OFFICE_HOURS
+from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
 from collector.fleet.customers import Contract
-from collector.fleet.directory import FleetDirectory
+from collector.fleet.directory import DeviceStatus, FleetDirectory, Member
 from collector.fleet.provider import COLLECTOR_TARGET
 from collector.fleet.thresholds import Layer, Threshold
-from collector.series.labels import Strings
+from collector.series.labels import Strings, Target
 from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection, Times
 
 STEP_MILLISECONDS = 60_000  # of samples over a range, on whole minutes: as often as an agent's
@@ -140,17 +140,36 @@ class ThresholdReader:
 
 def devices_of(directory: FleetDirectory) -> list[ThresholdDevice]:
     """Those that have thresholds: what is looked after, and the collector itself."""
-    hours = {target: directory.members[target.device_id].hours for target in directory.targets}
-    return [
-        ThresholdDevice(target.device_id, target.customer, target.site, target.kind, of_site.zone.key)
-        for target, of_site in (*hours.items(), (COLLECTOR_TARGET, DEFAULT_OFFICE_HOURS))
-    ]
+    return [*(_device(directory.members[target.device_id]) for target in directory.targets), _COLLECTOR]
 
 
-def thresholds_of(
-    definitions: Mapping[str, Definition], directory: FleetDirectory, overrides: Iterable[Threshold]
-) -> ThresholdReader:
-    """A reader of its own over the fleet, for one question: of every threshold, whether a rule reads it or not."""
+def standing_of(
+    definitions: Mapping[str, Definition],
+    directory: FleetDirectory,
+    overrides: Iterable[Threshold],
+    device_id: str,
+    at: datetime,
+) -> Mapping[str, Sequence[Standing]]:
+    """All that is set where one device is, by the threshold's name, whether a rule reads it or not; as
+    `ThresholdReader.standing`. Empty if nobody looks after the device."""
+    member = directory.members.get(device_id)
+    if device_id == _COLLECTOR.device_id:
+        device = _COLLECTOR
+    elif member is not None and member.status is not DeviceStatus.ENDED:
+        device = _device(member)
+    else:
+        return {}
     reader = ThresholdReader(Strings())
-    reader.update(definitions, None, devices_of(directory), overrides, directory.contracts)
-    return reader
+    reader.update(definitions, None, [device], overrides, directory.contracts)
+    return {name: reader.standing(name, device_id, at) for name in sorted(definitions)}
+
+
+def _device(member: Member) -> ThresholdDevice:
+    return _device_at(member.target, member.hours)
+
+
+def _device_at(target: Target, hours: OfficeHours) -> ThresholdDevice:
+    return ThresholdDevice(target.device_id, target.customer, target.site, target.kind, hours.zone.key)
+
+
+_COLLECTOR = _device_at(COLLECTOR_TARGET, DEFAULT_OFFICE_HOURS)

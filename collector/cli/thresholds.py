@@ -174,16 +174,15 @@ async def explain(
     E.g. `thresholds explain cpu_busy --device srv-files-7k3p --at "2026-03-02 23:30"`.
     """
     from collector.alerting.definitions import definition_named  # noqa: PLC0415 - as above
-    from collector.alerting.thresholds import thresholds_of  # noqa: PLC0415
+    from collector.alerting.thresholds import standing_of  # noqa: PLC0415
 
-    definitions = _definitions(settings)
-    definition_named(definitions, name)
+    definition = definition_named(_definitions(settings), name)
     async with database.connect() as connection:
         await get_device(connection, device)
         directory = await load_directory(connection)
         overrides = await store.list_thresholds(connection)
     when = system_clock() if at is None else at.astimezone(UTC)
-    standing = thresholds_of(definitions, directory, overrides).standing(name, device, when)
+    standing = standing_of({name: definition}, directory, overrides, device, when).get(name, [])
     if not standing:
         raise click.ClickException(f"device {device} is no longer looked after, so that nothing is measured")
     counts = max(place for place, one in enumerate(standing) if one.is_now)

@@ -32,7 +32,7 @@ def tokens() -> None:
 @click.option(
     "--role",
     type=click.Choice([role.value for role in ACCESS_ROLES]),
-    help="Makes an access token instead; viewer so far.",
+    help="Makes an access token instead: a viewer reads, a technician also writes (/api/desk/v1).",
 )
 @click.option(
     "--expires",
@@ -52,7 +52,7 @@ async def create(
     role: Role | None,
     lifetime: timedelta | None,
 ) -> None:
-    """Print a new token, to enrol devices or to read.
+    """Print a new token, to enrol devices, to read or to write.
 
     \b
     E.g. `tokens create --customer acme --site hq --kind server --uses 1`
@@ -66,8 +66,8 @@ async def create(
             secret = await store.create_access_token(
                 connection, role=Role(role), customer=customer, site=site, lifetime=lifetime, actor=actor(), now=now
             )
-        if role != Role.VIEWER or customer is not None:
-            click.echo("note: so far only the token of a viewer of all customers gives access to anything", err=True)
+        if role in (Role.SENDER, Role.RULER):
+            click.echo(f"note: so far nothing takes the token of a {role}", err=True)
     else:
         if customer is None or site is None or kind is None:
             raise click.UsageError("an enrolment token needs --customer, --site and --kind; an access token --role")

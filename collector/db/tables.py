@@ -385,3 +385,14 @@ audit = Table(
     Column("subject", String(400), nullable=False),
     Column("data", JSON, nullable=False),
 )
+
+# Creations through the API that were asked for under a key of the caller's, so that a repeat creates nothing.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("token", ForeignKey("tokens.id"), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("digest", String(64), nullable=False),  # of what was asked: SHA-256, hex
+    Column("created_at", Instant, nullable=False, index=True),
+    Column("answer", Text),  # JSON; written in the same transaction
+)

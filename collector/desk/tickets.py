@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
@@ -258,11 +258,15 @@ async def list_tickets(
     customer: str | None = None,
     status: TicketStatus | None = None,
     resolved_since: datetime | None = None,
+    wanted: Sequence[ColumnElement[bool]] = (),
+    limit: int | None = None,
 ) -> list[Ticket]:
-    """Tickets, newest first: those that are open or were resolved after `resolved_since`, or all without it."""
+    """Tickets, newest first: those that are open or were resolved after `resolved_since`, or all without it; of those
+    the ones that `wanted` holds for, `limit` at most."""
     query = newest_first(_TICKETS, tickets, customer=customer, resolved_since=resolved_since)
     if status is not None:
         query = query.where(tickets.c.status == status)
+    query = query.where(*wanted).limit(limit)
     return [_to_ticket(row) for row in await connection.execute(query)]
 
 

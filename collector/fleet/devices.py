@@ -52,6 +52,20 @@ async def list_devices(connection: AsyncConnection, customer: str | None = None)
     return [_to_device(row) for row in rows]
 
 
+async def devices_after(
+    connection: AsyncConnection, after: str | None, limit: int, *, customer: str | None, site: str | None
+) -> list[Device]:
+    """`limit` devices at most, of all or of one customer or site, in the order of their ids: those after `after`."""
+    query = _DEVICES.order_by(devices.c.id).limit(limit)
+    if after is not None:
+        query = query.where(devices.c.id > after)
+    if customer is not None:
+        query = query.where(devices.c.customer == customer)
+    if site is not None:
+        query = query.where(devices.c.site == site)
+    return [_to_device(row) for row in await connection.execute(query)]
+
+
 async def get_device(connection: AsyncConnection, device: str) -> Device:
     """Raises NotFoundError."""
     row = (await connection.execute(_DEVICES.where(devices.c.id == device))).one_or_none()

@@ -25,6 +25,11 @@ async def load_tags(connection: AsyncConnection) -> Mapping[str, frozenset[str]]
     return {device: frozenset(words) for device, words in tags.items()}
 
 
+async def tags_of(connection: AsyncConnection, device: str) -> list[str]:
+    """Those of one device, sorted."""
+    return sorted(await connection.scalars(select(device_tags.c.tag).where(device_tags.c.device == device)))
+
+
 async def add_tag(connection: AsyncConnection, device: str, tag: str, *, actor: str, now: datetime) -> None:
     """Does nothing if the device has it. Raises NotFoundError or FleetError."""
     await get_device(connection, device)

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import ServiceModels, WeekHours, model_named
@@ -44,6 +45,7 @@ class Threshold:
     valid_to: datetime | None
     set_by: str
     hours: WeekHours | None = None
+    id: int = 0  # of its row
 
 
 async def set_threshold(
@@ -57,7 +59,7 @@ async def set_threshold(
     hours: WeekHours | None = None,
     actor: str,
     now: datetime,
-) -> None:
+) -> Threshold:
     """The value from now on, at all times or during `hours`; the one before stays on record.
 
     Raises FleetError, also if other hours that are set here overlap; NotFoundError or UnknownPlanError."""
@@ -75,10 +77,12 @@ async def set_threshold(
                 )
     await connection.execute(update(thresholds).where(_holds(name, layer, subject, hours)).values(valid_to=now))
     row = {"name": name, "layer": layer, "subject": subject, "value": value, "hours": _written(hours)}
-    await connection.execute(insert(thresholds).values(row | {"valid_from": now, "set_by": actor[:200]}))
+    row |= {"valid_from": now, "set_by": actor[:200]}
+    added = await connection.execute(insert(thresholds).values(row).returning(thresholds.c.id))
     data = {"layer": layer, "subject": subject, "value": value} | _told(hours)
     await audit.record(connection, actor=actor, action="thresholds.set", subject=name, now=now, data=data)
     await bump(connection, Topic.THRESHOLDS)
+    return Threshold(name, layer, subject, value, now, None, actor[:200], hours, int(added.scalar_one()))
 
 
 async def unset_threshold(
@@ -107,11 +111,24 @@ async def unset_threshold(
 
 async def list_thresholds(connection: AsyncConnection, since: datetime | None = None) -> list[Threshold]:
     """Every threshold, or those that held at some time after `since`; in the order in which they were set."""
-    query = select(*(thresholds.c[name] for name in Threshold.__annotations__)).order_by(thresholds.c.id)
+    query = _THRESHOLDS.order_by(thresholds.c.id)
     if since is not None:
         query = query.where(or_(thresholds.c.valid_to.is_(None), thresholds.c.valid_to > since))
     rows = await connection.execute(query)
-    return [Threshold(**{**row._mapping, "layer": Layer(row.layer), "hours": _parsed(row.hours)}) for row in rows]
+    return [_to_threshold(row) for row in rows]
+
+
+async def get_threshold(connection: AsyncConnection, threshold: int) -> Threshold | None:
+    """By the id of its row."""
+    row = (await connection.execute(_THRESHOLDS.where(thresholds.c.id == threshold))).one_or_none()
+    return None if row is None else _to_threshold(row)
+
+
+_THRESHOLDS = select(*(thresholds.c[name] for name in Threshold.__annotations__))
+
+
+def _to_threshold(row: Row[Any]) -> Threshold:
+    return Threshold(**{**row._mapping, "layer": Layer(row.layer), "hours": _parsed(row.hours)})
 
 
 async def _hours_set(connection: AsyncConnection, name: str, layer: Layer, subject: str) -> list[WeekHours]:

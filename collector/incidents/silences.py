@@ -89,6 +89,15 @@ async def list_silences(connection: AsyncConnection, *, ends_after: datetime | N
     return [_to_silence(row) for row in await connection.execute(query)]
 
 
+async def get_silence(connection: AsyncConnection, silence: int) -> Silence:
+    """Raises SilenceError."""
+    query = select(*(silences.c[name] for name in Silence.__annotations__)).where(silences.c.id == silence)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise SilenceError(f"there is no silence {silence}; see: silences list --all")
+    return _to_silence(row)
+
+
 async def silences_in_force(connection: AsyncConnection, at: datetime) -> list[Silence]:
     return [one for one in await list_silences(connection, ends_after=at) if one.starts_at <= at]
 

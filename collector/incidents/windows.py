@@ -4,9 +4,10 @@ held back; what is still wrong at its end opens its ticket, and what healed stay
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import Row, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
@@ -139,21 +140,31 @@ async def list_windows(connection: AsyncConnection, *, not_ended_at: datetime | 
     if not_ended_at is not None:
         ended_at = maintenance_windows.c.ended_at
         query = query.where(or_(ended_at.is_(None), ended_at > not_ended_at))
-    return [
-        Window(
-            row.id,
-            Scope(row.customer, row.site, row.device, row.tag),
-            datetime.fromisoformat(row.starts_local),
-            row.time_zone,
-            timedelta(seconds=row.duration_seconds),
-            row.recurrence,
-            row.author,
-            row.reason,
-            row.created_at,
-            row.ended_at,
-        )
-        for row in await connection.execute(query)
-    ]
+    return [_to_window(row) for row in await connection.execute(query)]
+
+
+async def get_window(connection: AsyncConnection, window: int) -> Window:
+    """Raises WindowError."""
+    query = select(*_COLUMNS).where(maintenance_windows.c.id == window)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise WindowError(f"there is no window {window}; see: windows list --all")
+    return _to_window(row)
+
+
+def _to_window(row: Row[Any]) -> Window:
+    return Window(
+        row.id,
+        Scope(row.customer, row.site, row.device, row.tag),
+        datetime.fromisoformat(row.starts_local),
+        row.time_zone,
+        timedelta(seconds=row.duration_seconds),
+        row.recurrence,
+        row.author,
+        row.reason,
+        row.created_at,
+        row.ended_at,
+    )
 
 
 _COLUMNS = tuple(maintenance_windows.c)

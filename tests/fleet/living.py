@@ -74,7 +74,7 @@ class Life:
 
     @property
     def settings(self) -> Settings:
-        return Settings(data=self.folder / "data", rules_dir=self.folder / "rules")
+        return Settings(data=self.folder / "data", rules_dir=self.folder / "rules", listen="127.0.0.1:0")
 
     def clock(self) -> datetime:
         return self.now + self.clock_off_by
@@ -90,12 +90,14 @@ class Life:
         self._collector = None
         await self._resources.aclose()
 
-    async def add(self, name: str, kind: str, *, customer: str = "acme", machine: str | None = None) -> None:
+    async def add(
+        self, name: str, kind: str, *, customer: str = "acme", site: str = "hq", machine: str | None = None
+    ) -> None:
         values = dict.fromkeys(("os", "arch", "agent_version", "instance"), "x")
-        values |= {"id": name, "customer": customer, "site": "hq", "kind": kind}
+        values |= {"id": name, "customer": customer, "site": site, "kind": kind}
         values |= {"hostname": machine or name, "machine_id": machine or name}
         async with self.opened() as database, database.begin() as connection:
-            await ensure_site(connection, customer=customer, site="hq", actor="test", now=self.now)
+            await ensure_site(connection, customer=customer, site=site, actor="test", now=self.now)
             await connection.execute(insert(devices).values(**values, enrolled_at=self.now))
             await bump(connection, Topic.FLEET)
         self.machines[name] = Machine(name, kind)

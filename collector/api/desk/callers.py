@@ -1,0 +1,58 @@
+"""Who asks, and what of the provider's customers a token may see and change."""
+
+from dataclasses import dataclass
+
+from collector.api.desk.refusals import Refusal
+from collector.fleet.tokens import Role, Token
+
+WRITING_ROLES = frozenset({Role.TECHNICIAN, Role.MANAGER, Role.ADMIN})
+READING_ROLES = WRITING_ROLES | {Role.VIEWER}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A token that was taken. `customer` None: of all customers; `site` None: of all sites of the customer."""
+
+    token: int
+    role: Role
+    customer: str | None = None
+    site: str | None = None
+
+    @classmethod
+    def of(cls, token: Token) -> "Caller":
+        """Raises Refusal (403) if the token's role does not read here."""
+        if token.role not in READING_ROLES:
+            raise Refusal(
+                403,
+                "forbidden",
+                f"the token of a {token.role} does not read here; make another: tokens create --role viewer",
+            )
+        return cls(token.id, token.role, token.customer, token.site)
+
+    @property
+    def name(self) -> str:
+        """For the audit: `token 3 (technician)`."""
+        return f"token {self.token} ({self.role})"
+
+    def require_writing(self) -> None:
+        """Raises Refusal (403)."""
+        if self.role not in WRITING_ROLES:
+            raise Refusal(
+                403,
+                "forbidden",
+                f"the token of a {self.role} only reads; make another: tokens create --role {Role.TECHNICIAN}",
+            )
+
+    def sees(self, customer: str | None, site: str | None = None) -> bool:
+        """Whether something of a customer, or of one of its sites, is within the token's bounds."""
+        return self.customer in (None, customer) and self.site in (None, site)
+
+    def require(self, what: str, customer: str | None, site: str | None = None) -> None:
+        """Raises Refusal (404), as if there were no such thing, unless the caller sees it."""
+        if not self.sees(customer, site):
+            raise missing(what)
+
+
+def missing(what: str) -> Refusal:
+    """`what` names it: `ticket 1001`."""
+    return Refusal(404, "not_found", f"there is no {what[:200]}, or this token does not see it")

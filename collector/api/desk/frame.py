@@ -1,0 +1,182 @@
+"""The frame around every operation: who asks, what was asked, one transaction, and an answer or a problem."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from collector.api.auth import bearer
+from collector.api.desk import idempotency
+from collector.api.desk.callers import Caller
+from collector.api.desk.openapi import describe
+from collector.api.desk.operations import AnyOperation, Call
+from collector.api.desk.refusals import Refusal, refusal_of, too_many, wrong_fields
+from collector.api.limits import Buckets, Rate
+from collector.api.problems import FAILURES
+from collector.clock import Clock
+from collector.db.database import Database
+from collector.fleet.tokens import Token
+
+ROOT = "/api/desk/v1"
+MAX_BODY_BYTES = 65_536
+TIMEOUT_SECONDS = 30.0
+# A console that shows several lists at once, and programs that walk through pages.
+CALLER_RATE = Rate(per_second=20.0, burst=400)
+
+
+class DeskApi:
+    """`token_of` gives the access token whose secret this is, if it may be used now."""
+
+    def __init__(
+        self,
+        operations: Sequence[AnyOperation],
+        database: Database,
+        token_of: Callable[[str], Token | None],
+        clock: Clock,
+        *,
+        version: str,
+        rate: Rate = CALLER_RATE,
+    ) -> None:
+        self._operations = tuple(operations)
+        self._database = database
+        self._token_of = token_of
+        self._clock = clock
+        self._calls = Buckets(rate)
+        self._described = orjson.dumps(describe(self._operations, ROOT, version))
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            *(web.route(one.method, ROOT + one.path, self._handler(one)) for one in self._operations),
+            web.get(f"{ROOT}/openapi.json", self._openapi, allow_head=False),
+            web.route("*", ROOT + "/{rest:.*}", self._nothing_here),
+        ]
+
+    def _handler(self, operation: AnyOperation) -> Callable[[web.Request], Any]:
+        async def handler(request: web.Request) -> web.StreamResponse:
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    return await self._answer(operation, request)
+            except TimeoutError:
+                return Refusal(
+                    503, "busy", "this took too long; try again later", headers={"Retry-After": "5"}
+                ).answer()
+            except Exception as error:  # noqa: BLE001 - one request must not end the others; it is logged
+                return refusal_of(error, f"{operation.method} {operation.path}").answer()
+
+        return handler
+
+    async def _answer(self, operation: AnyOperation, request: web.Request) -> web.Response:
+        caller = self._caller(request)
+        if operation.writes:
+            caller.require_writing()
+        params = _params(operation, request)
+        body, raw = await _body(operation, request)
+        now = self._clock()
+        key = idempotency.key_of(request.headers) if operation.creates else None
+        if not operation.writes:
+            async with self._database.connect() as connection:
+                return _told(operation, await operation.handle(Call(caller, connection, now, params, body)))
+        async with self._database.begin() as connection:
+            call = Call(caller, connection, now, params, body)
+            if key is None:
+                return _told(operation, await operation.handle(call))
+            asked = idempotency.Asked(caller.token, key, f"{operation.method} {operation.path}", raw)
+            earlier = await idempotency.begin(connection, asked, now)
+            if earlier is not None:
+                return web.Response(
+                    status=operation.status,
+                    text=earlier,
+                    content_type="application/json",
+                    headers={idempotency.REPLAYED: "true"},
+                )
+            answer = await operation.handle(call)
+            await idempotency.finish(connection, asked, answer.model_dump_json())
+            return _told(operation, answer)
+
+    def _caller(self, request: web.Request) -> Caller:
+        """Raises Refusal (401, 403 or 429)."""
+        secret = bearer(request)
+        token = self._token_of(secret) if secret is not None else None
+        if token is None:
+            failures = request.app.get(FAILURES)
+            wait_seconds = failures.take(request.remote) if failures is not None else 0.0
+            if wait_seconds:
+                raise too_many(wait_seconds)
+            raise Refusal(
+                401,
+                "unauthorized",
+                "this needs an access token, as 'Authorization: Bearer …': tokens create --role viewer",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        caller = Caller.of(token)
+        if wait_seconds := self._calls.take(str(token.id)):
+            raise too_many(wait_seconds)
+        return caller
+
+    async def _openapi(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._caller(request)
+        except Refusal as refusal:
+            return refusal.answer()
+        return web.Response(body=self._described, content_type="application/json")
+
+    async def _nothing_here(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self._caller(request)
+        except Refusal as refusal:
+            return refusal.answer()
+        below = request.path.removeprefix(ROOT)
+        allowed = {one.method for one in self._operations if one.is_at(below)}
+        if below == "/openapi.json":
+            allowed.add("GET")
+        what = f"{request.method} {request.path[:200]}"
+        if allowed:
+            headers = {"Allow": ", ".join(sorted(allowed))}
+            return Refusal(405, "method_not_allowed", f"no {what}; see Allow", headers=headers).answer()
+        return Refusal(404, "not_found", f"no {what}; see {ROOT}/openapi.json").answer()
+
+
+def _told(operation: AnyOperation, answer: BaseModel) -> web.Response:
+    return web.Response(status=operation.status, text=answer.model_dump_json(), content_type="application/json")
+
+
+def _params(operation: AnyOperation, request: web.Request) -> BaseModel:
+    """Raises Refusal: 404 if a part of the path can be nothing's, else 422."""
+    given: dict[str, str] = dict(request.match_info)
+    for name, value in request.query.items():
+        if name in given:
+            raise Refusal(422, "invalid", f"{name[:100]}: given twice, or part of the path")
+        given[name] = value
+    try:
+        params: BaseModel = operation.params.model_validate_strings(given)
+    except ValidationError as error:
+        if any(one["loc"] and one["loc"][0] in operation.in_path for one in error.errors()):
+            raise Refusal(404, "not_found", f"there is nothing at {request.path[:200]}") from error
+        raise wrong_fields(error) from error
+    return params
+
+
+async def _body(operation: AnyOperation, request: web.Request) -> tuple[BaseModel | None, bytes]:
+    """The body as its model and as it came. Raises Refusal."""
+    if operation.body is None:
+        return None, b""
+    if request.content_type != "application/json":
+        raise Refusal(415, "unsupported_type", "send the body as Content-Type: application/json")
+    raw = await _read(request)
+    try:
+        body: BaseModel = operation.body.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        raise wrong_fields(error) from error
+    return body, raw
+
+
+async def _read(request: web.Request) -> bytes:
+    read = bytearray()
+    async for chunk in request.content.iter_chunked(MAX_BODY_BYTES):
+        read += chunk
+        if len(read) > MAX_BODY_BYTES:
+            raise Refusal(413, "too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+    return bytes(read)

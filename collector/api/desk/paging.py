@@ -1,0 +1,73 @@
+"""Long lists page by page: each names the place after which the next one goes on."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+MAX_LIMIT = 200
+MAX_CURSOR_CHARS = 200
+
+T = TypeVar("T")
+Row = TypeVar("Row")
+
+
+def _place(cursor: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(cursor.encode("ascii")).decode()
+    except (binascii.Error, ValueError) as exc:
+        raise ValueError("not a cursor that an earlier page gave") from exc
+
+
+def _number(cursor: str) -> str:
+    if not (cursor.isascii() and _place(cursor).isdecimal() and len(_place(cursor)) < 19):
+        raise ValueError("not a cursor that an earlier page of this list gave")
+    return cursor
+
+
+CURSOR = Field(
+    default=None, max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before; the first has none."
+)
+
+
+class Paging(BaseModel):
+    """The parameters of every list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(default=100, ge=1, le=MAX_LIMIT, description="How many at most.")
+
+
+class PagingByNumber(Paging):
+    """Of a list whose entries are numbered."""
+
+    cursor: Annotated[str, AfterValidator(_number)] | None = CURSOR
+
+    @property
+    def after(self) -> int | None:
+        return None if self.cursor is None else int(_place(self.cursor))
+
+
+class PagingByName(Paging):
+    """Of a list whose entries have names."""
+
+    cursor: Annotated[str, AfterValidator(lambda cursor: cursor if _place(cursor) is not None else "")] | None = CURSOR
+
+    @property
+    def after(self) -> str | None:
+        return None if self.cursor is None else _place(self.cursor)
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T]
+    next_cursor: str | None = Field(description="Asks for the next page; null on the last.")
+
+
+def cut(rows: Sequence[Row], limit: int, key: Callable[[Row], int | str]) -> tuple[Sequence[Row], str | None]:
+    """The rows of a page and the cursor of the next one. `rows` has one more than `limit` where there is a next."""
+    if len(rows) <= limit:
+        return rows, None
+    page = rows[:limit]
+    return page, base64.urlsafe_b64encode(str(key(page[-1])).encode()).decode()

@@ -1,0 +1,111 @@
+"""A whole collector on a real port, with tickets, a shadow and tokens of every reach; its clock is the test's."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from collector.db import audit
+from collector.fleet.tokens import Role, create_access_token
+from tests.db.fixtures import (  # noqa: F401 - fixtures
+    backend,
+    database,
+    database_names,
+    database_url,
+    empty_url,
+    make_url,
+    postgresql_server,
+    sqlite_template,
+)
+from tests.fleet.living import Life, living
+
+ROOT = "/api/desk/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    text: str
+    json: Any
+
+
+@dataclass
+class Desk:
+    life: Life
+    url: str
+    session: ClientSession
+    tokens: dict[str, str]
+
+    async def ask(
+        self, method: str, path: str, body: object = None, *, who: str | None = "technician", **more: Any
+    ) -> Answer:
+        """`who` is a key of `tokens`."""
+        headers = dict(more.pop("headers", {}))
+        if who is not None:
+            headers["Authorization"] = f"Bearer {self.tokens[who]}"
+        if body is not None:
+            more["json"] = body
+        async with self.session.request(method, self.url + ROOT + path, headers=headers, **more) as response:
+            text = await response.text()
+            is_json = "json" in response.content_type
+            return Answer(
+                response.status,
+                dict(response.headers),
+                text,
+                await response.json(content_type=None) if is_json else None,
+            )
+
+    async def get(self, path: str, who: str = "technician") -> Any:
+        answer = await self.ask("GET", path, who=who)
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    async def refused(
+        self, method: str, path: str, body: object = None, *, who: str | None = "technician", **more: Any
+    ) -> tuple[int, str]:
+        answer = await self.ask(method, path, body, who=who, **more)
+        assert answer.headers["Content-Type"].startswith("application/problem+json"), answer.text
+        assert answer.json["status"] == answer.status
+        return answer.status, answer.json["error"]
+
+    async def actors(self) -> list[tuple[str, str]]:
+        """Who did what lately, newest first."""
+        async with self.life.opened() as state, state.connect() as connection:
+            return [(one.actor, one.action) for one in await audit.latest(connection, 10)]
+
+
+@pytest.fixture
+async def desk(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Desk]:  # noqa: F811 - the fixture
+    async with living(tmp_path, sqlite_template) as life:
+        for name, kind, at, where in (
+            ("srv-1", "server", "acme", "hq"),
+            ("srv-2", "server", "acme", "ny"),
+            ("srv-3", "server", "bakkerij", "hq"),
+            ("ws-1", "desktop", "acme", "hq"),
+        ):
+            await life.add(name, kind, customer=at, site=where)
+        tokens = {}
+        async with life.opened() as state, state.begin() as connection:
+            for who, role, customer, site in (
+                ("technician", Role.TECHNICIAN, None, None),
+                ("viewer", Role.VIEWER, None, None),
+                ("acme", Role.TECHNICIAN, "acme", None),
+                ("bakkerij", Role.TECHNICIAN, "bakkerij", None),
+                ("ny", Role.TECHNICIAN, "acme", "ny"),
+                ("sender", Role.SENDER, "acme", None),
+            ):
+                tokens[who] = await create_access_token(
+                    connection, role=role, customer=customer, site=site, actor="test", now=life.now
+                )
+        await life.start()
+        await life.pass_(timedelta(minutes=3))
+        for name in ("srv-1", "srv-3"):
+            await life.leave(name)
+        await life.pass_(timedelta(minutes=12))
+        async with life.collector.listening() as url, ClientSession() as session:
+            yield Desk(life, url, session, tokens)

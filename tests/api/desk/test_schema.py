@@ -1,0 +1,53 @@
+"""What the description promises holds for requests that nobody thought of: schemathesis against a real process."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.e2e.harness import Collector, collector_in
+
+schemathesis = pytest.importorskip("schemathesis")
+
+EXAMPLES = 12  # of each operation, and as many that must be refused
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector with two customers and a device."""
+    with collector_in(tmp_path_factory.mktemp("desk")) as collector:
+        collector.add_customers()
+        collector.enrol("acme").push_disk(0.5)
+        yield collector
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["POSITIVE", "NEGATIVE"])
+def test_every_answer_is_as_described(served: Collector, mode: str) -> None:
+    from schemathesis.checks import not_a_server_error  # noqa: PLC0415 - see importorskip
+    from schemathesis.specs.openapi import checks as known  # noqa: PLC0415
+
+    checks = [
+        not_a_server_error,
+        known.status_code_conformance,
+        known.content_type_conformance,
+        known.response_schema_conformance,
+        known.unsupported_method,
+        known.negative_data_rejection,
+    ]
+    token = served.run("tokens", "create", "--role", "technician").strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    schema = schemathesis.openapi.from_url(f"{served.url}/api/desk/v1/openapi.json", headers=headers)
+    asked = set()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+
+        @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode[mode]))
+        def run(case: Any) -> None:
+            case.call_and_validate(headers=headers, checks=checks)
+
+        run()
+        asked.add(operation.label)
+    assert len(asked) > 15
