@@ -78,6 +78,7 @@ from collector.incidents.settings import IncidentSettings
 from collector.ingest.native import Ingest, Sender
 from collector.pidfile import only_server
 from collector.promql import Engine
+from collector.reporting.dead_man import TURN_SECONDS, DeadMan
 from collector.reporting.exposition import Exposition, GroupHealth, Health
 from collector.reporting.own_health import WRITE_SECONDS, OwnHealth
 from collector.reporting.pushes import PushMetrics
@@ -252,6 +253,14 @@ class Collector:
         self._questions = TicketQuestions(self._model_of)
         self._recorder = Recorder(store)
         self._own_health = OwnHealth(Recorder(store), COLLECTOR_TARGET, self._health, clock)
+        url = settings.deadman_url
+        self._dead_man = DeadMan(
+            "" if url is None else url.get_secret_value(),
+            settings.deadman_seconds,
+            lambda: self._evaluator.passes if url is not None and not list(self._what_is_wrong()) else None,
+            clock,
+            monotonic,
+        )
         self._evaluation = EvaluationStats()
         self._evaluator = self._new_evaluator(pack.rules)
         self._senders: dict[str, Sender] = {}
@@ -333,6 +342,7 @@ class Collector:
         return {
             "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
             "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._keep_house),
+            "dead man": Upkeep(TURN_SECONDS, self._dead_man.turn),
             "own health": Upkeep(WRITE_SECONDS, self._own_health.write),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
@@ -633,6 +643,8 @@ class Collector:
                 for key, group in self._evaluation.groups.items()
             },
             rule_conflicts=self._evaluation.conflicts,
+            deadman_pings=self._dead_man.pings,
+            deadman_last_success=self._dead_man.last_success,
         )
 
     def _push_results(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -166,6 +167,22 @@ class Settings(BaseModel):
         description="How long alerts that are over, and the decisions about them, are kept.",
     )
 
+    deadman_url: SecretStr | None = Field(
+        default=None,
+        description="Called (GET) after each successful pass of the rules: who waits there notices when no call comes. "
+        "Whoever knows it can keep that alarm quiet.",
+    )
+    deadman_seconds: float = Field(
+        default=60.0, ge=1, le=86_400, description="The least time between two calls of that address."
+    )
+
+    @field_validator("deadman_url")
+    @classmethod
+    def _deadman_url_can_be_called(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not is_http_url(url.get_secret_value()):
+            raise ValueError("is no address that can be called; write it like https://hc.example/ping/0123")
+        return url
+
     @field_validator("listen")
     @classmethod
     def _listen_is_an_address(cls, listen: str) -> str:
@@ -202,6 +219,14 @@ class Settings(BaseModel):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite+aiosqlite:///{self.data.absolute() / DATABASE_NAME}"
+
+
+def is_http_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not text.split()[1:]
+    except ValueError:  # a port that is none
+        return False
 
 
 def load_settings(data: Path | None = None, config: Path | None = None, **given: object) -> Settings:

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 # After a longer absence a pending alert starts again: nobody knows whether its condition held in between.
 PENDING_SURVIVES = timedelta(minutes=10)
+LATE_AFTER = timedelta(seconds=30)  # beyond its interval; what an evaluation may take on a busy machine
 MAX_ALERT_SERIES = 20_000  # ALERTS and ALERTS_FOR_STATE of one group at one instant: 10,000 alerts
 
 
@@ -100,6 +101,7 @@ class Evaluator:
         self._clock = clock
         self._default_interval = default_interval
         self._stats = stats
+        self._begun_at = clock()
         self._active: dict[str, dict[str, Alert]] = {}
         self._reached: dict[str, datetime] = {}  # by group, the last instant that was dealt with
         self._turns: dict[str, asyncio.Lock] = {}  # by group: one evaluation, or one amendment, at a time
@@ -143,6 +145,17 @@ class Evaluator:
     def active(self) -> ActiveAlerts:
         """The alerts as the last stored evaluations left them."""
         return self._active
+
+    @property
+    def passes(self) -> int | None:
+        """How many evaluations were stored since the process began; None while a group's last was not, or is late."""
+        now = self._clock()
+        every = [(self._stats.group(group.key), self.interval(group)) for group in self._rules.groups]
+        for stats, interval in every:
+            since = max(stats.last_at or self._begun_at, self._begun_at)
+            if stats.is_failing or now - since > 2 * interval + LATE_AFTER:
+                return None
+        return sum(stats.evaluations for stats, _ in every)
 
     def last_evaluated(self, group: Group) -> datetime | None:
         """The instant of the last evaluation in this process."""

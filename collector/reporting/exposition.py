@@ -45,6 +45,8 @@ class Health:
     head_devices: int
     groups: Mapping[str, GroupHealth]
     rule_conflicts: Mapping[str, int]  # by customer
+    deadman_pings: Mapping[str, int]  # by result
+    deadman_last_success: datetime | None
 
 
 class Exposition:
@@ -148,6 +150,18 @@ def health_families(health: Health) -> Iterator[Metric]:
         "Match groups dropped because a customer's series were duplicate.",
         ["customer"],
         _by_one(health.rule_conflicts),
+    )
+    yield counter(
+        "quarkpulse_deadman_pings",
+        "Calls of the dead-man address (`deadman_url`), by what came of them.",
+        ["result"],
+        _by_one(health.deadman_pings),
+    )
+    yield gauge(
+        "quarkpulse_deadman_last_success_timestamp_seconds",
+        "When the dead-man address last answered; missing until then.",
+        [],
+        {} if health.deadman_last_success is None else {(): health.deadman_last_success.timestamp()},
     )
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpServer
 
 from collector.alerting.yamlfile import shipped_folder
 from collector.app import Collector, load_rules
@@ -56,7 +58,7 @@ class Served:
         for _ in range(count):
             self.now += STEP
             await self.collector.store.tick()
-            for name in ("changes", "own health"):
+            for name in ("changes", "own health", "dead man"):
                 try:
                     await self.collector.upkeep[name].work()
                 except TransientError as error:
@@ -69,7 +71,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path, data: Path) -> AsyncIterator[Served]:
+async def served(folder: Path, data: Path, **more: object) -> AsyncIterator[Served]:
     """With the shipped rules about the collector. The database is in `folder`, samples are in `data`."""
     rules = folder / "rules"
     rules.mkdir()
@@ -82,6 +84,7 @@ async def served(folder: Path, data: Path) -> AsyncIterator[Served]:
             "database_url": f"sqlite:///{folder / 'state.db'}",
             "evaluation_interval_seconds": STEP.total_seconds(),
             "listen": "127.0.0.1:0",
+            **more,
         }
     )
     one = Served(settings)
@@ -226,6 +229,32 @@ async def test_a_database_that_fails_is_told_at_once_and_is_a_ticket_when_it_is_
         ]
         await one.minutes(20)
         assert {found.status for found in await one.tickets()} <= {TicketStatus.RESOLVED}
+
+
+async def test_the_dead_man_address_is_called_while_passes_succeed(
+    tmp_path: Path, aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_SECONDS", 0.01)
+    calls: list[str] = []
+
+    async def ping(request: web.Request) -> web.Response:
+        calls.append(request.path)
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_get("/ping/secret", ping)
+    url = str((await aiohttp_server(application)).make_url("/ping/secret"))
+    async with served(tmp_path, tmp_path / "data", deadman_url=url) as one:
+        await one.minutes(5)
+        assert set(calls) == {"/ping/secret"} and len(calls) >= 5
+        release = await asyncio.to_thread(occupied, tmp_path / "state.db")
+        await one.minutes(1)  # the call comes before this minute's evaluations, for those of the last
+        calls.clear()
+        await one.minutes(5)
+        assert calls == []
+        await asyncio.to_thread(release)
+        await one.minutes(3)
+        assert calls
 
 
 def occupied(path: Path) -> Callable[[], None]:
