@@ -86,6 +86,18 @@ async def open_alerts(
     return await _open_records(connection, *wanted)
 
 
+async def get_open(connection: AsyncConnection, alert: int) -> AlertRecord | None:
+    """The alert of this id, if it is not resolved."""
+    return next(iter(await _open_records(connection, alerts.c.id == alert)), None)
+
+
+async def unplaced(connection: AsyncConnection, ticket_key: str) -> list[AlertRecord]:
+    """The firing alerts that one ticket would cover, and that neither have one nor are held back, oldest first."""
+    nowhere = (alerts.c.ticket.is_(None), alerts.c.shadow_ticket.is_(None), alerts.c.outcome == Outcome.NONE)
+    fires = (alerts.c.ticket_key == ticket_key, alerts.c.state == AlertState.FIRING)
+    return await _open_records(connection, *fires, *nowhere)
+
+
 async def count_open(connection: AsyncConnection) -> dict[tuple[str, str], int]:
     """How many alerts are not resolved, by rule key and state."""
     query = (

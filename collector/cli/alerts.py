@@ -5,11 +5,12 @@ from datetime import timedelta
 import click
 
 from collector.alerting import records
-from collector.cli.common import json_option, print_rows, printable, with_database
+from collector.cli.common import actor, json_option, print_rows, printable, with_database
 from collector.clock import system_clock
 from collector.config import Settings
+from collector.contracts import load_service_models
 from collector.db.database import Database
-from collector.incidents import reasons
+from collector.incidents import by_hand, reasons
 
 RECENT = timedelta(hours=24)
 
@@ -39,6 +40,21 @@ async def list_command(database: Database, _settings: Settings, everything: bool
         as_json=as_json,
         columns=["id", "rule", "customer", "device", "state", "active_since", "outcome", "ticket", "reason"],
     )
+
+
+@alerts.command("convert")
+@click.argument("alert", type=int)
+@with_database
+async def convert(database: Database, settings: Settings, alert: int) -> None:
+    """Make an alert that fires without a ticket a ticket: a shadow of a break/fix customer, or one that the plan leaves
+    to a technician. Prints the ticket's number.
+
+    E.g. `alerts convert 12`.
+    """
+    models = load_service_models(settings.data)
+    async with database.begin() as connection:
+        number = await by_hand.convert(connection, models, alert, actor=actor(), now=system_clock())
+    click.echo(number)
 
 
 @alerts.command("why")

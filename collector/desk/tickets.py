@@ -205,9 +205,9 @@ async def unstable(connection: AsyncConnection) -> list[int]:
     return await opening.unstable_rows(connection, tickets)
 
 
-async def note(connection: AsyncConnection, number: int, now: datetime, text: str) -> None:
-    """A comment of the system's own, which counts as nobody's touch."""
-    await _add_event(connection, number, "comment", {"text": text}, actor=SYSTEM, now=now)
+async def note(connection: AsyncConnection, number: int, now: datetime, text: str, actor: str = SYSTEM) -> None:
+    """A comment that tells what happened, and counts as nobody's touch."""
+    await _add_event(connection, number, "comment", {"text": text}, actor=actor, now=now)
 
 
 async def comment(connection: AsyncConnection, number: int, *, text: str, actor: str, now: datetime) -> None:
