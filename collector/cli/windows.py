@@ -30,11 +30,11 @@ def windows() -> None:
     "starts",
     type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
     required=True,
-    help="When it starts, by the clock on the site's wall.",
+    help="When it starts, by the clock on the wall at the site, or at the customer's sites.",
 )
 @click.option("--lasts", type=DURATION, required=True, help="How long it is, such as 90m or 4h.")
 @click.option("--repeat", help="When it comes again: an RRULE of RFC 5545, such as FREQ=WEEKLY;BYDAY=SU.")
-@click.option("--time-zone", help="As the IANA names it.  [default: the site's]")
+@click.option("--time-zone", help="As the IANA names it.  [default: the site's, or the sites' if they agree]")
 @click.option("--reason", required=True, help="What is done.")
 @with_database
 async def add(

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.tables import maintenance_windows
 from collector.db.text import one_line
-from collector.fleet.customers import DEFAULT_TIME_ZONE, checked_time_zone, get_customer, get_site
+from collector.fleet.customers import DEFAULT_TIME_ZONE, checked_time_zone, get_customer, get_site, list_sites
 from collector.fleet.devices import get_device
 from collector.fleet.names import checked_name
 from collector.incidents.recurrence import MAX_LENGTH, checked_recurrence, next_start, occurrence_at
@@ -86,7 +86,8 @@ async def add_window(
     reason: str,
     now: datetime,
 ) -> int:
-    """The id of a new window. `time_zone` None: that of the site or the device's site, else Europe/Amsterdam.
+    """The id of a new window. `time_zone` None: that of the site, of the device's site, or of all the customer's sites;
+    Europe/Amsterdam for a customer who has no site yet.
 
     Raises WindowError, RecurrenceError, NotFoundError or FleetError."""
     await get_customer(connection, scope.customer)
@@ -178,5 +179,15 @@ async def _time_zone(connection: AsyncConnection, scope: Scope, given: str | Non
         if device.customer != scope.customer or scope.site not in (None, device.site):
             raise WindowError(f"device {device.id} is at {device.customer}/{device.site}, not at {scope.customer}")
         site = device.site
-    zone = DEFAULT_TIME_ZONE if site is None else (await get_site(connection, scope.customer, site)).time_zone
-    return zone if given is None else checked_time_zone(given)
+    of_site = None if site is None else (await get_site(connection, scope.customer, site)).time_zone
+    if given is not None:
+        return checked_time_zone(given)
+    if of_site is not None:
+        return of_site
+    zones = sorted({one.time_zone for one in await list_sites(connection, scope.customer)})
+    if len(zones) > 1:
+        raise WindowError(
+            f"the sites of {scope.customer} are in several time zones, {', '.join(zones)}: name one with --time-zone, "
+            "or add a window for each --site"
+        )
+    return zones[0] if zones else DEFAULT_TIME_ZONE
