@@ -178,13 +178,13 @@ async def changes_since(
     return {row[0]: int(row[1]) for row in rows}
 
 
-async def last_fired_at(
+async def last_placed_at(
     connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
 ) -> datetime | None:
-    """When the newest alert of a ticket, or of a shadow ticket, fired."""
+    """When a ticket, or a shadow ticket, last took an alert in as its own."""
     belongs = _belongs(ticket, shadow)
-    newest = select(alerts.c.fired_at).where(belongs, alerts.c.fired_at.is_not(None))
-    return await connection.scalar(newest.order_by(alerts.c.fired_at.desc()).limit(1))
+    newest = select(alerts.c.placed_at).where(belongs, alerts.c.placed_at.is_not(None))
+    return await connection.scalar(newest.order_by(alerts.c.placed_at.desc()).limit(1))
 
 
 async def last_resolved_at(

@@ -80,7 +80,7 @@ async def show(database: Database, _settings: Settings, number: int, as_json: bo
     async with database.connect() as connection:
         ticket = await store.get_ticket(connection, number)
         events = await store.history(connection, number)
-        children = await store.children_of(connection, number)
+        children = await store.children(connection, number)
         behind = await records.list_alerts(connection, resolved_since=None, ticket=number)
     lines = [{name: alert[name] for name in ALERT_COLUMNS} for alert in behind]
     row = {**_row(ticket), "children": children}

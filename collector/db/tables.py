@@ -221,9 +221,11 @@ alerts = Table(
     Column("ticket", ForeignKey("tickets.number")),
     Column("shadow_ticket", ForeignKey("shadow_tickets.id")),
     Column("ticket_key", String(400)),  # what one ticket covers; the ticket itself may be a storm's
+    Column("placed_at", Instant),  # when it had a ticket, or a shadow ticket, open or reopen, or became a storm's line
     Index("ix_alerts_state", "state"),
     Index("ix_alerts_ticket", "ticket"),
     Index("ix_alerts_shadow_ticket", "shadow_ticket"),
+    Index("ix_alerts_customer_placed_at", "customer", "placed_at"),
     Index("ix_alerts_resolved_at", "resolved_at"),
     # One open alert per rule and label set, whoever writes.
     Index(

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import ColumnElement, Result, Row, Select, Table, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, Result, Row, Select, Table, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
 from collector.db.inserts import insert_if_absent
+from collector.db.tables import alerts
 from collector.db.text import one_line
 from protocol.errors import TransientError
 
@@ -65,14 +66,15 @@ async def open_rows(connection: AsyncConnection, table: Table, keys: Collection[
     return found
 
 
-async def open_rows_since(
-    connection: AsyncConnection, table: Table, opened_at: ColumnElement[datetime], customer: str, since: datetime
+async def recent_rows(
+    connection: AsyncConnection, table: Table, belongs: ColumnElement[int], customer: str, since: datetime
 ) -> dict[str, int]:
-    """A customer's open rows that opened after a time and are no storm's children, by key."""
+    """A customer's incidents that had a row of their own open or reopen after a time, whatever became of it since: the
+    rows by key. `belongs`: the column of `alerts` that points to the table."""
     rows = await connection.execute(
-        select(table.c.key, _id_of(table)).where(
-            table.c.customer == customer, opened_at > since, table.c.parent.is_(None), _is_open(table)
-        )
+        select(table.c.key, _id_of(table))
+        .join(alerts, belongs == _id_of(table))
+        .where(alerts.c.customer == customer, alerts.c.placed_at > since, table.c.key == alerts.c.ticket_key)
     )
     return {row[0]: row[1] for row in rows}
 
@@ -89,6 +91,19 @@ async def open_among(connection: AsyncConnection, table: Table, ids: Collection[
         chunk = _id_of(table).in_(wanted[start : start + KEYS_AT_ONCE])
         found.update(await connection.scalars(select(_id_of(table)).where(_is_open(table), chunk)))
     return found
+
+
+async def children(connection: AsyncConnection, table: Table, parent: int) -> list[int]:
+    """The incidents that a storm began with."""
+    found = select(_id_of(table)).where(table.c.parent == parent).order_by(_id_of(table))
+    return list(await connection.scalars(found))
+
+
+async def forget_parent(connection: AsyncConnection, table: Table, row_id: int) -> None:
+    """It opens anew, and a storm that is over has no part in that."""
+    parent = table.alias()
+    over = select(_id_of(parent)).where(parent.c.resolved_at.is_not(None))
+    await connection.execute(update(table).where(_id_of(table) == row_id, table.c.parent.in_(over)).values(parent=None))
 
 
 async def open_children(connection: AsyncConnection, table: Table, parent: int) -> int:
@@ -114,7 +129,7 @@ async def unstable_rows(connection: AsyncConnection, table: Table) -> list[int]:
     return list(found)
 
 
-def _id_of(table: Table) -> ColumnElement[int]:
+def _id_of(table: FromClause) -> ColumnElement[int]:
     (column,) = table.primary_key
     return column
 

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
-from collector.db.tables import shadow_tickets
+from collector.db.tables import alerts, shadow_tickets
 from collector.desk import opening
 from collector.desk.opening import (
     REOPEN_WITHIN,
@@ -51,6 +51,8 @@ async def join_or_open(
     ):
         values = {"resolved_at": None, "priority": highest(latest.priority, wanted.priority)}
         await connection.execute(update(shadow_tickets).where(shadow_tickets.c.id == latest.id).values(values))
+        if latest.resolved_at is not None:
+            await opening.forget_parent(connection, shadow_tickets, latest.id)
         return latest.id
     if not await insert_open(connection, shadow_tickets, wanted, would_have_opened_at=now):
         return await join_or_open(connection, wanted, now, reopen_within)  # another writer opened it in between
@@ -93,9 +95,12 @@ async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dic
     return await opening.open_rows(connection, shadow_tickets, keys)
 
 
-async def opened_since(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
-    opened_at = shadow_tickets.c.would_have_opened_at
-    return await opening.open_rows_since(connection, shadow_tickets, opened_at, customer, since)
+async def recent(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
+    return await opening.recent_rows(connection, shadow_tickets, alerts.c.shadow_ticket, customer, since)
+
+
+async def children(connection: AsyncConnection, shadow: int) -> list[int]:
+    return await opening.children(connection, shadow_tickets, shadow)
 
 
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, _now: datetime) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
 from collector.db import audit
-from collector.db.tables import ticket_events, tickets
+from collector.db.tables import alerts, ticket_events, tickets
 from collector.desk import opening
 from collector.desk.opening import (
     REOPEN_WITHIN,
@@ -81,6 +81,7 @@ async def join_or_open(
                 return latest.number
             case Claim.REOPEN:
                 await _move(connection, latest, TicketAction.REOPEN, actor=SYSTEM, now=now, why="the fault is back")
+                await opening.forget_parent(connection, tickets, latest.number)
                 await _raise_priority(connection, latest, wanted.priority, now)
                 return latest.number
             case Claim.OPEN:
@@ -157,8 +158,8 @@ async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dic
     return await opening.open_rows(connection, tickets, keys)
 
 
-async def opened_since(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
-    return await opening.open_rows_since(connection, tickets, tickets.c.opened_at, customer, since)
+async def recent(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
+    return await opening.recent_rows(connection, tickets, alerts.c.ticket, customer, since)
 
 
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime) -> None:
@@ -176,10 +177,8 @@ async def open_among(connection: AsyncConnection, numbers: Collection[int]) -> s
     return await opening.open_among(connection, tickets, numbers)
 
 
-async def children_of(connection: AsyncConnection, number: int) -> list[int]:
-    """The tickets that a storm began with."""
-    found = select(tickets.c.number).where(tickets.c.parent == number).order_by(tickets.c.number)
-    return list(await connection.scalars(found))
+async def children(connection: AsyncConnection, number: int) -> list[int]:
+    return await opening.children(connection, tickets, number)
 
 
 async def open_children(connection: AsyncConnection, number: int) -> int:

@@ -40,6 +40,10 @@ class TicketKey:
     entity: str
     incident: str
 
+    @property
+    def is_of_a_device(self) -> bool:
+        return self.entity.startswith("device:")
+
     def __str__(self) -> str:
         return f"{self.customer}/{self.entity}/{self.incident}"
 
@@ -83,10 +87,11 @@ def decide(
     """
     if labels.get("ticket") == "never":
         return Decision(Outcome.NONE, f"no ticket: rule {labels[ALERTNAME]} has the label 'ticket: never'")
-    return _held_back(labels, tags, circumstances) or _by_contract(labels, model)
+    return held_back(labels, tags, circumstances) or _by_contract(labels, model)
 
 
-def _held_back(labels: Mapping[str, str], tags: Collection[str], circumstances: Circumstances) -> Decision | None:
+def held_back(labels: Mapping[str, str], tags: Collection[str], circumstances: Circumstances) -> Decision | None:
+    """What holds a firing alert back, whatever the contract; None if nothing does."""
     for silence in circumstances.silences:
         if silence.covers(labels, circumstances.now):
             return _held(

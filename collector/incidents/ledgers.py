@@ -22,7 +22,9 @@ class Entries(Protocol):
 
     async def open_by_key(self, connection: AsyncConnection, keys: Collection[str], /) -> dict[str, int]: ...
 
-    async def opened_since(self, connection: AsyncConnection, customer: str, since: datetime, /) -> dict[str, int]: ...
+    async def recent(self, connection: AsyncConnection, customer: str, since: datetime, /) -> dict[str, int]: ...
+
+    async def children(self, connection: AsyncConnection, number: int, /) -> list[int]: ...
 
     async def adopt(
         self, connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime, /
@@ -90,8 +92,8 @@ class Ledger:
     async def last_resolved_at(self, connection: AsyncConnection, number: int) -> datetime | None:
         return await records.last_resolved_at(connection, **self._which(number))
 
-    async def last_fired_at(self, connection: AsyncConnection, number: int) -> datetime | None:
-        return await records.last_fired_at(connection, **self._which(number))
+    async def last_placed_at(self, connection: AsyncConnection, number: int) -> datetime | None:
+        return await records.last_placed_at(connection, **self._which(number))
 
     def _which(self, number: int) -> dict[str, int]:
         return {"ticket": number} if self.outcome is Outcome.TICKET else {"shadow": number}

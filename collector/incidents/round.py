@@ -14,7 +14,7 @@ from collector.contracts import Priority, ServiceModel
 from collector.desk import tickets
 from collector.desk.opening import NewTicket
 from collector.incidents import flapping, storms
-from collector.incidents.decision import Circumstances, Decision, decide, ticket_key
+from collector.incidents.decision import Circumstances, Decision, decide, held_back, ticket_key
 from collector.incidents.inhibition import inhibitors_among
 from collector.incidents.ledgers import LEDGERS, TICKETS, Ledger
 from collector.incidents.reasons import Reason, record_reasons
@@ -107,8 +107,7 @@ class Round:
                 continue
             customer = record.labels.get("customer", "")
             model = self._world.model_of(customer, self._now) if customer else None
-            tags = self._world.tags_of(record.device) if record.device else ()
-            decision = decide(record.labels, tags, model, circumstances)
+            decision = decide(record.labels, self._tags_of(record), model, circumstances)
             seen = evidence.get(record.id, {})
             if decision.priority is None or decision.outcome not in (Outcome.TICKET, Outcome.SHADOW):
                 if (record.outcome, record.reason) != (decision.outcome, decision.reason):
@@ -121,6 +120,14 @@ class Round:
             limit_exceeded = any(case.record.id in over_limit for case in of_customer)
             await self._place(ledger, of_customer, limit_exceeded=limit_exceeded)
         await self.write()
+
+    async def held_back(self, fired: Sequence[AlertRecord]) -> set[int]:
+        """The alerts, by id, that a silence, a window or another fault holds back now."""
+        circumstances = await self._circumstances({one.labels.get("customer", "") for one in fired})
+        return {one.id for one in fired if held_back(one.labels, self._tags_of(one), circumstances)}
+
+    def _tags_of(self, record: AlertRecord) -> Collection[str]:
+        return self._world.tags_of(record.device) if record.device else ()
 
     async def _still_placed(self, fired: Sequence[AlertRecord]) -> set[int]:
         """The alerts, by id, that have a ticket or shadow ticket which is open."""
@@ -167,14 +174,12 @@ class Round:
         opened = await entries.open_by_key(self._connection, [*by_key, storm])
         storm_number = opened.pop(storm, None)
         new = [key for key in by_key if key not in opened]
-        recent = (
-            await entries.opened_since(self._connection, customer, self._now - settings.storm_within) if new else {}
-        )
+        recent = await entries.recent(self._connection, customer, self._now - settings.storm_within) if new else {}
         recent.pop(storm, None)
         course = storms.course(
             new,
             recent,
-            last_line_at=await ledger.last_fired_at(self._connection, storm_number) if new and storm_number else None,
+            last_line_at=await ledger.last_placed_at(self._connection, storm_number) if new and storm_number else None,
             limit_exceeded=limit_exceeded,
             now=self._now,
             settings=settings,
@@ -185,10 +190,12 @@ class Round:
                 number = await entries.join_or_open(
                     self._connection, _wanted(members), self._now, settings.reopen_within
                 )
-                self._placed(ledger, members, number, None)
+                self._placed(ledger, members, number, None, is_new=key not in opened)
         if into_storm:
             lines = [case for key in new for case in by_key[key]]
-            children = [number for key, number in recent.items() if course is storms.Course.NEW_STORM]
+            children = [
+                number for key, number in recent.items() if course is storms.Course.NEW_STORM and key not in into_storm
+            ]
             await self.into_storm(ledger, customer, lines, children)
 
     async def into_storm(self, ledger: Ledger, customer: str, lines: Sequence[Case], children: Sequence[int]) -> None:
@@ -207,23 +214,29 @@ class Round:
             self._connection, wanted, self._now, self._world.settings.reopen_within
         )
         self._placed(
-            ledger, lines, number, f"one of many at once, so it is a line of the storm, {ledger.word} {number}"
+            ledger,
+            lines,
+            number,
+            f"one of many at once, so it is a line of the storm, {ledger.word} {number}",
+            is_new=True,
         )
         await ledger.entries.adopt(self._connection, children, number, self._now)
         await self.write()
         members = await ledger.open_members(self._connection, number)
         count = len({one.ticket_key for one in members})
-        count += await ledger.entries.open_children(self._connection, number)
+        count += len(await ledger.entries.children(self._connection, number))
         await ledger.entries.retitle(self._connection, number, storms.title([one.rule for one in members], count))
 
-    def _placed(self, ledger: Ledger, cases: Iterable[Case], number: int, why: str | None) -> None:
+    def _placed(self, ledger: Ledger, cases: Iterable[Case], number: int, why: str | None, *, is_new: bool) -> None:
+        """`is_new`: they made the entry open or reopen, or are new lines of a storm."""
         for case in cases:
             reason = case.decision.reason
             if ledger.outcome is not case.decision.outcome:
                 reason = f"joins ticket {number}, open since before the plan changed; {reason}"
             if why is not None:
                 reason = f"{why}; {reason}"
-            self.change(case.record, outcome=ledger.outcome, reason=reason, **ledger.placed(number))
+            placed = {"placed_at": self._now} if is_new else {}
+            self.change(case.record, outcome=ledger.outcome, reason=reason, **ledger.placed(number), **placed)
             self.explain(case.record, ledger.outcome, why or f"{ledger.word} {number}", {ledger.outcome: number})
 
     # What ends
@@ -314,8 +327,8 @@ def _wanted(members: Sequence[Case]) -> NewTicket:
     return NewTicket(
         key=str(key),
         customer=key.customer,
-        site=first.labels.get("site"),
-        device=first.labels.get("device_id"),
+        site=None if key.entity == "customer" else first.labels.get("site"),
+        device=first.labels.get("device_id") if key.is_of_a_device else None,
         incident=key.incident,
         rule=first.rule,
         title=first.annotations.get("summary") or first.rule,

@@ -10,6 +10,7 @@ from collector.contracts import AlertOutcome
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
+from collector.incidents.silences import add_silence
 from collector.series.labels import Target
 from tests.incidents.world import ACME, BAKKERIJ, INTERVAL, MODELS, START, World, world_with
 
@@ -161,3 +162,23 @@ async def test_many_shadows_become_one_storm(world: World) -> None:
     assert all(shadow.resolved_at for shadow in await world.shadows())
     await world.tick(dict.fromkeys(tills, GOOD))
     assert [ticket.status for ticket in await world.tickets()] == [TicketStatus.RESOLVED]
+
+
+async def test_a_silence_holds_back_what_the_new_plan_would_open(world: World) -> None:
+    await world.tick({BAKKERIJ: BAD})
+    async with world.database.begin() as connection:
+        await add_silence(
+            connection,
+            matchers=["customer=bakkerij"],
+            starts_at=world.now,
+            ends_at=world.now + timedelta(minutes=1),
+            author="anna",
+            comment="known",
+            now=world.now,
+        )
+    await world.set_plan(BAKKERIJ, "monthly")
+    await world.tick({BAKKERIJ: BAD})
+    assert await world.tickets() == []
+    for _ in range(4):
+        await world.tick({BAKKERIJ: BAD})
+    assert len(await world.tickets()) == 1

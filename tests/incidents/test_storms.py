@@ -10,6 +10,7 @@ import pytest
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
+from collector.incidents.silences import add_silence
 from collector.series.labels import Target
 from tests.incidents.world import ACME, INTERVAL, START, World, world_with
 
@@ -155,3 +156,43 @@ async def test_a_restart_forgets_no_flapping(world: World) -> None:
     await world.tick({ACME: GOOD})
     await world.tick({ACME: GOOD})
     assert (await world.tickets())[0].status is TicketStatus.RESOLVED
+
+
+async def test_short_ones_one_after_another_are_a_storm_too(world: World) -> None:
+    """They are over before the next begins: what counts is that the customer got their tickets."""
+    for number in range(12):
+        await world.tick({FLEET[number]: BAD})
+        await world.tick({FLEET[number]: GOOD})
+    every = await world.tickets()
+    storm = next(ticket for ticket in every if ticket.incident == "storm")
+    assert [ticket.parent for ticket in every if ticket is not storm] == [storm.number] * 5
+
+
+async def test_a_storm_of_what_a_silence_let_go_takes_in_what_follows(world: World) -> None:
+    async with world.database.begin() as connection:
+        await add_silence(
+            connection,
+            matchers=["customer=acme"],
+            starts_at=world.now,
+            ends_at=world.now + timedelta(minutes=30),
+            author="anna",
+            comment="update",
+            now=world.now,
+        )
+    await world.tick(all_of(FLEET[:8], BAD))
+    world.now += timedelta(minutes=30)
+    await world.tick(all_of(FLEET[:8], BAD))
+    await world.tick(all_of(FLEET[:10], BAD))
+    (storm,) = await world.tickets()
+    assert (storm.incident, storm.title) == ("storm", "10 incidents at once: all BadUpdate")
+
+
+async def test_what_reopens_after_its_storm_is_no_child_of_it_any_more(world: World) -> None:
+    for count in range(1, 7):
+        await world.tick(all_of(FLEET[:count], BAD))
+    await world.tick(all_of(FLEET[:6], GOOD))
+    assert {ticket.status for ticket in await world.tickets()} == {TicketStatus.RESOLVED}
+    world.now += timedelta(hours=2)
+    await world.tick({FLEET[0]: BAD})
+    (again,) = [ticket for ticket in await world.tickets() if ticket.resolved_at is None]
+    assert (again.device, again.parent) == (FLEET[0].device_id, None)
