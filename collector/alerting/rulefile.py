@@ -25,6 +25,7 @@ from collector.alerting.template import NO_SURROUNDINGS, Surroundings, Template,
 from collector.alerting.tenancy import Findings, examine, reads
 from collector.alerting.yamlfile import Entry, Problem, RuleFileError, YamlFile, raise_problems, shipped_folder
 from collector.contracts import Severity
+from collector.desk.incident_names import RESERVED_INCIDENTS
 from collector.promql import DEFAULT_LOOKBACK, ParseError, Plan, compile_expr
 from protocol.wire import LABEL_NAME_PATTERN, METRIC_NAME_PATTERN, RESERVED_LABELS, is_reserved_metric
 
@@ -222,6 +223,12 @@ class _RuleFile:
             )
         if name is None or draft.plan is None or draft.findings is None:
             return None
+        incident = self._plain_label(draft.labels, "incident") or name
+        if incident in RESERVED_INCIDENTS and not self.single_tenant:
+            source = draft.labels.get("incident") or draft.entries["alert"]
+            self.yaml.refuse(
+                source.value, f"the incident {incident!r} is the collector's own; name another in the label 'incident'"
+            )
         index = counts[name] = counts.get(name, -1) + 1
         texts = [sorted((label, one.text) for label, one in some.items()) for some in (labels, annotations)]
         return AlertRule(
@@ -237,7 +244,7 @@ class _RuleFile:
             severity=severity,
             category=self._plain_label(draft.labels, "category"),
             scope=Scope(scope),
-            incident=self._plain_label(draft.labels, "incident") or name,
+            incident=incident,
             ticket_never=ticket_never,
             thresholds=draft.findings.thresholds,
             file=self.file,

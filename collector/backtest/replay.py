@@ -20,6 +20,7 @@ from collector.alerting.timeline import Episode
 from collector.db.tables import alerts, shadow_tickets, ticket_events
 from collector.db.tables import tickets as tickets_table
 from collector.desk import shadows, tickets
+from collector.desk.incident_names import STORM
 from collector.incidents.service import Incidents
 from collector.promql import Engine
 
@@ -156,7 +157,7 @@ async def _told(connection: AsyncConnection) -> Outcome:
                 one.device,
                 one.title,
                 is_shadow=False,
-                is_storm=one.incident == "storm",
+                is_storm=one.incident == STORM,
                 opened_at=one.opened_at,
                 resolved_at=one.resolved_at,
             )
@@ -168,7 +169,7 @@ async def _told(connection: AsyncConnection) -> Outcome:
                 shadow.device,
                 shadow.title,
                 is_shadow=True,
-                is_storm=shadow.incident == "storm",
+                is_storm=shadow.incident == STORM,
                 opened_at=shadow.would_have_opened_at,
                 resolved_at=shadow.resolved_at,
             )

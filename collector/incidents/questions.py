@@ -8,11 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import AlertOutcome, Priority, ServiceModel
 from collector.desk import tickets
+from collector.desk.incident_names import DEVICE_SILENT
 from collector.desk.opening import NewTicket
 from collector.fleet.silent import SilentDevice
 from collector.incidents.decision import TicketKey
-
-INCIDENT = "device_silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +25,12 @@ class TicketQuestions:
         if model is None or model.on_alert is not AlertOutcome.TICKET:
             return None
         wanted = NewTicket(
-            key=str(TicketKey(silent.customer, f"device:{silent.device}", INCIDENT)),
+            key=str(TicketKey(silent.customer, f"device:{silent.device}", DEVICE_SILENT)),
             customer=silent.customer,
             site=silent.site,
             device=silent.device,
-            incident=INCIDENT,
-            rule=INCIDENT,
+            incident=DEVICE_SILENT,
+            rule=DEVICE_SILENT,
             title=f"Is {silent.hostname} nog in gebruik? / Is {silent.hostname} still in use?",
             priority=Priority.P4,
             began_at=silent.last_seen_at,

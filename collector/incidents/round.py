@@ -12,6 +12,7 @@ from collector.alerting.inhibit import InhibitRule
 from collector.alerting.records import AlertRecord, AlertState, Outcome
 from collector.contracts import Priority, ServiceModel
 from collector.desk import tickets
+from collector.desk.incident_names import STORM
 from collector.desk.opening import NewTicket
 from collector.incidents import flapping, storms
 from collector.incidents.decision import Circumstances, Decision, decide, held_back, ticket_key
@@ -204,7 +205,7 @@ class Round:
             customer=customer,
             site=_common([case.record.labels.get("site") for case in lines]),
             device=None,
-            incident=storms.INCIDENT,
+            incident=STORM,
             rule=storms.most_common([case.record.rule for case in lines]),
             title=storms.title([case.record.rule for case in lines], len({case.key for case in lines})),
             priority=min(case.priority for case in lines),

@@ -5,10 +5,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import Enum, auto
 
+from collector.desk.incident_names import STORM
 from collector.incidents.decision import TicketKey
 from collector.incidents.settings import IncidentSettings
-
-INCIDENT = "storm"
 
 
 class Course(Enum):
@@ -20,7 +19,7 @@ class Course(Enum):
 
 
 def storm_key(customer: str) -> TicketKey:
-    return TicketKey(customer, "customer", INCIDENT)
+    return TicketKey(customer, "customer", STORM)
 
 
 def course(

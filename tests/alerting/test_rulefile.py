@@ -160,6 +160,11 @@ def test_all_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
         ("labels: {severity: minor, ticket: maybe}", "6: the label 'ticket' must be never, got 'maybe'"),
         ("labels: {severity: minor, scope: world}", "6: the label 'scope' must be device or site or customer or fleet"),
         ("labels: {severity: minor, customer: acme}", "6: the label 'customer' says whose series it is"),
+        ("labels: {severity: minor, incident: storm}", "6: the incident 'storm' is the collector's own; name another"),
+        (
+            "labels: {severity: minor, incident: device_silent}",
+            "6: the incident 'device_silent' is the collector's own",
+        ),
         ("labels: {severity: '{{ $value }}'}", "6: the label 'severity' must be plain text, not a template"),
         (
             "labels: {severity: minor, incident: " + "x" * 101 + "}",
