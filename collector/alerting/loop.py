@@ -27,7 +27,7 @@ from collector.alerting.evaluation import (
 from collector.alerting.recording import Recorder
 from collector.alerting.records import AlertRecord, AlertState
 from collector.alerting.ruleset import AlertRule, Group, RecordingRule, RuleSet
-from collector.alerting.state import Alert, Phase
+from collector.alerting.state import Alert, Change, Phase
 from collector.clock import EPOCH, Clock
 from collector.promql import Engine, Shared
 from protocol.errors import TransientError
@@ -263,12 +263,16 @@ class Evaluator:
         stats.errors = done.errors
         for conflict in done.conflicts:
             self._stats.conflicts[conflict.labels.get("customer", "")] += 1
+        changed: dict[tuple[str, tuple[Change, ...]], list[Transition]] = {}
         for transition in done.transitions:
+            changed.setdefault((transition.rule.alert, transition.changes), []).append(transition)
+        for (rule, changes), alike in changed.items():  # one line, also where ten thousand change at once
             logger.info(
-                "alert changed: rule=%s device=%s changes=%s",
-                transition.rule.alert,
-                transition.alert.labels.get("device_id", "-"),
-                ",".join(transition.changes),
+                "alerts changed: rule=%s changes=%s count=%d first_device=%s",
+                rule,
+                ",".join(changes),
+                len(alike),
+                alike[0].alert.labels.get("device_id", "-"),
             )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import alerts, evaluations
 
+ROWS_AT_ONCE = 200  # written with one call: their values are made ready on the event loop, and pushes come first
 AT_ONCE = 500  # values in one statement's list; SQLite and PostgreSQL take many more
 
 AlertMark = tuple[str, str]  # a rule's key and the fingerprint of a label set
@@ -123,8 +124,8 @@ async def find_open(connection: AsyncConnection, marks: Collection[AlertMark]) -
 
 async def insert_alerts(connection: AsyncConnection, rows: Sequence[Mapping[str, object]]) -> None:
     """Adds open rows."""
-    if rows:
-        await connection.execute(insert(alerts), [dict(row) for row in rows])
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        await connection.execute(insert(alerts), [dict(row) for row in rows[start : start + ROWS_AT_ONCE]])
 
 
 async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[str, object]]) -> None:
@@ -134,7 +135,9 @@ async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[
         alike.setdefault(tuple(sorted(values)), []).append({"alert_id": alert_id, **values})
     for columns, values_of in alike.items():
         change = update(alerts).where(alerts.c.id == bindparam("alert_id"))
-        await connection.execute(change.values({name: bindparam(name) for name in columns}), values_of)
+        statement = change.values({name: bindparam(name) for name in columns})
+        for start in range(0, len(values_of), ROWS_AT_ONCE):
+            await connection.execute(statement, values_of[start : start + ROWS_AT_ONCE])
 
 
 async def delete_alerts(connection: AsyncConnection, alert_ids: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.alerting.records import AlertState, Outcome
+from collector.alerting.records import ROWS_AT_ONCE, AlertState, Outcome
 from collector.db.tables import alerts, decisions
 from protocol.errors import PermanentError
 
@@ -47,11 +47,11 @@ class Why:
 
 
 async def record_reasons(connection: AsyncConnection, reasons: Sequence[Reason]) -> None:
-    rows = [
-        {"alert": one.alert, "at": one.at, "outcome": one.outcome, "reason": one.reason, "data": dict(one.data)}
-        for one in reasons
-    ]
-    if rows:
+    for start in range(0, len(reasons), ROWS_AT_ONCE):
+        rows = [
+            {"alert": one.alert, "at": one.at, "outcome": one.outcome, "reason": one.reason, "data": dict(one.data)}
+            for one in reasons[start : start + ROWS_AT_ONCE]
+        ]
         await connection.execute(insert(decisions), rows)
 
 

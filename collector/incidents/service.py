@@ -5,6 +5,7 @@ Everything happens inside the transaction of the evaluation that changed the ale
 neither an alert without its ticket nor a second ticket for the same incident.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from collector.alerting.thresholds import Effective
 from collector.contracts import AlertOutcome
 from collector.incidents.decision import may_have_ticket, ticket_key
 from collector.incidents.plan_change import promote_all
-from collector.incidents.round import Round, Surroundings
+from collector.incidents.round import AT_ONCE, Round, Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,9 @@ class Incidents:
         known |= await records.find_open(connection, started)
         fired = _changed(by_mark, known, Change.FIRED)
         current = []
-        for record in fired:
+        for number, record in enumerate(fired, start=1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)  # pushes come first
             alert = by_mark[record.rule_key, record.fingerprint].alert
             current.append(replace(record, value=alert.value, annotations=dict(alert.annotations)))
             round_.change(
@@ -72,7 +75,11 @@ class Incidents:
                 fired_at=record.fired_at or now,
             )
         await round_.write()  # first, so that what fires in this pass holds back what it explains
-        evidence = {one.id: self._evidence(by_mark[one.rule_key, one.fingerprint], now) for one in fired}
+        evidence: dict[int, Mapping[str, object]] = {}
+        for number, one in enumerate(fired, start=1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            evidence[one.id] = self._evidence(by_mark[one.rule_key, one.fingerprint], now)
         beyond = [one.id for one in fired if by_mark[one.rule_key, one.fingerprint].is_over_limit]
         await round_.judge(current, evidence, over_limit=beyond)
 
