@@ -10,7 +10,7 @@ from typing import cast
 
 from collector.alerting.labels_of import Labels, labels_of
 from collector.alerting.ruleset import AlertRule, Group, Notice, RecordingRule, RuleSet
-from collector.alerting.ruletest.testfile import TestFile, load_test_file
+from collector.alerting.ruletest.testfile import TestFile, find_test_files, load_test_file
 from collector.alerting.yamlfile import RuleFileError, shipped_folder
 from collector.contracts import Severity
 from collector.fleet.presence_series import METRICS as PRESENCE_METRICS
@@ -136,7 +136,7 @@ class _Tested:
     def in_folder(cls, folder: Path) -> "_Tested":
         names: set[str] = set()
         notices = []
-        for path in [*sorted(folder.glob("*.test.yaml")), *sorted(folder.glob("*.test.yml"))]:
+        for path in find_test_files(folder):
             try:
                 names |= set(_looked_at(load_test_file(path)))
             except RuleFileError as exc:

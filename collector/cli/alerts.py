@@ -5,11 +5,15 @@ from datetime import timedelta
 import click
 
 from collector.alerting import records
+from collector.alerting.records import AlertState
 from collector.cli.common import actor, json_option, print_rows, printable, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
+from collector.db import tables
 from collector.db.database import Database
+from collector.fleet.customers import get_customer
+from collector.fleet.devices import get_device
 from collector.incidents import by_hand, reasons
 
 RECENT = timedelta(hours=24)
@@ -25,16 +29,34 @@ def alerts() -> None:
 
 @alerts.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those resolved more than 24 hours ago.")
+@click.option("--customer", help="Only this one's.")
+@click.option("--device", help="Only those of the device with this id.")
+@click.option("--state", type=click.Choice([*map(str, AlertState)]), help="Only those that are in this state now.")
 @json_option
 @with_database
-async def list_command(database: Database, _settings: Settings, everything: bool, as_json: bool) -> None:
+async def list_command(
+    database: Database,
+    _settings: Settings,
+    *,
+    everything: bool,
+    customer: str | None,
+    device: str | None,
+    state: str | None,
+    as_json: bool,
+) -> None:
     """List the open alerts and those of the last 24 hours, newest first.
 
-    E.g. `alerts list --json`.
+    E.g. `alerts list --customer acme --state firing`.
     """
     since = None if everything else system_clock() - RECENT
     async with database.connect() as connection:
-        rows = await records.list_alerts(connection, resolved_since=since)
+        if customer is not None:
+            await get_customer(connection, customer)
+        if device is not None:
+            await get_device(connection, device)
+        asked = {"customer": customer, "device": device, "state": state}
+        wanted = [tables.alerts.c[name] == value for name, value in asked.items() if value is not None]
+        rows = await records.list_alerts(connection, resolved_since=since, wanted=wanted)
     print_rows(
         rows,
         as_json=as_json,

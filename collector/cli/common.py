@@ -175,7 +175,7 @@ def _to_json(value: object) -> object:
 
 def _to_text(value: object) -> str:
     match value:
-        case None:
+        case None | []:
             return "-"
         case bool():
             return "yes" if value else "no"

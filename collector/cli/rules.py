@@ -17,6 +17,7 @@ from collector.alerting.rulefile import load_rules
 from collector.alerting.ruleset import AlertRule, Group, Notice, RecordingRule
 from collector.alerting.ruletest.report import as_row, told
 from collector.alerting.ruletest.run import run_file
+from collector.alerting.ruletest.testfile import find_test_files
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.yamlfile import Problem, RuleFileError
 from collector.cli.common import DURATION, Row, json_option, print_rows, printable, with_database, with_settings
@@ -200,17 +201,18 @@ async def _open_alerts(settings: Settings) -> Mapping[tuple[str, str], int]:
 
 
 @rules.command("test")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @json_option
-def test(files: tuple[Path, ...], as_json: bool) -> None:
+def test(paths: tuple[Path, ...], as_json: bool) -> None:
     """Run unit tests of rules in promtool's format, e.g. `rules test rules/tests/*.test.yaml`.
 
+    Of a folder its files named *.test.yaml or *.test.yml are run, and those of the folder `tests` in it.
     The rules run in the collector's own evaluator, on the test's series in memory. They may be any Prometheus rules:
     what a collector of several customers refuses is told by `rules check`. Exit code: 0 all passed, 1 some failed or a
     file is bad, 2 wrong usage.
     """
     reports = []
-    for path in files:
+    for path in [file for given in paths for file in _tests_in(given)]:
         report = run_file(path)
         reports.append(report)
         for warning in report.warnings:
@@ -221,6 +223,16 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         print_rows([as_row(report) for report in reports], as_json=True)
     raise SystemExit(1 if any(report.failures for report in reports) else 0)
+
+
+def _tests_in(path: Path) -> list[Path]:
+    """A test file itself, or those of a folder. Raises click.UsageError where there is none."""
+    if not path.is_dir():
+        return [path]
+    found = [file for folder in (path, path / "tests") for file in find_test_files(folder)]
+    if not found:
+        raise click.UsageError(f"{path} holds no test: name a file, or a folder of files named *.test.yaml")
+    return found
 
 
 @rules.command("reload")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from collector.alerting.matching import write_matcher
-from collector.cli.common import DURATION, actor, json_option, print_rows, with_database
+from collector.cli.common import DURATION, Row, actor, json_option, print_rows, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
@@ -34,7 +34,7 @@ def silences() -> None:
 async def add(
     database: Database, _settings: Settings, *, matchers: tuple[str, ...], length: timedelta, comment: str
 ) -> None:
-    """Add a silence, and print its id.
+    """Add a silence, print its id, and tell how many of the alerts that are open now it matches.
 
     E.g. `silences add --match customer=acme --match 'alertname=~Disk.*' --for 2h --comment "new disk on its way"`.
     """
@@ -49,7 +49,9 @@ async def add(
             comment=comment,
             now=now,
         )
+        matched = await store.count_matched(connection, matchers)
     click.echo(silence)
+    click.echo(_matched(matched), err=True)
 
 
 @silences.command("list")
@@ -63,16 +65,17 @@ async def list_command(database: Database, _settings: Settings, everything: bool
     """
     async with database.connect() as connection:
         found = await store.list_silences(connection, ends_after=None if everything else system_clock())
-    rows = [
+    rows: list[Row] = [
         {
             "id": one.id,
-            "matchers": [write_matcher(matcher) for matcher in one.matchers],
+            "matchers": written if as_json else ", ".join(written),
             "starts_at": one.starts_at,
             "ends_at": one.ends_at,
             "author": one.author,
             "comment": one.comment,
         }
         for one in found
+        for written in [[write_matcher(matcher) for matcher in one.matchers]]
     ]
     print_rows(rows, as_json=as_json)
 
@@ -88,3 +91,9 @@ async def expire(database: Database, _settings: Settings, silence: int) -> None:
     async with database.begin() as connection:
         await store.expire_silence(connection, silence, actor=actor(), now=system_clock())
     click.echo(f"silence {silence} has ended", err=True)
+
+
+def _matched(count: int) -> str:
+    if count == 0:
+        return "it matches no alert that is open now: check the matchers, unless it is for what is still to come"
+    return "it matches 1 alert that is open now" if count == 1 else f"it matches {count} alerts that are open now"

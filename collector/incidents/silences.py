@@ -8,6 +8,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting.matching import all_match, parse_matcher, parse_matchers, write_matcher
+from collector.alerting.records import open_alerts
 from collector.db import audit
 from collector.db.tables import silences
 from collector.db.text import one_line
@@ -69,6 +70,12 @@ async def add_silence(
     data = {"matchers": written, "ends_at": ends_at.isoformat(), "comment": comment}
     await audit.record(connection, actor=author, action="silences.add", subject=str(silence), now=now, data=data)
     return silence
+
+
+async def count_matched(connection: AsyncConnection, matchers: Sequence[str]) -> int:
+    """How many open alerts some matchers match. Raises MatcherError."""
+    parsed = parse_matchers(matchers)
+    return sum(all_match(parsed, one.labels) for one in await open_alerts(connection))
 
 
 async def expire_silence(connection: AsyncConnection, silence: int, *, actor: str, now: datetime) -> None:

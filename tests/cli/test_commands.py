@@ -267,7 +267,7 @@ def test_tickets_list_loads_neither_numpy_nor_the_server(tmp_path: Path) -> None
 
 
 def test_text_is_aligned_and_obeys_nobody(capsys: pytest.CaptureFixture[str]) -> None:
-    rows: list[Row] = [{"id": "a", "name": "\x1b[2Jwiped", "gone": None}, {"id": "longer", "name": "ok", "gone": True}]
+    rows: list[Row] = [{"id": "a", "name": "\x1b[2Jwiped", "gone": []}, {"id": "longer", "name": "ok", "gone": True}]
     print_rows(rows, as_json=False, columns=["id", "name", "gone"])
     assert capsys.readouterr().out.splitlines() == [
         "ID      NAME       GONE",

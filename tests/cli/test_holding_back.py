@@ -1,15 +1,20 @@
 """Windows, silences and alerts on the command line."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from collector.alerting.records import insert_alerts
 from collector.cli import main
+from collector.db.database import Database
 
 Run = Callable[..., Result]
+FOR_A_DISK = ("--for", "2h", "--comment", "new disk on its way")
 IN_MARCH = ("--from", "2099-03-07 02:00", "--lasts", "4h", "--reason", "new switch")
 
 
@@ -46,3 +51,57 @@ def test_where_sites_are_in_several_zones_one_must_be_named(run: Run) -> None:
     run("windows", "add", "--customer", "acme", "--site", "porto", *IN_MARCH)
     run("windows", "add", "--customer", "acme", "--time-zone", "Europe/Amsterdam", *IN_MARCH)
     assert starts(run) == ["2099-03-07 02:00 Europe/Lisbon", "2099-03-07 02:00 Europe/Amsterdam"]
+
+
+def add_alerts(folder: Path) -> None:
+    """One that fires at acme, and one that is pending at another customer."""
+
+    def alert(customer: str, state: str) -> dict[str, object]:
+        return {
+            "rule_key": "k",
+            "fingerprint": customer,
+            "rule": "DiskFull",
+            "rule_version": "v",
+            "labels": {"alertname": "DiskFull", "customer": customer},
+            "annotations": {},
+            "state": state,
+            "active_since": datetime(2026, 3, 2, 9, 0, tzinfo=UTC),
+            "customer": customer,
+            "outcome": "none",
+            "reason": "",
+        }
+
+    async def insert() -> None:
+        async with (
+            await Database.open(f"sqlite:///{folder / 'quarkpulse.db'}") as database,
+            database.begin() as connection,
+        ):
+            await insert_alerts(connection, [alert("acme", "firing"), alert("bakkerij", "pending")])
+
+    asyncio.run(insert())
+
+
+def test_alerts_are_listed_by_customer_and_state(run: Run, tmp_path: Path) -> None:
+    run("customers", "add", "bakkerij", "--name", "Bakkerij", "--plan", "break_fix")
+    add_alerts(tmp_path)
+
+    def customers(*arguments: str) -> list[str]:
+        return [alert["customer"] for alert in json.loads(run("alerts", "list", *arguments, "--json").stdout)]
+
+    assert customers() == ["bakkerij", "acme"]
+    assert customers("--customer", "acme") == ["acme"]
+    assert customers("--state", "pending") == ["bakkerij"]
+    assert customers("--customer", "acme", "--state", "pending") == []
+    assert "no customer 'nosuch'" in run("alerts", "list", "--customer", "nosuch", code=1).stderr
+    assert "nosuch" in run("alerts", "list", "--device", "nosuch", code=1).stderr
+
+
+def test_a_silence_tells_what_it_matches(run: Run, tmp_path: Path) -> None:
+    add_alerts(tmp_path)
+    matching = run("silences", "add", "--match", "customer=acme", "--match", "alertname=~Disk.*", *FOR_A_DISK)
+    assert (matching.stdout, matching.stderr) == ("1\n", "it matches 1 alert that is open now\n")
+    idle = run("silences", "add", "--match", "customer=nosuch", *FOR_A_DISK)
+    assert idle.stdout == "2\n" and "it matches no alert that is open now" in idle.stderr
+    assert 'customer="acme", alertname=~"Disk.*"  ' in run("silences", "list").stdout
+    first, _ = json.loads(run("silences", "list", "--json").stdout)
+    assert first["matchers"] == ['customer="acme"', 'alertname=~"Disk.*"']

@@ -122,7 +122,21 @@ def test_programs_get_an_array(tmp_path: Path) -> None:
     assert second["failures"][1]["expected"] == ["test 1"]
 
 
-def test_wrong_usage_is_told_apart() -> None:
+def test_a_folder_stands_for_its_tests(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    for path in (tmp_path / "one.test.yaml", tmp_path / "tests" / "two.test.yaml", tmp_path / "rules.yaml"):
+        path.write_text("tests: []\n")
+    result = CliRunner().invoke(main, ["rules", "test", str(tmp_path)])
+    assert result.exit_code == 0
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == [
+        str(tmp_path / "one.test.yaml"),
+        str(tmp_path / "tests" / "two.test.yaml"),
+    ]
+
+
+def test_wrong_usage_is_told_apart(tmp_path: Path) -> None:
+    without = CliRunner().invoke(main, ["rules", "test", str(tmp_path)])
+    assert (without.exit_code, "holds no test: name a file" in without.stderr) == (2, True)
     assert CliRunner().invoke(main, ["rules", "test", "missing.yml"]).exit_code == 2
     assert CliRunner().invoke(main, ["rules", "test"]).exit_code == 2
 

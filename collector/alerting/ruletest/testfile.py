@@ -107,6 +107,11 @@ class TestFile:
     tests: tuple[RuleTest, ...] = field(default=())
 
 
+def find_test_files(folder: Path) -> list[Path]:
+    """The files right in `folder` whose names say that they are tests."""
+    return [*sorted(folder.glob("*.test.yaml")), *sorted(folder.glob("*.test.yml"))]
+
+
 def load_test_file(path: Path) -> TestFile:
     """Raises RuleFileError with every problem of the file."""
     reader = _Reader(path)
