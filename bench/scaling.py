@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -52,7 +52,12 @@ class NoTickets:
         pass
 
     async def sweep(
-        self, connection: AsyncConnection, rules: Sequence[AlertRule], now: datetime, *, failed: Collection[str] = ()
+        self,
+        connection: AsyncConnection,
+        rules: Sequence[AlertRule],
+        now: datetime,
+        *,
+        is_untold: Callable[[str, Mapping[str, str]], bool],
     ) -> None:
         pass
 

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from collector.alerting.ruleset import AlertRule, Group, RecordingRule
 from collector.alerting.state import Alert, Change, Holding, Timing, fingerprint, step
 from collector.clock import to_milliseconds
-from collector.promql import Conflict, Engine, EvaluationError, Plan, Result, Scalar, Shared, Vector
+from collector.promql import MAX_CONFLICTS, Conflict, Engine, EvaluationError, Plan, Result, Scalar, Shared, Vector
 from collector.series.labels import NAME
 from protocol.errors import QuarkpulseError
 from protocol.wire import RESERVED_METRICS
@@ -46,6 +46,7 @@ class Pass:
     errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
     failed_keys: set[str] = field(default_factory=set)  # of the alerting rules that could not be evaluated
     conflicts: list[Conflict] = field(default_factory=list)
+    unclear: dict[str, list[Conflict]] = field(default_factory=dict)  # by rule key: what was left out of its result
     over_limit: dict[str, int] = field(default_factory=dict)  # how many alerts or series, by the names of the rules
     shared: Shared = field(default_factory=Shared)  # what several rules compute is computed once
 
@@ -57,6 +58,14 @@ class Pass:
     def read_at(self) -> datetime:
         """The instant of the series: what is read, and where what comes of it is recorded."""
         return self.at - self.query_offset
+
+    def is_untold(self, rule_key: str, labels: Mapping[str, str]) -> bool:
+        """Whether nobody knows if the condition of a rule is gone for an alert: the rule failed, or the alert's match
+        group was left out of the result."""
+        if rule_key in self.failed_keys:
+            return True
+        met = self.unclear.get(rule_key, ())
+        return len(met) >= MAX_CONFLICTS or any(_concerns(one, labels) for one in met)
 
     def clash(self, labels: Mapping[str, str], reason: str) -> None:
         """Two label sets of a result became one. Raises EvaluationError as Prometheus does, or notes a conflict."""
@@ -79,7 +88,11 @@ class Pass:
 def advance_alerts(rule: AlertRule, before: Mapping[str, Alert], engine: Engine, done: Pass) -> None:
     """Moves one rule's alerts on to `done.at`. Where it cannot be evaluated they stay as they were."""
     try:
-        holding = _holding(rule, _asked(rule.plan, engine, done), done)
+        known = len(done.conflicts)
+        found = _asked(rule.plan, engine, done)
+        if len(done.conflicts) > known:
+            done.unclear[rule.key] = [_borne(rule, one) for one in done.conflicts[known:]]
+        holding = _holding(rule, found, done)
     except QuarkpulseError as error:
         done.failed(rule.alert, error)
         done.failed_keys.add(rule.key)
@@ -133,6 +146,16 @@ def _asked(plan: Plan, engine: Engine, done: Pass) -> list[tuple[dict[str, str],
     return elements(result)
 
 
+def _borne(rule: AlertRule, conflict: Conflict) -> Conflict:
+    """A conflict by what its alerts would bear of its labels: the rule may put others in their place."""
+    return replace(conflict, labels={name: text for name, text in conflict.labels.items() if name not in rule.labels})
+
+
+def _concerns(conflict: Conflict, labels: Mapping[str, str]) -> bool:
+    """Whether an alert may be of the match group; a label that the result lost tells nothing."""
+    return all(labels.get(name, text) == text for name, text in conflict.labels.items())
+
+
 def _holding(
     rule: AlertRule, found: Sequence[tuple[dict[str, str], float]], done: Pass
 ) -> dict[str, tuple[dict[str, str], Holding]]:
@@ -168,6 +191,9 @@ def _advance(
     moves: list[tuple[str, Alert, tuple[Change, ...]]] = []
     for mark in [*holding, *(known for known in before if known not in holding)]:
         alert = before.get(mark)
+        if alert is not None and mark not in holding and done.is_untold(rule.key, alert.labels):
+            after[mark] = alert
+            continue
         labels, holds = holding.get(mark, (alert.labels if alert else {}, None))
         moved = step(timing, alert, labels, holds, done.at)
         if moved.alert is not None:

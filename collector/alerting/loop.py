@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,7 +46,12 @@ class IncidentSink(Protocol):
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
 
     async def sweep(
-        self, connection: AsyncConnection, rules: Sequence[AlertRule], now: datetime, *, failed: Collection[str] = ()
+        self,
+        connection: AsyncConnection,
+        rules: Sequence[AlertRule],
+        now: datetime,
+        *,
+        is_untold: Callable[[str, Mapping[str, str]], bool],
     ) -> None: ...
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None: ...
@@ -231,7 +236,7 @@ class Evaluator:
                 done.shared = Shared()  # what was computed before may read what is recorded now
         async with self._database.begin() as connection:
             await self._incidents.apply(connection, done.transitions, at)
-            await self._incidents.sweep(connection, group.alert_rules, at, failed=done.failed_keys)
+            await self._incidents.sweep(connection, group.alert_rules, at, is_untold=done.is_untold)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)
         if told:  # behind the transaction: tickets do not wait for what only graphs and other rules read

@@ -7,7 +7,7 @@ neither an alert without its ticket nor a second ticket for the same incident.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -84,14 +84,19 @@ class Incidents:
         await round_.judge(current, evidence, over_limit=beyond)
 
     async def sweep(
-        self, connection: AsyncConnection, rules: Sequence[AlertRule], now: datetime, *, failed: Collection[str] = ()
+        self,
+        connection: AsyncConnection,
+        rules: Sequence[AlertRule],
+        now: datetime,
+        *,
+        is_untold: Callable[[str, Mapping[str, str]], bool] = lambda _rule_key, _labels: False,
     ) -> None:
         """What changed without a change of the alerts of these rules: unknown ones whose device is seen again without
         the condition are over, and so are those of devices that nobody looks after any more; what has no ticket is
         decided again, since what held it back may be over and the plan may be another; shadow tickets of customers
         whose plan opens tickets by now become tickets; and what came and went has been steady for a while.
 
-        `failed`: the keys of rules that could not be evaluated, so that nobody knows whether their condition is gone.
+        `is_untold`: whether nobody knows if the condition of a rule is gone for an alert, by rule key and labels.
         """
         round_ = Round(self.world, connection, now)
         rule_keys = [rule.key for rule in rules]
@@ -101,7 +106,9 @@ class Incidents:
         for one in unknown:
             if one.device is not None and self.world.is_ended(one.device):
                 ended.append(one)
-            elif one.rule_key not in failed and self._is_told_over(one, now, looks_back=one.rule_key in look_back):
+            elif not is_untold(one.rule_key, one.labels) and self._is_told_over(
+                one, now, looks_back=one.rule_key in look_back
+            ):
                 over.append(one)
         if ended:
             await round_.resolve(ended, "the device is no longer looked after")

@@ -5,7 +5,7 @@ instant or over a range. Keep plans: what depends on labels alone is remembered 
 there save native histograms and what is experimental upstream; `compile_expr` refuses either, with its column.
 """
 
-from collector.promql.context import Limits, Shared
+from collector.promql.context import MAX_CONFLICTS, Limits, Shared
 from collector.promql.engine import Engine
 from collector.promql.errors import EvaluationError, LimitError, ParseError, PromqlError
 from collector.promql.plan import DEFAULT_LOOKBACK, Plan, compile_expr
@@ -13,6 +13,7 @@ from collector.promql.result import Conflict, Matrix, Result, Scalar, String, Ve
 
 __all__ = [
     "DEFAULT_LOOKBACK",
+    "MAX_CONFLICTS",
     "Conflict",
     "Engine",
     "EvaluationError",

@@ -1,0 +1,51 @@
+"""What the evaluator cannot know leaves alerts, and their tickets, as they are."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from collector.db.database import Database
+from collector.desk.states import TicketStatus
+from tests.incidents.world import ACME, ACME_2, INTERVAL, World, world_with
+
+BAD, GOOD = 0.95, 0.5
+
+ABOVE_ITS_LIMIT = """\
+groups:
+  - name: world
+    rules:
+      - alert: Full
+        expr: x > on (device_id) group_left () {__name__=~"y|z"}
+        labels: {severity: major, incident: disk}
+"""
+
+
+async def push(world: World, **metrics: float) -> None:
+    """An interval goes by: ACME sends these, if any; ACME_2 is in good order, with one limit."""
+    world.now += INTERVAL
+    await world.push_series(({ACME: metrics} if metrics else {}) | {ACME_2: {"x": GOOD, "y": 0.9}})
+    world.watch.sweep(world.members, world.now)
+    await world.evaluate()
+
+
+async def test_a_match_group_with_duplicates_resolves_no_alert(database: Database, tmp_path: Path) -> None:
+    async with world_with(database, tmp_path, ABOVE_ITS_LIMIT) as world:
+        world.now += INTERVAL
+        await world.push_series({target: {"x": BAD, "y": 0.9} for target in (ACME, ACME_2)})
+        world.watch.sweep(world.members, world.now)
+        await world.evaluate()
+        assert await world.states() == ["firing", "firing"]
+        await push(world, x=BAD, y=0.9, z=0.9)
+        assert world.stats.conflicts == {"acme": 1}
+        assert await world.states() == ["firing", "resolved"]  # the other device's fault is gone
+        await world.restart()
+        await push(world, x=BAD, y=0.9, z=0.9)
+        assert await world.states() == ["firing", "resolved"]
+        await world.goodbye(ACME)
+        await push(world)
+        assert await world.states() == ["unknown", "resolved"]
+        await push(world, x=BAD, y=0.9, z=0.9)
+        assert await world.states() == ["unknown", "resolved"]
+        world.now += timedelta(minutes=6)
+        await push(world, x=GOOD, y=0.9)
+        assert await world.states() == ["resolved", "resolved"]
+        assert {one.status for one in await world.tickets()} == {TicketStatus.RESOLVED}
