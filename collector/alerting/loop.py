@@ -34,7 +34,8 @@ from protocol.errors import TransientError
 
 logger = logging.getLogger(__name__)
 
-# After a longer absence a pending alert starts again: nobody knows whether its condition held in between.
+# After a longer absence of evaluations, and no single one of a slow group is one, a pending alert starts again: nobody
+# knows whether its condition held in between.
 PENDING_SURVIVES = timedelta(minutes=10)
 LATE_AFTER = timedelta(seconds=30)  # beyond its interval; what an evaluation may take on a busy machine
 MAX_ALERT_SERIES = 20_000  # ALERTS and ALERTS_FOR_STATE of one group at one instant: 10,000 alerts
@@ -109,6 +110,7 @@ class Evaluator:
         self._begun_at = clock()
         self._active: dict[str, dict[str, Alert]] = {}
         self._reached: dict[str, datetime] = {}  # by group, the last instant that was dealt with
+        self._stored: dict[str, datetime] = {}  # by group, the last instant whose evaluation was stored
         self._turns: dict[str, asyncio.Lock] = {}  # by group: one evaluation, or one amendment, at a time
 
     async def restore(self) -> None:
@@ -120,9 +122,9 @@ class Evaluator:
             await self._recorder.end_others(streams, now)
         except TransientError as error:  # they end by themselves when the lookback is over
             logger.warning("series of rules that are gone were not ended: error=%s", error)
-        loaded = {rule.key: group.key for group in self._rules.groups for rule in group.alert_rules}
+        loaded = {rule.key: group for group in self._rules.groups for rule in group.alert_rules}
         async with self._database.begin() as connection:
-            until = await records.evaluated_until(connection)
+            self._stored = await records.evaluated_until(connection)
             open_records = await records.open_alerts(connection)
             gone = [record for record in open_records if record.rule_key not in loaded]
             await self._incidents.retire(connection, gone, now)
@@ -130,11 +132,33 @@ class Evaluator:
                 group = loaded.get(record.rule_key)
                 if group is None or record.state is AlertState.UNKNOWN:
                     continue
-                absent = now - until.get(group, now)
-                if record.state is AlertState.PENDING and absent > PENDING_SURVIVES and record.fired_at is None:
+                is_pending = record.state is AlertState.PENDING and record.fired_at is None
+                if is_pending and self._was_absent(group, now):
                     await records.delete_alerts(connection, [record.id])
                     continue
                 self._active.setdefault(record.rule_key, {})[record.fingerprint] = _alert_of(record)
+
+    def _was_absent(self, group: Group, now: datetime) -> bool:
+        """Whether the last stored evaluation is so long ago that pending alerts start again."""
+        survives = max(PENDING_SURVIVES, 2 * self.interval(group))
+        return now - self._stored.get(group.key, now) > survives
+
+    async def _start_pending_again(self, group: Group) -> None:
+        """Drops pending alerts that never fired, after evaluations could not be stored for long."""
+        pending = {
+            (rule.key, mark)
+            for rule in group.alert_rules
+            for mark, alert in self._active.get(rule.key, {}).items()
+            if alert.phase is Phase.PENDING
+        }
+        if not pending:
+            return
+        async with self._database.begin() as connection:
+            known = await records.find_open(connection, pending)
+            dropped = {mark: record.id for mark, record in known.items() if record.fired_at is None}
+            await records.delete_alerts(connection, list(dropped.values()))
+        for key, mark in dropped:
+            del self._active[key][mark]
 
     async def run(self) -> None:
         """Evaluates all groups until cancelled."""
@@ -220,6 +244,8 @@ class Evaluator:
 
     async def _evaluated(self, group: Group, at: datetime) -> Pass:
         started = time.monotonic()
+        if self._was_absent(group, at):
+            await self._start_pending_again(group)
         done = Pass.of(group, at)
         told: list[AlertRule] = []
         for index, rule in enumerate(group.rules):  # in order: a rule may read what one before it gave
@@ -239,6 +265,7 @@ class Evaluator:
             await self._incidents.sweep(connection, group.alert_rules, at, is_untold=done.is_untold)
             await records.save_evaluated_until(connection, group.key, at)
         self._active.update(done.active)
+        self._stored[group.key] = at
         if told:  # behind the transaction: tickets do not wait for what only graphs and other rules read
             await self._record_alerts(alerts_stream(group, len(group.rules)), told, done)
         self._count(group, done, time.monotonic() - started)

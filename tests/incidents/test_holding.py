@@ -49,3 +49,34 @@ async def test_a_match_group_with_duplicates_resolves_no_alert(database: Databas
         await push(world, x=GOOD, y=0.9)
         assert await world.states() == ["resolved", "resolved"]
         assert {one.status for one in await world.tickets()} == {TicketStatus.RESOLVED}
+
+
+PENDING = """\
+groups:
+  - name: world
+    rules: [{alert: Full, expr: x > 0.9, for: 5m, labels: {severity: major}}]
+  - name: slow
+    interval: 20m
+    rules: [{alert: FullForLong, expr: x > 0.9, for: 30m, labels: {severity: major}}]
+"""
+
+
+async def test_pending_starts_again_after_evaluations_that_could_not_be_stored(
+    database: Database, tmp_path: Path
+) -> None:
+    async with world_with(database, tmp_path, PENDING) as world:
+        world.now += timedelta(minutes=20) - INTERVAL
+        await world.tick({ACME: BAD})
+        began = world.now
+        assert await world.states() == ["pending", "pending"]
+        world.now += timedelta(minutes=20) - INTERVAL
+        await world.tick({ACME: BAD})  # nothing came in between: the fault may have been gone
+        since = {alert["rule"]: (alert["state"], alert["active_since"]) for alert in await world.alerts()}
+        assert since == {"Full": ("pending", world.now), "FullForLong": ("pending", began)}
+        world.now += timedelta(minutes=19)
+        await world.restart()
+        assert {alert["rule"] for alert in await world.alerts()} == {"FullForLong"}
+        world.now += timedelta(minutes=1) - INTERVAL
+        await world.tick({ACME: BAD})
+        since = {alert["rule"]: (alert["state"], alert["active_since"]) for alert in await world.alerts()}
+        assert since == {"Full": ("pending", world.now), "FullForLong": ("firing", began)}
