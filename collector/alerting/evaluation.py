@@ -43,6 +43,8 @@ class Pass:
     as_prometheus: bool = False  # conflicts and more than `limit` fail the rule, as rule tests want it
     active: dict[str, dict[str, Alert]] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
+    # Of alerts, by rule key and fingerprint, whose `clear_since` is another than before: what it is now.
+    cleared: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
     failed_keys: set[str] = field(default_factory=set)  # of the alerting rules that could not be evaluated
     conflicts: list[Conflict] = field(default_factory=list)
@@ -196,6 +198,9 @@ def _advance(
             continue
         labels, holds = holding.get(mark, (alert.labels if alert else {}, None))
         moved = step(timing, alert, labels, holds, done.at)
+        clear_since = moved.alert.clear_since if moved.alert else None
+        if alert is not None and alert.clear_since != clear_since:
+            done.cleared[rule.key, mark] = clear_since
         if moved.alert is not None:
             after[mark] = moved.alert
         if moved.changes and (told := moved.alert or alert) is not None:

@@ -261,6 +261,7 @@ class Evaluator:
                 await self._recorder.record(record_stream(group, rule), rule.record, samples, done.read_at)
                 done.shared = Shared()  # what was computed before may read what is recorded now
         async with self._database.begin() as connection:
+            await records.save_clear_since(connection, done.cleared)
             await self._incidents.apply(connection, done.transitions, at)
             await self._incidents.sweep(connection, group.alert_rules, at, is_untold=done.is_untold)
             await records.save_evaluated_until(connection, group.key, at)
@@ -349,4 +350,5 @@ def _alert_of(record: AlertRecord) -> Alert:
         value=record.value if record.value is not None else float("nan"),
         annotations=record.annotations,
         fired_at=record.fired_at if phase is Phase.FIRING else None,
+        clear_since=record.clear_since if phase is Phase.FIRING else None,
     )

@@ -52,6 +52,7 @@ class AlertRecord:
     value: float | None
     active_since: datetime
     fired_at: datetime | None
+    clear_since: datetime | None  # since when it is kept firing although the condition is gone
     outcome: Outcome
     reason: str
     ticket: int | None
@@ -138,6 +139,16 @@ async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[
         statement = change.values({name: bindparam(name) for name in columns})
         for start in range(0, len(values_of), ROWS_AT_ONCE):
             await connection.execute(statement, values_of[start : start + ROWS_AT_ONCE])
+
+
+async def save_clear_since(connection: AsyncConnection, changes: Mapping[AlertMark, datetime | None]) -> None:
+    """Since when open alerts are kept firing although their condition is gone; None: it holds, or they end."""
+    if not changes:
+        return
+    of_mark = and_(alerts.c.rule_key == bindparam("of_rule"), alerts.c.fingerprint == bindparam("of_labels"))
+    change = update(alerts).where(of_mark, alerts.c.resolved_at.is_(None)).values(clear_since=bindparam("since"))
+    rows = [{"of_rule": rule, "of_labels": mark, "since": since} for (rule, mark), since in changes.items()]
+    await connection.execute(change, rows)
 
 
 async def delete_alerts(connection: AsyncConnection, alert_ids: Sequence[int]) -> None:

@@ -212,6 +212,7 @@ alerts = Table(
     Column("value", Float),
     Column("active_since", Instant, nullable=False),
     Column("fired_at", Instant),
+    Column("clear_since", Instant),  # firing: since when it is kept so although the condition is gone
     Column("not_seen_since", Instant),  # unknown: when its device was last heard
     Column("resolved_at", Instant),
     Column("customer", String(64)),

@@ -80,3 +80,21 @@ async def test_pending_starts_again_after_evaluations_that_could_not_be_stored(
         await world.tick({ACME: BAD})
         since = {alert["rule"]: (alert["state"], alert["active_since"]) for alert in await world.alerts()}
         assert since == {"Full": ("pending", world.now), "FullForLong": ("firing", began)}
+
+
+KEPT = """\
+groups:
+  - name: world
+    rules: [{alert: Full, expr: x > 0.9, keep_firing_for: 1m, labels: {severity: major}}]
+"""
+
+
+async def test_keep_firing_for_goes_on_counting_over_restarts(database: Database, tmp_path: Path) -> None:
+    async with world_with(database, tmp_path, KEPT) as world:
+        for values in ([BAD, GOOD, GOOD], [BAD, *[GOOD] * 4]):  # what holds again is kept anew
+            for value in values:
+                await world.tick({ACME: value})
+                await world.restart()
+                assert await world.states() == ["firing"]
+        await world.tick({ACME: GOOD})
+        assert await world.states() == ["resolved"]
