@@ -23,6 +23,7 @@ from collector.fleet.tokens import Token
 ROOT = "/api/desk/v1"
 MAX_BODY_BYTES = 65_536
 TIMEOUT_SECONDS = 30.0
+NO_NUL = "a NUL character stands in no name and in no text"  # and PostgreSQL stores none
 # A console that shows several lists at once, and programs that walk through pages.
 CALLER_RATE = Rate(per_second=20.0, burst=400)
 
@@ -150,6 +151,8 @@ def _params(operation: AnyOperation, request: web.Request) -> BaseModel:
         if name in given:
             raise Refusal(422, "invalid", f"{name[:100]}: given twice, or part of the path")
         given[name] = value
+    if any("\0" in value for value in given.values()):
+        raise Refusal(422, "invalid", NO_NUL)
     try:
         params: BaseModel = operation.params.model_validate_strings(given)
     except ValidationError as error:
@@ -166,6 +169,8 @@ async def _body(operation: AnyOperation, request: web.Request) -> tuple[BaseMode
     if request.content_type != "application/json":
         raise Refusal(415, "unsupported_type", "send the body as Content-Type: application/json")
     raw = await _read(request)
+    if b"\\u0000" in raw:
+        raise Refusal(422, "invalid", NO_NUL)
     try:
         body: BaseModel = operation.body.model_validate_json(raw, strict=True)
     except ValidationError as error:

@@ -27,6 +27,12 @@ def _number(cursor: str) -> str:
     return cursor
 
 
+def _name(cursor: str) -> str:
+    if "\0" in _place(cursor):
+        raise ValueError("not a cursor that an earlier page of this list gave")
+    return cursor
+
+
 CURSOR = Field(
     default=None, max_length=MAX_CURSOR_CHARS, description="`next_cursor` of the page before; the first has none."
 )
@@ -53,7 +59,7 @@ class PagingByNumber(Paging):
 class PagingByName(Paging):
     """Of a list whose entries have names."""
 
-    cursor: Annotated[str, AfterValidator(lambda cursor: cursor if _place(cursor) is not None else "")] | None = CURSOR
+    cursor: Annotated[str, AfterValidator(_name)] | None = CURSOR
 
     @property
     def after(self) -> str | None:

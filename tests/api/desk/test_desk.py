@@ -216,6 +216,9 @@ async def test_thresholds(desk: Desk) -> None:
         ("GET", "/alerts?cursor=x", {}, (422, "invalid")),
         ("GET", "/alerts?cursor=c3J2LTE=", {}, (422, "invalid")),  # a cursor of devices
         ("GET", "/alerts/1?id=2", {}, (422, "invalid")),
+        ("GET", "/alerts?customer=a%00", {}, (422, "invalid")),
+        ("GET", "/devices?cursor=AA==", {}, (422, "invalid")),  # a NUL
+        ("POST", "/thresholds", {"body": {"subject": "a\0"}}, (422, "invalid")),
         ("POST", "/silences", {"data": b"{"}, (415, "unsupported_type")),
         ("POST", "/silences", {"data": b"{", "headers": {"Content-Type": "application/json"}}, (400, "malformed")),
         ("POST", "/silences", {"body": {"matchers": [], "typo": 1}}, (422, "invalid")),
