@@ -190,7 +190,7 @@ async def rig(
             model_of,
             is_seen=lambda _device, _at: True,
             last_heard=lambda _device: None,
-            is_ended=lambda _device: False,
+            is_ended=lambda _device, _at: False,
             tags_of=lambda _device: (),
             inhibit_rules=tuple,
             settings=IncidentSettings(),

@@ -235,7 +235,7 @@ class Collector:
             self._model_of,
             self._watch.is_seen,
             self._watch.last_heard,
-            self._is_ended,
+            lambda device, _at: self._is_ended(device),
             self._tags_of,
             lambda: self._pack.inhibit,
             incident_settings(settings),

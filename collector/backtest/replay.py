@@ -3,8 +3,8 @@
 import asyncio
 import heapq
 import itertools
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -57,6 +57,8 @@ class Outcome:
     without: Counter[str] = field(default_factory=Counter)  # of them, those that came to no ticket and no shadow ticket
     reopened: Counter[str] = field(default_factory=Counter)
     bars: list[Bar] = field(default_factory=list)
+    # By rule the series that it reads, its file would record, and history lacks: recording rules are not replayed.
+    unrecorded: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def tickets(self, customer: str) -> int:
         return sum(not bar.is_shadow for bar in self.bars if bar.customer == customer)
@@ -93,20 +95,33 @@ def _bounded(replayed: Iterator[Episode], is_wanted: Callable[[Episode], bool]) 
 
 
 async def judge(
-    connection: AsyncConnection, incidents: Incidents, rules: RuleSet, found: Sequence[Episode], end: datetime
+    connection: AsyncConnection,
+    incidents: Incidents,
+    rules: RuleSet,
+    found: Sequence[Episode],
+    end: datetime,
+    *,
+    plan_changes: Iterable[datetime],
 ) -> Outcome:
     """Takes what the rules did through silences, windows, inhibition, storms, flapping and the contracts, instant by
-    instant, and tells what came of it."""
+    instant, and tells what came of it. `plan_changes`: when a customer's plan became another."""
     events = [(at, number, one) for number, one in enumerate(found) for at in (one.fired_at, one.ended_at) if at]
     heapq.heapify(events)
+    first = events[0][0] if events else end
+    changes = deque(sorted({at for at in plan_changes if first < at <= end}))
     sweep_at: datetime | None = None
     count = 0
-    while events and events[0][0] <= end:
-        at = events[0][0]
-        if sweep_at is not None and sweep_at < at:
-            await incidents.sweep(connection, rules.alert_rules, sweep_at)
-            sweep_at = sweep_at + SWEEP_EVERY if await _is_unsettled(connection) else None
+    while True:
+        at = events[0][0] if events and events[0][0] <= end else None
+        due = min(filter(None, (sweep_at, changes[0] if changes else None)), default=None)
+        if due is not None and due <= end and (at is None or due < at):
+            await incidents.sweep(connection, rules.alert_rules, due)
+            while changes and changes[0] <= due:
+                changes.popleft()
+            sweep_at = due + SWEEP_EVERY if await _is_unsettled(connection) else None
             continue
+        if at is None:
+            break
         transitions = []
         while events and events[0][0] == at:
             _, _, one = heapq.heappop(events)
@@ -119,9 +134,6 @@ async def judge(
         count += 1
         if count % AT_ONCE == 0:
             await asyncio.sleep(0)
-    while sweep_at is not None and sweep_at <= end:
-        await incidents.sweep(connection, rules.alert_rules, sweep_at)
-        sweep_at = sweep_at + SWEEP_EVERY if await _is_unsettled(connection) else None
     return await _told(connection)
 
 
@@ -132,7 +144,8 @@ def _transition(one: Episode, at: datetime) -> Transition:
 
 
 async def _is_unsettled(connection: AsyncConnection) -> bool:
-    """Whether time alone may change something: what is held back or unknown, or comes and goes."""
+    """Whether time alone may change something: what is held back or unknown, or comes and goes. What a plan leaves
+    alone changes with the plan only."""
     waits = or_(alerts.c.outcome == records.Outcome.SUPPRESSED, alerts.c.state == records.AlertState.UNKNOWN)
     unsettled = or_(
         exists().where(alerts.c.resolved_at.is_(None), waits),

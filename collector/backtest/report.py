@@ -39,7 +39,13 @@ async def compare(
         if customer is not None:
             await get_customer(connection, customer)
         plans = {one.id: await plan_at(connection, one.id, end) for one in await list_customers(connection)}
-    outcome_new, outcome_before = await run(settings, database, [new, before], question, _Told())
+    told = _Told()
+    outcome_new, outcome_before = await run(settings, database, [new, before], question, told)
+    for rule, series in {**outcome_before.unrecorded, **outcome_new.unrecorded}.items():
+        told.line(
+            f"{rule} reads {', '.join(series)}, of which nothing is stored: recording rules are not replayed, so it "
+            "cannot be told what it would have done"
+        )
     customers = [one for one in plans if customer in (None, one)]
     name = str(against) if against is not None else BEFORE
     rows = [_row(one, plans[one], outcome_new, outcome_before) for one in customers]
@@ -84,4 +90,10 @@ class _Told:
             sys.stderr.write(f"\r\x1b[K{seconds:6.1f} s  {what}")
         else:
             sys.stderr.write(f"{seconds:6.1f} s  {what}\n")
+        sys.stderr.flush()
+
+    @staticmethod
+    def line(text: str) -> None:
+        """What is to stay readable."""
+        sys.stderr.write(f"\r\x1b[K{text}\n" if sys.stderr.isatty() else f"{text}\n")
         sys.stderr.flush()

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,15 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting.pack import RulePack
 from collector.alerting.reader import RoutingReader
+from collector.alerting.ruleset import RecordingRule
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdReader, devices_of
 from collector.alerting.timeline import Episode
 from collector.backtest.replay import Outcome, Progress, episodes_of, judge
 from collector.backtest.replica import replica_of
 from collector.backtest.seen import Seen
+from collector.clock import to_milliseconds
 from collector.config import Settings
 from collector.contracts import ServiceModel, load_service_models
 from collector.db.database import Database
+from collector.fleet.devices import ended_devices
 from collector.fleet.directory import FleetDirectory, load_directory
 from collector.fleet.thresholds import Threshold, list_thresholds
 from collector.incidents.round import Surroundings
@@ -30,7 +33,8 @@ from collector.incidents.settings import IncidentSettings
 from collector.promql import Engine
 from collector.series import snapshot
 from collector.series.history.history import History, HistorySettings
-from collector.series.read import SeriesReader
+from collector.series.labels import NAME
+from collector.series.read import Matcher, MatchOp, SeriesReader
 from collector.series.store import SampleStore
 
 WARM_UP = timedelta(hours=2)  # of earlier samples, so that what was firing at the beginning is known to have been
@@ -54,6 +58,7 @@ class _Past:
     overrides: Sequence[Threshold]
     models: dict[str, ServiceModel]
     seen: Seen
+    ended: Mapping[str, datetime]  # when a device, by id, was no longer looked after
 
 
 async def run(
@@ -93,7 +98,9 @@ async def _past(settings: Settings, database: Database, samples: Path, question:
         async with database.connect() as connection:
             directory = await load_directory(connection)
             overrides = await list_thresholds(connection)
-        yield _Past(history.reader, directory, overrides, dict(load_service_models(settings.data)), Seen(question.step))
+            ended = await ended_devices(connection)
+        models = dict(load_service_models(settings.data))
+        yield _Past(history.reader, directory, overrides, models, Seen(question.step), ended)
 
 
 async def _outcome(
@@ -120,12 +127,32 @@ async def _outcome(
         lambda customer, at: past.models.get(past.directory.plan_at(customer, at) or ""),
         past.seen.is_seen,
         lambda _device: None,
-        lambda _device: False,
+        lambda device, at: device in past.ended and past.ended[device] <= at,
         past.directory.tags_of,
         lambda: pack.inhibit,
         question.incidents,
     )
-    return await judge(connection, Incidents(world, thresholds.explain), pack.rules, found, question.end)
+    outcome = await judge(
+        connection,
+        Incidents(world, thresholds.explain),
+        pack.rules,
+        found,
+        question.end,
+        plan_changes=[contract.valid_from for held in contracts.values() for contract in held],
+    )
+    outcome.unrecorded = await asyncio.to_thread(_unrecorded, pack, past.reader, question)
+    return outcome
+
+
+def _unrecorded(pack: RulePack, reader: SeriesReader, question: Question) -> dict[str, list[str]]:
+    recorded = {rule.record for group in pack.rules.groups for rule in group.rules if isinstance(rule, RecordingRule)}
+    start, end = to_milliseconds(question.start - WARM_UP), to_milliseconds(question.end)
+    missing = {name for name in recorded if not len(reader.select((Matcher(NAME, MatchOp.EQUAL, name),), start, end))}
+    found: dict[str, list[str]] = {}
+    for rule in pack.rules.alert_rules:
+        if lacking := missing.intersection(rule.plan.windows):
+            found.setdefault(rule.alert, []).extend(sorted(lacking))
+    return found
 
 
 def _is_wanted(one: Episode, question: Question) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
 from collector.db.revisions import Topic, bump
-from collector.db.tables import devices
+from collector.db.tables import customers, devices
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.names import COLLECTOR
 from collector.fleet.presence import State
@@ -83,6 +83,14 @@ async def get_inventory(connection: AsyncConnection, device: str) -> dict[str, o
 async def revoke_device(connection: AsyncConnection, device: str, *, actor: str, now: datetime) -> None:
     """Its secret is refused from now on (401); a token made later enrols it again. Raises FleetError."""
     await _mark(connection, device, "revoked_at", action="devices.revoke", actor=actor, now=now)
+
+
+async def ended_devices(connection: AsyncConnection) -> dict[str, datetime]:
+    """Since when devices, by id, or their customers are no longer looked after."""
+    ends = devices.c.ended_at, customers.c.ended_at
+    query = select(devices.c.id, *ends).join(customers, customers.c.id == devices.c.customer)
+    rows = await connection.execute(query.where(or_(*(one.is_not(None) for one in ends))))
+    return {device: min(at for at in both if at is not None) for device, *both in rows}
 
 
 async def end_device(connection: AsyncConnection, device: str, *, actor: str, now: datetime) -> None:

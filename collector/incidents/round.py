@@ -35,7 +35,7 @@ class Surroundings:
     model_of: Callable[[str, datetime], ServiceModel | None]  # a customer's service model at a time
     is_seen: Callable[[str, datetime], bool]  # whether a device's series are of now
     last_heard: Callable[[str], datetime | None]  # when it last pushed
-    is_ended: Callable[[str], bool]  # whether a device, or its customer, is no longer looked after
+    is_ended: Callable[[str, datetime], bool]  # whether a device, or its customer, is no longer looked after
     tags_of: Callable[[str], Collection[str]]  # the words that people gave a device
     inhibit_rules: Callable[[], Sequence[InhibitRule]]
     settings: IncidentSettings

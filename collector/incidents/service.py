@@ -104,7 +104,7 @@ class Incidents:
         look_back = {rule.key for rule in rules if rule.plan.looks_back}
         ended, over = [], []
         for one in unknown:
-            if one.device is not None and self.world.is_ended(one.device):
+            if one.device is not None and self.world.is_ended(one.device, now):
                 ended.append(one)
             elif not is_untold(one.rule_key, one.labels) and self._is_told_over(
                 one, now, looks_back=one.rule_key in look_back

@@ -64,7 +64,7 @@ class World:
             self._model_of,
             self.watch.is_seen,
             self.watch.last_heard,
-            lambda device: self.members[device].status is DeviceStatus.ENDED,
+            lambda device, _at: self.members[device].status is DeviceStatus.ENDED,
             self._tags_of,
             lambda: self.inhibit,
             self.settings,
