@@ -274,15 +274,12 @@ class Evaluator:
 
     async def _record_alerts(self, stream: str, rules: Sequence[AlertRule], done: Pass) -> None:
         """Records ALERTS and ALERTS_FOR_STATE of these rules. That they cannot be kept holds up no ticket."""
-        samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-        for rule in rules:  # two rules of one name may give the same series: the first counts
-            for metric, labels, value in alert_samples(done.active[rule.key]):
-                samples.setdefault((metric, frozenset(labels.items())), value)
+        active = [done.active[rule.key] for rule in rules]
+        samples = await asyncio.to_thread(_alert_series, active)  # a storm has thousands
         if len(samples) > MAX_ALERT_SERIES:
             done.errors[ALERTS] = f"{len(samples)} series of alerts; only {MAX_ALERT_SERIES} of a group are recorded"
-        kept = [(metric, dict(labels), value) for (metric, labels), value in samples.items()][:MAX_ALERT_SERIES]
         try:
-            await self._recorder.record_all(stream, kept, done.read_at)
+            await self._recorder.record_all(stream, samples[:MAX_ALERT_SERIES], done.read_at)
         except TransientError as error:
             done.errors[ALERTS] = str(error)
         done.shared = Shared()
@@ -307,6 +304,15 @@ class Evaluator:
                 len(alike),
                 alike[0].alert.labels.get("device_id", "-"),
             )
+
+
+def _alert_series(active: Sequence[Mapping[str, Alert]]) -> list[tuple[str, dict[str, str], float]]:
+    """The series of some rules' alerts; two rules of one name may give the same one: the first counts."""
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    for alerts in active:
+        for metric, labels, value in alert_samples(alerts):
+            samples.setdefault((metric, frozenset(labels.items())), value)
+    return [(metric, dict(labels), value) for (metric, labels), value in samples.items()]
 
 
 def record_stream(group: Group, rule: RecordingRule) -> str:

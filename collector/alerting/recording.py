@@ -14,6 +14,7 @@ from collector.series.labels import Target
 
 _TARGET_LABELS = tuple(field.name for field in fields(Target))
 
+SAMPLES_AT_ONCE = 1_000
 TARGETS_AT_ONCE = 200  # some milliseconds: a storm's alerts must not hold up the pushes
 
 LabelledValues = Sequence[tuple[Mapping[str, str], float]]
@@ -48,7 +49,9 @@ class Recorder:
         by_target: dict[Target, list[tuple[str, Mapping[str, str], float]]] = {
             target: [] for target in self._written.get(stream, ())
         }
-        for metric, labels, value in samples:
+        for count, (metric, labels, value) in enumerate(samples, start=1):
+            if count % SAMPLES_AT_ONCE == 0:
+                await asyncio.sleep(0)
             own = {name: text for name, text in labels.items() if name not in _TARGET_LABELS}
             target = Target(**{name: labels.get(name, "") for name in _TARGET_LABELS})
             by_target.setdefault(target, []).append((metric, own, value))

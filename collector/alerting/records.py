@@ -305,8 +305,11 @@ def _belongs(ticket: int | None, shadow: int | None) -> ColumnElement[bool]:
 
 async def _open_records(connection: AsyncConnection, *wanted: ColumnElement[bool]) -> list[AlertRecord]:
     query = select(*_RECORD).where(alerts.c.resolved_at.is_(None), *wanted).order_by(alerts.c.id)
-    rows = (await connection.execute(query)).all()
-    return [_to_record(row) for row in rows]
+    found: list[AlertRecord] = []
+    async with connection.stream(query) as rows:
+        async for some in rows.partitions(AT_ONCE):  # thousands after a storm: the event loop has its turns between
+            found += map(_to_record, some)
+    return found
 
 
 def _to_record(row: Sequence[Any]) -> AlertRecord:

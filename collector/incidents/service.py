@@ -47,9 +47,8 @@ class Incidents:
         known = await records.find_open(connection, by_mark)
         started = {mark: one for mark, one in by_mark.items() if Change.STARTED in one.changes}
         resumed = {mark: known[mark] for mark in started if mark in known}
-        await records.insert_alerts(
-            connection, [_pending_row(one) for mark, one in started.items() if mark not in resumed]
-        )
+        fresh = [one for mark, one in started.items() if mark not in resumed]
+        await records.insert_alerts(connection, await asyncio.to_thread(lambda: list(map(_pending_row, fresh))))
         round_ = Round(self.world, connection, now)
         for mark, record in resumed.items():  # unknown so far: the same incident goes on, with its ticket
             alert = by_mark[mark].alert
