@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 SETTLED_AFTER = timedelta(seconds=30)  # without more late frames of a device, its gap is filled
 DEVICES_AT_ONCE = 200
-MAX_HOLD = timedelta(hours=2)  # so far before the stretch it is looked for how long a condition had held by then
+MAX_HOLD = timedelta(days=7)  # so far before the stretch it is looked for how long a condition had held by then
 SEEN_WITHIN = timedelta(minutes=5)  # of a sample, as the lookback has it
 
 
@@ -38,6 +38,9 @@ class LateSource(Protocol):
 
 class Transactions(Protocol):
     def begin(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+
+_Turn = tuple[str, str, LateSpan]  # a group's key, a device, and what came late of it
 
 
 @dataclass(slots=True)
@@ -58,34 +61,48 @@ class LateData:
     clock: Clock
     lookback: timedelta
     counters: LateCounters = field(default_factory=LateCounters)
+    # What was replayed of spans that wait for other groups. A restart has all of it done again, which changes nothing.
+    _replayed: set[_Turn] = field(default_factory=set)
+    _replayed_by: Evaluator | None = None
 
     async def settle(self) -> None:
         """Replays what has come to its end. A crash in between has it done again, which changes nothing."""
-        now = self.clock()
+        now, evaluator = self.clock(), self.evaluator()
+        if evaluator is not self._replayed_by:
+            self._replayed, self._replayed_by = set(), evaluator
+        groups = {group.key: group for group, _ in _replayable(evaluator.rules.groups)}
         spans = self.source.late_spans(to_milliseconds(now - SETTLED_AFTER))
+        self._replayed = {turn for turn in self._replayed if spans.get(turn[1]) == turn[2]}
         devices = sorted(spans, key=lambda device: spans[device].first_ms)  # those of one outage together
         for start in range(0, len(devices), DEVICES_AT_ONCE):
             some = {device: spans[device] for device in devices[start : start + DEVICES_AT_ONCE]}
-            if not await self._replay(some):
-                return
-            await self.source.forget_late(some)
-            self.counters.replays += len(some)
+            for group in groups.values():
+                waiting = {
+                    device: span for device, span in some.items() if (group.key, device, span) not in self._replayed
+                }
+                if waiting and evaluator.last_evaluated(group) is not None:
+                    if not await self._replay(evaluator, group, waiting):
+                        return
+                    self._replayed |= {(group.key, device, span) for device, span in waiting.items()}
+            over = {
+                device: span
+                for device, span in some.items()
+                if all((key, device, span) in self._replayed for key in groups)
+            }
+            if over:
+                await self.source.forget_late(over)
+                self.counters.replays += len(over)
 
-    async def _replay(self, spans: Mapping[str, LateSpan]) -> bool:
-        """False if it is too early: it goes up to the last evaluation, and there was none since the start, or since
-        other rules were taken up meanwhile."""
-        evaluator = self.evaluator()
-        replayable = list(_replayable(evaluator.rules.groups))
-        if any(evaluator.last_evaluated(group) is None for group, _ in replayable):
-            return False
+    async def _replay(self, evaluator: Evaluator, group: Group, spans: Mapping[str, LateSpan]) -> bool:
+        """A group's rules up to its last evaluation. False if other rules were taken up meanwhile."""
         first = from_milliseconds(min(span.first_ms for span in spans.values()))
-        logger.info("late data: devices=%d since=%s", len(spans), first.isoformat(timespec="seconds"))
+        last, interval = evaluator.last_evaluated(group), evaluator.interval(group)
+        if last is None or last <= first:
+            return True
+        since = first.isoformat(timespec="seconds")
+        logger.info("late data: group=%s devices=%d since=%s", group.key, len(spans), since)
         engine = Engine(self.reader_of(spans), lookback=self.lookback)
-        for group, rule in replayable:
-            last = evaluator.last_evaluated(group)
-            if last is None or last <= first:
-                continue
-            interval = evaluator.interval(group)
+        for rule in (rule for of, rule in _replayable(evaluator.rules.groups) if of.key == group.key):
             start = first - min(rule.hold_for + interval, MAX_HOLD)
             try:
                 replayed = episodes(rule, group, engine, interval=interval, start=start, end=last)

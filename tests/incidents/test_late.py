@@ -204,6 +204,48 @@ async def test_rules_whose_alerts_are_no_devices_do_not_stop_the_replay(world: W
     assert (spans.spans, late.counters.replays, late.counters.failures) == ({}, 1, 0)
 
 
+async def test_each_group_has_its_turn_as_soon_as_it_was_evaluated(world: World) -> None:
+    """One that is evaluated by the hour holds up no other, and what was replayed is not replayed again."""
+    slow = "  - name: slow\n    interval: 1h\n    rules: [{alert: FullByTheHour, expr: x > 0.9}]\n"
+    (world.rules_folder / "world.yaml").write_text(RULES + slow)
+    await world.restart()
+    world.now = minutes(5)
+    await world.push({ACME: BAD})  # while nobody looked
+    world.now = minutes(6)
+    await world.push({ACME: GOOD})
+    world.now = minutes(60)
+    fast, by_the_hour = world.evaluator.rules.groups
+    await world.evaluator.evaluate_group(fast, world.now)
+    spans = LateSpans()
+    late = late_data(world, spans, lambda: world.evaluator)
+    await late.settle()
+    assert [(alert["rule"], alert["state"]) for alert in await world.alerts()] == [("Full", "resolved")]
+    assert (list(spans.spans), late.counters.replays) == ([ACME.device_id], 0)
+    await late.settle()
+    await world.evaluator.evaluate_group(by_the_hour, world.now)
+    await late.settle()
+    assert (spans.spans, late.counters.replays, len(await world.alerts())) == ({}, 1, 1)
+
+
+async def test_what_held_long_before_the_stretch_counts_for_a_long_for(world: World) -> None:
+    """A `for` of five hours, of which only the last ten minutes came late."""
+    rules = "groups: [{name: world, rules: [{alert: FullAllDay, expr: x > 0.9, for: 5h}]}]\n"
+    (world.rules_folder / "world.yaml").write_text(rules)
+    await world.restart()
+    await world.store.set_windows({"x": timedelta(hours=8).total_seconds()})  # in memory, as history has it elsewhere
+    for minute in range(-292, 11, 4):
+        world.now = minutes(minute)
+        await world.push({ACME: BAD})
+    world.now = minutes(12)
+    await world.push({ACME: GOOD})
+    world.now = minutes(60)
+    await world.evaluate()
+    late = late_data(world, LateSpans(), lambda: world.evaluator)
+    await late.settle()
+    ((began, fired),) = [(alert["active_since"], alert["fired_at"]) for alert in await world.alerts()]
+    assert (began, fired) == (minutes(-292), minutes(8))
+
+
 async def test_a_reload_of_the_rules_puts_a_replay_off(world: World) -> None:
     await world.tick({ACME: BAD})
     world.now = minutes(60)
