@@ -34,6 +34,7 @@ from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertRecord
 from collector.alerting.rulefile import load_rules
 from collector.alerting.ruleset import AlertRule
+from collector.alerting.succession import Move
 from collector.clock import from_milliseconds, system_clock
 from collector.series.catalog import DeviceFrame
 from collector.series.store import SampleStore
@@ -47,6 +48,9 @@ Work = Callable[[int, Path], Coroutine[None, None, dict[str, float]]]
 
 class NoTickets:
     """An incident sink that takes note of nothing."""
+
+    async def move(self, connection: AsyncConnection, moves: Sequence[Move], now: datetime) -> None:
+        pass
 
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
         pass

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from collector.alerting.ruleset import AlertRule, Group, RecordingRule
 from collector.alerting.state import Alert, Change, Holding, Timing, fingerprint, step
+from collector.alerting.succession import Move, successors
 from collector.clock import to_milliseconds
 from collector.promql import MAX_CONFLICTS, Conflict, Engine, EvaluationError, Plan, Result, Scalar, Shared, Vector
 from collector.series.labels import NAME
@@ -45,6 +46,7 @@ class Pass:
     transitions: list[Transition] = field(default_factory=list)
     # Of alerts, by rule key and fingerprint, whose `clear_since` is another than before: what it is now.
     cleared: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
+    moved: list[Move] = field(default_factory=list)  # alerts that go on under other labels, their rule being changed
     errors: dict[str, str] = field(default_factory=dict)  # by the names of the rules that failed
     failed_keys: set[str] = field(default_factory=set)  # of the alerting rules that could not be evaluated
     conflicts: list[Conflict] = field(default_factory=list)
@@ -182,6 +184,24 @@ def elements(result: Result) -> list[tuple[dict[str, str], float]]:
     raise EvaluationError("the result is neither a vector nor a scalar; a rule needs one value a series")
 
 
+def _carried_over(
+    rule: AlertRule,
+    before: Mapping[str, Alert],
+    holding: Mapping[str, tuple[dict[str, str], Holding]],
+    done: Pass,
+) -> Mapping[str, Alert]:
+    """The alerts so far, those of the rule as it was before an edit under the labels that they have by now."""
+    ending = {mark: one.labels for mark, one in before.items() if one.is_edited and mark not in holding}
+    if not ending:
+        return before
+    starting = {mark: labels for mark, (labels, _) in holding.items() if mark not in before}
+    carried = dict(before)
+    for old, new in successors(rule, ending, starting).items():
+        carried[new] = replace(carried.pop(old), labels=starting[new])
+        done.moved.append(Move(rule, old, new, starting[new]))
+    return carried
+
+
 def _advance(
     rule: AlertRule,
     before: Mapping[str, Alert],
@@ -189,6 +209,7 @@ def _advance(
     done: Pass,
 ) -> None:
     timing = Timing(rule.hold_for, rule.keep_firing_for)
+    before = _carried_over(rule, before, holding, done)
     after: dict[str, Alert] = {}
     moves: list[tuple[str, Alert, tuple[Change, ...]]] = []
     for mark in [*holding, *(known for known in before if known not in holding)]:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -28,6 +28,7 @@ from collector.alerting.recording import Recorder
 from collector.alerting.records import AlertRecord, AlertState
 from collector.alerting.ruleset import AlertRule, Group, RecordingRule, RuleSet
 from collector.alerting.state import Alert, Change, Phase
+from collector.alerting.succession import Move, heir_of
 from collector.clock import EPOCH, Clock
 from collector.promql import Engine, Shared
 from protocol.errors import TransientError
@@ -43,6 +44,8 @@ MAX_ALERT_SERIES = 20_000  # ALERTS and ALERTS_FOR_STATE of one group at one ins
 
 class IncidentSink(Protocol):
     """What becomes of alerts, in the transaction of the evaluation that changed them."""
+
+    async def move(self, connection: AsyncConnection, moves: Sequence[Move], now: datetime) -> None: ...
 
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None: ...
 
@@ -115,33 +118,54 @@ class Evaluator:
 
     async def restore(self) -> None:
         """Takes up pending and firing alerts where the last process left them. Alerts of rules that are no longer
-        loaded end here, and so do the series that these gave."""
+        loaded go to the rule that has the same incident, or end here, and so do the series that these gave."""
         now = self._clock()
         streams = [stream for group in self._rules.groups for stream in streams_of(group)]
         try:
             await self._recorder.end_others(streams, now)
         except TransientError as error:  # they end by themselves when the lookback is over
             logger.warning("series of rules that are gone were not ended: error=%s", error)
-        loaded = {rule.key: group for group in self._rules.groups for rule in group.alert_rules}
+        loaded = {rule.key: (group, rule) for group in self._rules.groups for rule in group.alert_rules}
         async with self._database.begin() as connection:
             self._stored = await records.evaluated_until(connection)
-            open_records = await records.open_alerts(connection)
-            gone = [record for record in open_records if record.rule_key not in loaded]
+            kept, gone, rekeyed = self._inherited(await records.open_alerts(connection))
+            await records.update_alerts(connection, rekeyed)
             await self._incidents.retire(connection, gone, now)
-            for record in open_records:
-                group = loaded.get(record.rule_key)
-                if group is None or record.state is AlertState.UNKNOWN:
+            for record in kept:
+                group, rule = loaded[record.rule_key]
+                if record.state is AlertState.UNKNOWN:
                     continue
                 is_pending = record.state is AlertState.PENDING and record.fired_at is None
                 if is_pending and self._was_absent(group, now):
                     await records.delete_alerts(connection, [record.id])
                     continue
-                self._active.setdefault(record.rule_key, {})[record.fingerprint] = _alert_of(record)
+                self._active.setdefault(record.rule_key, {})[record.fingerprint] = _alert_of(record, rule)
+
+    def _inherited(
+        self, found: Sequence[AlertRecord]
+    ) -> tuple[list[AlertRecord], list[AlertRecord], dict[int, Mapping[str, object]]]:
+        """Open alerts by the rules that are loaded; those that no rule takes over; and the rule keys to be stored."""
+        rules = self._rules.alert_rules
+        keys = {rule.key for rule in rules}
+        kept = [one for one in found if one.rule_key in keys]
+        marks = {(one.rule_key, one.fingerprint) for one in kept}
+        gone: list[AlertRecord] = []
+        rekeyed: dict[int, Mapping[str, object]] = {}
+        for record in (one for one in found if one.rule_key not in keys):
+            heir = heir_of(record, rules)
+            if heir is None or (heir.key, record.fingerprint) in marks:
+                gone.append(record)
+                continue
+            marks.add((heir.key, record.fingerprint))
+            kept.append(replace(record, rule_key=heir.key))
+            rekeyed[record.id] = {"rule_key": heir.key}
+        return kept, gone, rekeyed
 
     def _was_absent(self, group: Group, now: datetime) -> bool:
         """Whether the last stored evaluation is so long ago that pending alerts start again."""
         survives = max(PENDING_SURVIVES, 2 * self.interval(group))
-        return now - self._stored.get(group.key, now) > survives
+        newest = max(self._stored.values(), default=now)  # of a group that is new, or has another name
+        return now - self._stored.get(group.key, newest) > survives
 
     async def _start_pending_again(self, group: Group) -> None:
         """Drops pending alerts that never fired, after evaluations could not be stored for long."""
@@ -261,6 +285,7 @@ class Evaluator:
                 await self._recorder.record(record_stream(group, rule), rule.record, samples, done.read_at)
                 done.shared = Shared()  # what was computed before may read what is recorded now
         async with self._database.begin() as connection:
+            await self._incidents.move(connection, done.moved, at)
             await records.save_clear_since(connection, done.cleared)
             await self._incidents.apply(connection, done.transitions, at)
             await self._incidents.sweep(connection, group.alert_rules, at, is_untold=done.is_untold)
@@ -347,7 +372,7 @@ def next_instant(last: datetime, now: datetime, interval: timedelta) -> tuple[da
     return at, (at - upcoming) // interval
 
 
-def _alert_of(record: AlertRecord) -> Alert:
+def _alert_of(record: AlertRecord, rule: AlertRule) -> Alert:
     phase = Phase.PENDING if record.state is AlertState.PENDING else Phase.FIRING
     return Alert(
         labels={**record.labels, ALERTNAME: record.rule},
@@ -357,4 +382,5 @@ def _alert_of(record: AlertRecord) -> Alert:
         annotations=record.annotations,
         fired_at=record.fired_at if phase is Phase.FIRING else None,
         clear_since=record.clear_since if phase is Phase.FIRING else None,
+        is_edited=record.rule_version != rule.version,
     )

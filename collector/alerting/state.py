@@ -36,6 +36,7 @@ class Alert:
     annotations: Mapping[str, str] = field(default_factory=dict)
     fired_at: datetime | None = None
     clear_since: datetime | None = None  # since when it is kept firing although the condition is gone
+    is_edited: bool = False  # its rule was another when it was last seen to hold: its labels may be others by now
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def step(
         started = Alert(labels, Phase.PENDING, now, holding.value, holding.annotations)
         after = _fire_when_due(timing, started, now)
         return Step(after.alert, (Change.STARTED, *after.changes))
-    held = replace(alert, value=holding.value, annotations=holding.annotations, clear_since=None)
+    held = replace(alert, value=holding.value, annotations=holding.annotations, clear_since=None, is_edited=False)
     return _fire_when_due(timing, held, now)
 
 

@@ -18,6 +18,7 @@ from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertMark, AlertRecord, AlertState, Outcome
 from collector.alerting.ruleset import AlertRule
 from collector.alerting.state import Change
+from collector.alerting.succession import Move, successors
 from collector.alerting.thresholds import Effective
 from collector.contracts import AlertOutcome
 from collector.incidents.decision import may_have_ticket, ticket_key
@@ -39,6 +40,19 @@ class Incidents:
     # By unknown alert, since when its device reports again. A restart begins anew, which only waits longer.
     back_since: dict[int, datetime] = field(default_factory=dict)
 
+    async def move(self, connection: AsyncConnection, moves: Sequence[Move], now: datetime) -> None:
+        """Alerts of rules that were changed go on under other labels, with their ticket."""
+        if not moves:
+            return
+        round_ = Round(self.world, connection, now)
+        taken = await records.find_open(connection, [(one.rule.key, one.new) for one in moves])
+        await round_.resolve(list(taken.values()), "its rule was changed, and another alert stands for it")
+        known = await records.find_open(connection, [(one.rule.key, one.old) for one in moves])
+        for one in moves:
+            if (record := known.get((one.rule.key, one.old))) is not None:
+                _carry_over(round_, record, one)
+        await round_.write()
+
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
         """What one evaluation changed."""
         if not transitions:
@@ -46,6 +60,9 @@ class Incidents:
         by_mark = {(one.rule.key, one.fingerprint): one for one in transitions}
         known = await records.find_open(connection, by_mark)
         started = {mark: one for mark, one in by_mark.items() if Change.STARTED in one.changes}
+        known |= await self._resumed_after_edit(
+            connection, [one for mark, one in started.items() if mark not in known], now
+        )
         resumed = {mark: known[mark] for mark in started if mark in known}
         fresh = [one for mark, one in started.items() if mark not in resumed]
         await records.insert_alerts(connection, await asyncio.to_thread(lambda: list(map(_pending_row, fresh))))
@@ -81,6 +98,30 @@ class Incidents:
             evidence[one.id] = self._evidence(by_mark[one.rule_key, one.fingerprint], now)
         beyond = [one.id for one in fired if by_mark[one.rule_key, one.fingerprint].is_over_limit]
         await round_.judge(current, evidence, over_limit=beyond)
+
+    async def _resumed_after_edit(
+        self, connection: AsyncConnection, started: Sequence[Transition], now: datetime
+    ) -> dict[AlertMark, AlertRecord]:
+        """The unknown alerts of rules that were changed meanwhile which are seen again, under other labels."""
+        by_rule: dict[str, list[Transition]] = {}
+        for one in started:
+            by_rule.setdefault(one.rule.key, []).append(one)
+        found: dict[AlertMark, AlertRecord] = {}
+        if not by_rule:
+            return found
+        round_ = Round(self.world, connection, now)
+        unknown = await records.open_alerts(connection, list(by_rule), state=AlertState.UNKNOWN)
+        for key, of_rule in by_rule.items():
+            rule = of_rule[0].rule
+            stale = {one.id: one for one in unknown if one.rule_key == key and one.rule_version != rule.version}
+            starting = {one.fingerprint: one.alert.labels for one in of_rule}
+            ending = {number: record.labels for number, record in stale.items()}
+            for number, mark in successors(rule, ending, starting).items():
+                record = stale[number]
+                _carry_over(round_, record, Move(rule, record.fingerprint, mark, starting[mark]))
+                found[key, mark] = replace(record, fingerprint=mark, rule=rule.alert, labels=starting[mark])
+        await round_.write()
+        return found
 
     async def sweep(
         self,
@@ -158,6 +199,13 @@ class Incidents:
             "value": _finite(transition.alert.value),
             "thresholds": thresholds,
         }
+
+
+def _carry_over(round_: Round, record: AlertRecord, move: Move) -> None:
+    rule = move.rule
+    changed = {"rule": rule.alert, "rule_version": rule.version, "labels": dict(move.labels)}
+    round_.change(record, fingerprint=move.new, **changed)
+    round_.explain(record, record.outcome, f"goes on: the rule was changed, and is {rule.alert} now")
 
 
 def _pending_row(transition: Transition) -> dict[str, object]:

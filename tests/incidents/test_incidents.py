@@ -220,7 +220,9 @@ async def test_an_outage_of_the_collector_resolves_no_ticket(world: World) -> No
 
 async def test_alerts_of_a_rule_that_is_gone_are_over(world: World) -> None:
     await fire(world)
-    (world.rules_folder / "world.yaml").write_text(RULES.replace("alert: Full", "alert: Fuller"))
+    (world.rules_folder / "world.yaml").write_text(
+        RULES.replace("incident: disk", "incident: other").replace("alert: Full", "alert: Fuller")
+    )
     await world.restart()
     assert await world.states() == ["resolved"]
     assert "no longer loaded" in str((await world.alerts())[0]["reason"])
