@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from collector.alerting.labels_of import Labels, labels_of
+from collector.alerting.labels_of import Labels
+from collector.alerting.lint_labels import labels_that_are_missing, words_that_are_no_kind
 from collector.alerting.ruleset import AlertRule, Group, Notice, RecordingRule, RuleSet
 from collector.alerting.ruletest.testfile import TestFile, find_test_files, load_test_file
 from collector.alerting.yamlfile import RuleFileError, shipped_folder
 from collector.contracts import Severity
 from collector.fleet.presence_series import METRICS as PRESENCE_METRICS
-from collector.promql.nodes import Aggregate, Binary, Call, Matching, Negate, Node, Subquery
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp
-from protocol.wire import RESERVED_LABELS, RESERVED_METRIC_PREFIX, RESERVED_METRICS
+from protocol.wire import RESERVED_LABELS, RESERVED_METRIC_PREFIX, RESERVED_METRICS, Kind
 
 METRICS_FILE = "metrics.json"
 FOR_PEOPLE = ("summary", "description", "action", "runbook_url")
@@ -98,18 +98,10 @@ def _notices_of(rule: AlertRule | RecordingRule, group: Group, known: Known, tes
         return Notice(rule.file, rule.line, message, subject)
 
     name = rule.alert if isinstance(rule, AlertRule) else rule.record
-    for matchers in rule.plan.selectors:
-        metric = _metric(matchers)
-        if metric is not None and not known.has(metric):
-            yield notice("no probe sends this metric and no rule here records it; fine if another sender does", metric)
-        labels = known.labels(matchers)
-        if labels is None:
-            continue
-        for matcher in matchers:
-            if matcher.label not in labels | {NAME} and not matcher.matches(""):
-                yield notice(f"{metric} never has this label, so this matches nothing", matcher.label)
-    for clause, label, side in _lost_joins(rule.plan.root, known):
-        yield notice(f"{clause}: the {side} side never has this label, so nothing matches", label)
+    for message, subject in _of_selectors(rule.plan.selectors, known):
+        yield notice(message, subject)
+    for message, label in labels_that_are_missing(rule.plan.root, known.labels):
+        yield notice(message, label)
     if name not in tested.names:
         yield notice("no test in tests/*.test.yaml beside the file looks at this rule", name)
     if isinstance(rule, AlertRule):
@@ -119,6 +111,23 @@ def _notices_of(rule: AlertRule | RecordingRule, group: Group, known: Known, tes
             yield notice(f"annotations are missing: {missing}", name)
         if any(_EXTERNAL.search(one.text) for one in (*rule.labels.values(), *rule.annotations.values())):
             yield notice("external labels and URL are empty here", name)
+
+
+def _of_selectors(selectors: Iterable[Sequence[Matcher]], known: Known) -> Iterator[tuple[str, str]]:
+    """What is wrong, and with which metric, label or kind."""
+    for matchers in selectors:
+        metric = _metric(matchers)
+        if metric is not None and not known.has(metric):
+            yield "no probe sends this metric and no rule here records it; fine if another sender does", metric
+        labels = known.labels(matchers)
+        if labels is None:
+            continue
+        for matcher in matchers:
+            if matcher.label not in labels | {NAME} and not matcher.matches(""):
+                yield f"{metric} never has this label, so this matches nothing", matcher.label
+            if matcher.label == "kind":
+                for word in words_that_are_no_kind(matcher):
+                    yield f"no device is of this kind; kinds are {', '.join(Kind)}", word
 
 
 def _missing_texts(rule: AlertRule) -> Iterator[str]:
@@ -150,37 +159,6 @@ def _looked_at(file: TestFile) -> Iterator[str]:
         for one in test.exprs:
             yield from (next(filter(None, found.groups()), "") for found in _ALERTNAME.finditer(one.expr))
             yield from _WORD.findall(one.expr)
-
-
-def _lost_joins(node: Node, known: Known) -> Iterator[tuple[str, str, str]]:
-    """The labels by which the two sides of an operator can never meet: the clause, the label, the side without it."""
-    for child in _children(node):
-        yield from _lost_joins(child, known)
-    if not isinstance(node, Binary) or not node.matching.on:
-        return
-    left, right = labels_of(node.left, known.labels), labels_of(node.right, known.labels)
-    if left is None or right is None:
-        return
-    for label in node.matching.labels:
-        if (label in left) != (label in right):
-            yield _clause(node.matching), label, "left" if label in right else "right"
-
-
-def _children(node: Node) -> Iterable[Node]:
-    match node:
-        case Negate(body) | Subquery(body):
-            return (body,)
-        case Binary(_, left, right):
-            return left, right
-        case Aggregate(_, body, param):
-            return (body,) if param is None else (body, param)
-        case Call(_, arguments):
-            return arguments
-    return ()
-
-
-def _clause(matching: Matching) -> str:
-    return f"on ({', '.join(matching.labels)})"
 
 
 def _metric(matchers: Sequence[Matcher]) -> str | None:

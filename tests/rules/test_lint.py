@@ -35,6 +35,13 @@ def notices(folder: Path, expr: str, *, more: str = "", head: str = "") -> set[t
         "label_replace(system_uptime_seconds, 'mount', '$1', 'site', '(.*)') > on (mount, device_id) "
         "label_replace(system_uptime_seconds, 'mount', 'x', '', '')",
         "sum by (device_id, site) (system_network_io_bytes_total) > on (device_id) system_uptime_seconds",
+        'system_uptime_seconds{kind=~"desktop|laptop", kind!="server", kind!~"p.*"} > 0',
+        'ALERTS{kind="laptopp"} > 0',
+        "sum by (device_id, anything) (ALERTS) > on (device_id, anything) group_left (more) "
+        "sum without (other) (ALERTS_FOR_STATE)",
+        "system_filesystem_utilization_ratio * ignoring (system_filesystem_mountpoint) group_left () "
+        "sum without (system_filesystem_mountpoint) (system_filesystem_utilization_ratio) > 0",
+        'count_values by (device_id) ("value", system_uptime_seconds) > 0',
     ],
 )
 def test_what_can_match_is_passed_over(expr: str, tmp_path: Path) -> None:
@@ -57,6 +64,36 @@ def test_what_can_match_is_passed_over(expr: str, tmp_path: Path) -> None:
             "unless on (device_id, system_filesystem_mountpoint) system_filesystem_utilization_ratio",
             "system_filesystem_mountpoint",
             "the left side never has this label",
+        ),
+        (
+            'system_uptime_seconds{kind="laptopp"} > 0',
+            "laptopp",
+            "no device is of this kind; kinds are desktop",
+        ),
+        ('system_uptime_seconds{kind!="servr"} > 0', "servr", "no device is of this kind"),
+        ('system_uptime_seconds{kind=~"server|laptopp"} > 0', "laptopp", "no device is of this kind"),
+        ('system_uptime_seconds{kind=~"srv.+"} > 0', "srv.+", "no device is of this kind"),
+        ("sum by (device_id, mount) (system_uptime_seconds) > 0", "mount", "by (device_id, mount): nothing that is"),
+        ("sum without (mount) (system_uptime_seconds) > 0", "mount", "without (mount): nothing that is aggregated"),
+        (
+            "system_uptime_seconds > on (device_id, mount) system_uptime_seconds",
+            "mount",
+            "on (device_id, mount): neither side ever has this label",
+        ),
+        (
+            "system_uptime_seconds > ignoring (mount) system_uptime_seconds",
+            "mount",
+            "ignoring (mount): neither side ever has this label",
+        ),
+        (
+            "system_filesystem_utilization_ratio > on (device_id) group_left (mount) system_uptime_seconds",
+            "mount",
+            "group_left (mount): the right side never has this label, so it is always empty",
+        ),
+        (
+            "ALERTS > on (device_id, mount) group_left () system_uptime_seconds",
+            "mount",
+            "on (device_id, mount): the right side never has this label",
         ),
     ],
 )
