@@ -28,7 +28,7 @@ from collector.alerting.recording import Recorder
 from collector.alerting.records import AlertRecord, AlertState
 from collector.alerting.ruleset import AlertRule, Group, RecordingRule, RuleSet
 from collector.alerting.state import Alert, Change, Phase
-from collector.alerting.succession import Move, heir_of
+from collector.alerting.succession import Move, by_incident, heir_of
 from collector.clock import EPOCH, Clock
 from collector.promql import Engine, Shared
 from protocol.errors import TransientError
@@ -145,8 +145,8 @@ class Evaluator:
         self, found: Sequence[AlertRecord]
     ) -> tuple[list[AlertRecord], list[AlertRecord], dict[int, Mapping[str, object]]]:
         """Open alerts by the rules that are loaded; those that no rule takes over; and the rule keys to be stored."""
-        rules = self._rules.alert_rules
-        keys = {rule.key for rule in rules}
+        rules = by_incident(self._rules.alert_rules)
+        keys = {rule.key for rule in self._rules.alert_rules}
         kept = [one for one in found if one.rule_key in keys]
         marks = {(one.rule_key, one.fingerprint) for one in kept}
         gone: list[AlertRecord] = []

@@ -1,6 +1,6 @@
 """Which alerts go on as which when their rule is edited, renamed or moved: one fault stays one ticket."""
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -25,16 +25,20 @@ class Move:
     labels: Labels
 
 
-def heir_of(record: AlertRecord, rules: Collection[AlertRule]) -> AlertRule | None:
+def by_incident(rules: Iterable[AlertRule]) -> dict[tuple[str, str], list[AlertRule]]:
+    """Rules by incident and scope."""
+    found: dict[tuple[str, str], list[AlertRule]] = {}
+    for rule in rules:
+        found.setdefault((rule.incident, rule.scope), []).append(rule)
+    return found
+
+
+def heir_of(record: AlertRecord, rules: Mapping[tuple[str, str], Collection[AlertRule]]) -> AlertRule | None:
     """The loaded rule that takes over an alert whose own is gone: one of the same incident and scope, if there is one,
-    and the most like it of several."""
+    and the most like it of several. `rules`: by incident and scope."""
     incident = record.labels.get("incident") or record.rule
-    scope = record.labels.get("scope", Scope.DEVICE)
-    return max(
-        (rule for rule in rules if (rule.incident, rule.scope) == (incident, scope)),
-        key=lambda rule: _likeness(rule, record),
-        default=None,
-    )
+    candidates = rules.get((incident, record.labels.get("scope", Scope.DEVICE)), ())
+    return max(candidates, key=lambda rule: _likeness(rule, record), default=None)
 
 
 def successors(rule: AlertRule, ending: Mapping[K, Labels], starting: Mapping[str, Labels]) -> dict[K, str]:
