@@ -21,6 +21,7 @@ from collector.db.tables import devices
 from collector.desk.tickets import Ticket, list_tickets
 from collector.fleet.customers import Consent, add_customer, ensure_site
 from collector.fleet.devices import Device, get_device
+from collector.fleet.names import PROVIDER
 from protocol import wire
 from protocol.models import Push
 
@@ -159,7 +160,8 @@ class Life:
 
     async def presences(self) -> dict[str, str | None]:
         async with self.opened() as database, database.connect() as connection:
-            rows = await connection.execute(select(devices.c.id, devices.c.presence).order_by(devices.c.id))
+            of_customers = select(devices.c.id, devices.c.presence).where(devices.c.customer != PROVIDER)
+            rows = await connection.execute(of_customers.order_by(devices.c.id))
             return {row.id: row.presence for row in rows}
 
     async def tickets(self) -> list[Ticket]:
