@@ -14,7 +14,8 @@ from collector.db import tables
 from collector.db.database import Database
 from collector.fleet.customers import get_customer
 from collector.fleet.devices import get_device
-from collector.incidents import by_hand, reasons
+from collector.incidents import reasons
+from collector.incidents.convert import convert as convert_alert
 
 RECENT = timedelta(hours=24)
 
@@ -75,7 +76,7 @@ async def convert(database: Database, settings: Settings, alert: int) -> None:
     """
     models = load_service_models(settings.data)
     async with database.begin() as connection:
-        number = await by_hand.convert(connection, models, alert, actor=actor(), now=system_clock())
+        number = await convert_alert(connection, models, alert, actor=actor(), now=system_clock())
     click.echo(number)
 
 

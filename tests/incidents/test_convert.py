@@ -11,7 +11,7 @@ from collector.db.database import Database
 from collector.db.tables import audit
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
-from collector.incidents.by_hand import NotConvertibleError, convert
+from collector.incidents.convert import NotConvertibleError, convert
 from collector.incidents.reasons import NoSuchAlertError, why
 from tests.incidents.test_by_hand import RULES
 from tests.incidents.world import ACME, BAKKERIJ, MODELS, World, world_with

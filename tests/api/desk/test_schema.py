@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 
-from tests.e2e.harness import Collector, collector_in
+from tests.e2e.harness import Collector, collector_in, eventually
 
 schemathesis = pytest.importorskip("schemathesis")
 
@@ -38,7 +39,10 @@ def test_every_answer_is_as_described(served: Collector, mode: str) -> None:
     ]
     token = served.run("tokens", "create", "--role", "technician").strip()
     headers = {"Authorization": f"Bearer {token}"}
-    schema = schemathesis.openapi.from_url(f"{served.url}/api/desk/v1/openapi.json", headers=headers)
+    address = f"{served.url}/api/desk/v1/openapi.json"
+    # `serve` takes a new token up within a second.
+    eventually(lambda: requests.get(address, headers=headers, timeout=10).ok or None, "the token is known")
+    schema = schemathesis.openapi.from_url(address, headers=headers)
     asked = set()
     for found in schema.get_all_operations():
         operation = found.ok()
