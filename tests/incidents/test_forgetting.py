@@ -11,19 +11,8 @@ from collector.db.database import Database
 from collector.db.tables import alerts, decisions
 from collector.incidents import forgetting
 from collector.incidents.forgetting import forget_alerts
+from tests.incidents.test_by_hand import RULES
 from tests.incidents.world import ACME, BAKKERIJ, World, world_with
-
-RULES = """\
-groups:
-  - name: world
-    rules:
-      - alert: Full
-        expr: x > 0.9
-        labels: {severity: major, incident: disk}
-      - alert: VeryFull
-        expr: x > 0.98
-        labels: {severity: critical, incident: disk}
-"""
 
 GOOD, BAD, WORSE = 0.5, 0.95, 0.99
 
