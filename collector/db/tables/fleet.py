@@ -1,0 +1,197 @@
+"""Customers with what was agreed with them, people, devices, and who may come in."""
+
+from sqlalchemy import JSON, Boolean, Column, Date, Float, ForeignKey, Index, Integer, String, Table, Text, text
+
+from collector.db.tables.base import Amount, Instant, Serial, metadata
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", String(64), primary_key=True),  # a slug: acme
+    Column("name", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("silent_days", Integer, nullable=False, server_default="15"),  # working days until it asks about a device
+    Column("retire_automatically", Boolean, nullable=False, server_default=text("false")),
+)
+
+# What was agreed with a customer, from when to when: one contract at a time. Contracts change; history stays.
+contracts = Table(
+    "contracts",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("plan", String(64), nullable=False),  # its service model
+    Column("valid_from", Instant, nullable=False),
+    Column("valid_to", Instant),  # null: until further notice
+    Column("monitoring_consent_by", String(200)),  # break/fix: who agreed to be monitored
+    Column("monitoring_consent_on", String(64)),  # and when, as it was given
+    Column("number", String(64)),  # of the signed document
+    Column("signed_on", Date),
+    Column("term_months", Integer),  # null: until further notice
+    # What differs from the service model; null: as the model says.
+    Column("fee", Amount),  # a month
+    Column("hourly_rate", Amount),
+    Column("included_minutes", Integer),  # a month
+    Column("currency", String(3)),
+    Column("sla", String(64)),
+    Column("support_level", String(64)),
+    Column("scope", JSON),  # sites, kinds, tags, devices that it covers; null: all
+    Index("ix_contracts_customer_valid_from", "customer", "valid_from"),
+)
+
+# People at customers: who reports, who is asked, who is written to.
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False, index=True),
+    Column("site", String(64)),  # null: of no site in particular
+    Column("name", String(200), nullable=False),
+    Column("email", String(254)),
+    Column("phone", String(64)),
+    Column("language", String(2), nullable=False, server_default="nl"),  # nl, en
+    Column("is_main", Boolean, nullable=False, server_default=text("false")),  # is asked first
+    Column("created_at", Instant, nullable=False),
+    Column("ended_at", Instant),  # no longer to be written to; what names a person is erased then
+)
+
+sites = Table(
+    "sites",
+    metadata,
+    Column("customer", ForeignKey("customers.id"), primary_key=True),
+    Column("id", String(64), primary_key=True),  # a slug, unique within its customer: hq
+    Column("name", String(200), nullable=False),
+    Column("time_zone", String(64), nullable=False, server_default="Europe/Amsterdam"),
+    Column("created_at", Instant, nullable=False),
+    Column("office_hours", String(200), nullable=False, server_default="Mon-Fri 08:00-18:00"),
+    Column("holidays", String(8), nullable=False, server_default="NL"),  # of which country; none
+)
+
+# When the devices of a kind are expected to be there, where a customer differs from the kind's default.
+presence_policies = Table(
+    "presence_policies",
+    metadata,
+    Column("customer", ForeignKey("customers.id"), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("policy", String(16), nullable=False),  # always, office_hours, roaming, none
+)
+
+# Who may sign in. What they may do is their role's; a customer's contact sees that customer alone.
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the name to sign in with
+    Column("name", String(200), nullable=False),
+    Column("email", String(254)),
+    Column("role", String(16), nullable=False),
+    Column("customer", ForeignKey("customers.id")),
+    Column("contact", ForeignKey("contacts.id")),
+    Column("technician", ForeignKey("technicians.id")),
+    Column("language", String(2), nullable=False, server_default="nl"),
+    Column("password_hash", Text),  # argon2; null: cannot sign in with a password
+    Column("created_at", Instant, nullable=False),
+    Column("disabled_at", Instant),
+)
+
+# Enrolment tokens have a site, a kind and uses; access tokens have a role.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("secret_hash", String(64), nullable=False, unique=True),  # SHA-256, hex
+    Column("role", String(16), nullable=False),  # enroll, or an access role
+    Column("customer", ForeignKey("customers.id")),
+    Column("site", String(64)),
+    Column("kind", String(16)),
+    Column("user", ForeignKey("users.id")),  # whose it is, so that the audit names a person
+    Column("uses_left", Integer),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", String(64), primary_key=True),  # ws-reception-7k3p
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("site", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("hostname", String(200), nullable=False),
+    Column("serial", String(256)),
+    Column("machine_id", String(128), nullable=False),
+    Column("instance", String(128), nullable=False),
+    Column("os", String(256), nullable=False),
+    Column("arch", String(256), nullable=False),
+    Column("agent_version", String(256), nullable=False),
+    Column("secret_hash", String(64), unique=True),  # null: has no agent of its own (a printer)
+    Column("enrolled_with", ForeignKey("tokens.id")),
+    Column("enrolled_at", Instant, nullable=False),
+    Column("possible_clone_of", String(64)),
+    Column("read_by", String(64)),  # printers: the device whose agent reads it
+    Column("address", String(200)),  # printers: where it is read
+    Column("revoked_at", Instant),  # its secret is no longer taken: 401
+    Column("ended_at", Instant),  # the device is no longer looked after: 410
+    Column("last_seen_at", Instant),  # receive time, written now and then; the log knows better while serving
+    Column("goodbye_at", Instant),
+    Column("goodbye_reason", String(64)),
+    Column("policy", String(16)),  # null: what holds for its customer and kind
+    Column("presence", String(16)),  # as `serve` last judged it; null: not yet
+    Column("presence_since", Instant),
+    Column("presence_reason", Text),
+    Column("presence_policy", String(16)),  # under which it was judged
+    Column("on_battery_since", Instant),
+    Column("agent_crashes", Integer, nullable=False, server_default="0"),  # as its agent told at its next start
+    Column("machine_cuts", Integer, nullable=False, server_default="0"),  # boots without a goodbye before, likewise
+    Column("inventory", JSON),
+    Index("ix_devices_identity", "customer", "machine_id", "instance"),
+)
+
+device_events = Table(
+    "device_events",
+    metadata,
+    Column("id", String(64), primary_key=True),  # the sender's UUID, with the device: a repeat is harmless
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("data", JSON, nullable=False),
+)
+
+# Devices that have been silent for so many working days that somebody asks about them. Gone when they report again.
+silent_devices = Table(
+    "silent_devices",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("silent_since", Instant, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("reminders", Integer, nullable=False, server_default="0"),
+    Column("told_at", Instant, nullable=False),  # the question, or the last reminder
+    Column("ticket", ForeignKey("tickets.number")),  # null: only recorded
+    Column("concluded_at", Instant),  # answered, or its retirement was proposed
+)
+
+# Words that people give devices, such as `accounting`, to name several at once.
+device_tags = Table(
+    "device_tags",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("tag", String(64), primary_key=True),
+)
+
+# A threshold's value for one layer, from when to when. The defaults stand in thresholds.yaml.
+thresholds = Table(
+    "thresholds",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("layer", String(16), nullable=False),  # plan, customer, site, device
+    Column("subject", String(200), nullable=False),  # acme, acme/hq, ws-reception-7k3p
+    Column("value", Float, nullable=False),
+    Column("valid_from", Instant, nullable=False),
+    Column("valid_to", Instant),
+    Column("set_by", String(200), nullable=False),
+    Column("hours", Text),  # of the week, as WeekHours writes them; null: at all times
+    Index("ix_thresholds_name_valid_from", "name", "valid_from"),
+)
