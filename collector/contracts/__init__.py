@@ -1,5 +1,6 @@
 """What was agreed with a customer: service models, priorities and hours."""
 
+from collector.contracts.charge import Charge
 from collector.contracts.office_hours import (
     DEFAULT_HOLIDAYS,
     DEFAULT_OFFICE_HOURS,
@@ -24,6 +25,7 @@ __all__ = [
     "DEFAULT_OFFICE_HOURS",
     "NO_HOLIDAYS",
     "AlertOutcome",
+    "Charge",
     "OfficeHours",
     "OfficeHoursError",
     "Priority",

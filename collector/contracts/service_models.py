@@ -8,6 +8,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from collector.contracts.charge import Charge
 from protocol.errors import PermanentError
 
 SHIPPED = Path(__file__).with_name("service_models.yaml")
@@ -39,6 +40,7 @@ class _Written(BaseModel):
     on_alert: AlertOutcome
     requires_monitoring_consent: bool = False
     priority_shift: int = Field(default=0, ge=0, le=3)
+    charge: Charge = Charge()
 
 
 class ServiceModel(_Written):

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,31 @@ def test_a_model_may_start_lower_but_no_lower_than_the_lowest() -> None:
 
 def test_the_highest_is_the_one_with_the_smallest_number() -> None:
     assert highest(Priority.P3, Priority.P1) is Priority.P1
+
+
+def test_what_the_shipped_models_charge() -> None:
+    models = load_service_models()
+    assert models["monthly"].charge.hours is None and models["monthly"].charge.monthly_fee == Decimal("75.00")
+    assert models["break_fix"].charge.hours is not None and models["break_fix"].charge.monthly_fee == 0
+
+
+@pytest.mark.parametrize(
+    ("charge", "problem"),
+    [
+        ("{monthly_fee: 95.50}", "a.charge.monthly_fee: Value error, write it in quotes, such as '95.50', not 95.5"),
+        ("{monthly_fee: '95.505'}", "at most two decimals"),
+        ("{monthly_fee: '-1'}", "is an amount"),
+        ("{monthly_fee: -1}", "greater than or equal to 0"),
+        ("{monthly_fee: yes}", "in quotes"),
+        ("{vat_percent: '101'}", "less than or equal to 100"),
+        ("{currency: euro}", "a.charge.currency"),
+        ("{per_device: {toaster: '1'}}", "a.charge.per_device.toaster"),
+        ("{hours: {rate: '90', travel: call_out}}", "belong together"),
+        ("{hours: {rate: '90', call_out_fee: '40'}}", "belong together"),
+        ("{hours: {rate: '90', rounding_minutes: 0}}", "a.charge.hours.rounding_minutes"),
+    ],
+)
+def test_a_wrong_charge_is_told_with_its_place(charge: str, problem: str) -> None:
+    with pytest.raises(ServiceModelError) as caught:
+        parse_service_models(f"a: {{title: A, on_alert: ticket, charge: {charge}}}\n", "own.yaml")
+    assert problem in str(caught.value)
