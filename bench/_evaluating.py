@@ -169,7 +169,7 @@ class Rig:
 async def rig(
     folder: Path, fleet: Fleet, rules: RuleSet, clock: Clock = system_clock, incidents: IncidentSink | None = None
 ) -> AsyncIterator[Rig]:
-    """As app.py joins it: customers on the monthly plan, so alerts open tickets; or `incidents` is told of them."""
+    """As `collector.app` joins it: customers pay monthly, so alerts open tickets; or `incidents` is told of them."""
     models = load_service_models()
     async with AsyncExitStack() as resources:
         database = await resources.enter_async_context(await Database.open(f"sqlite:///{folder / 'quarkpulse.db'}"))

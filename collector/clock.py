@@ -1,4 +1,4 @@
-"""Time as it is handed in: only `app.py` and the command line name the real clock."""
+"""Time as it is handed in: only `collector.app` and the command line name the real clock."""
 
 import logging
 import threading

@@ -1,30 +1,24 @@
-"""The composition root: builds what serves, joins it, and runs it until it is told to stop."""
+"""Everything that serves, built and joined."""
 
 import asyncio
 import logging
-import shutil
-import ssl
 import time
 from collections.abc import (
     AsyncIterator,
-    Awaitable,
     Callable,
     Collection,
     Coroutine,
-    Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
-from pathlib import Path
 
 from aiohttp import web
 
 from collector.alerting.loop import EvaluationStats, Evaluator
-from collector.alerting.pack import RulePack, load_pack
+from collector.alerting.pack import RulePack
 from collector.alerting.reader import RoutingReader
 from collector.alerting.recording import Recorder
 from collector.alerting.records import evaluated_until
@@ -35,22 +29,18 @@ from collector.alerting.thresholds import ThresholdReader, devices_of
 from collector.api.agents import AgentApi, configure, member_of
 from collector.api.auth import ReadAccess
 from collector.api.connections import ConnectionLimits, GuardedSite, Listening
-from collector.api.desk.alerts import operations as alert_operations
-from collector.api.desk.customers import operations as customer_operations
-from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.frame import DeskApi
-from collector.api.desk.silences import operations as silence_operations
-from collector.api.desk.thresholds import ThresholdOperations
-from collector.api.desk.tickets import operations as ticket_operations
-from collector.api.desk.windows import WindowOperations
 from collector.api.health import HealthApi
 from collector.api.limits import FAILURES_RATE, Buckets, PeerBuckets
 from collector.api.measure import measured
 from collector.api.problems import FAILURES, problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
-from collector.api.query_rules import EvaluatedGroup
 from collector.api.shortcut import PushShortcut
+from collector.app.health import Wellbeing, evaluated_groups
+from collector.app.operations import desk_operations
+from collector.app.settings import incident_settings, load_rules, tls_context
+from collector.app.upkeep import Upkeep, repeat
 from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
@@ -74,12 +64,10 @@ from collector.incidents.late_data import LateData
 from collector.incidents.questions import TicketQuestions
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
-from collector.incidents.settings import IncidentSettings
 from collector.ingest.native import Ingest, Sender
-from collector.pidfile import only_server
 from collector.promql import Engine
 from collector.reporting.dead_man import TURN_SECONDS, DeadMan
-from collector.reporting.exposition import Exposition, GroupHealth, Health
+from collector.reporting.exposition import Exposition
 from collector.reporting.own_health import WRITE_SECONDS, OwnHealth
 from collector.reporting.pushes import PushMetrics
 from collector.series.history.blocks import BlockSettings
@@ -90,7 +78,6 @@ from collector.series.read import SeriesReader
 from collector.series.slab import BYTES_PER_SAMPLE
 from collector.series.store import SampleStore, StoreSettings
 from protocol import wire
-from protocol.errors import TransientError
 from protocol.models import Event
 
 logger = logging.getLogger(__name__)
@@ -103,80 +90,6 @@ DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
 SHUTDOWN_SECONDS = 10.0
-# What a push that was not taken counts as, by the status of its answer.
-PUSH_REFUSALS = {
-    400: "malformed",
-    401: "unauthorized",
-    408: "too_slow",
-    410: "ended",
-    413: "too_large",
-    415: "unsupported_encoding",
-    422: "invalid",
-    429: "too_many",
-    500: "failed",
-    503: "busy",
-}
-
-
-async def serve(
-    settings: Settings,
-    clock: Clock,
-    *,
-    stop: asyncio.Event,
-    reload: asyncio.Event,
-    on_listening: Callable[[str], None],
-) -> None:
-    """Serves until `stop` is set; `reload` has the rules read again.
-
-    Raises RuleFileError, ServiceModelError, AlreadyServedError, DatabaseError and OSError before it listens.
-    """
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pack = load_rules(settings)
-    with only_server(settings.data, settings.rules_dir):
-        async with (
-            Collector.opened(settings, clock, pack) as collector,
-            collector.listening() as url,
-            asyncio.TaskGroup() as tasks,
-        ):
-            loops = [tasks.create_task(loop, name=name) for name, loop in collector.loops(reload).items()]
-            on_listening(url)
-            await stop.wait()
-            for loop in loops:
-                loop.cancel()
-
-
-def load_rules(settings: Settings) -> RulePack:
-    """What the settings name, or else what is shipped. Raises RuleFileError with every problem of every file."""
-    folders = [settings.rules_dir] if settings.rules_dir is not None else []
-    return load_pack(folders, lookback=settings.lookback)
-
-
-def incident_settings(settings: Settings) -> IncidentSettings:
-    return IncidentSettings(
-        storm_incidents=settings.storm_incidents,
-        storm_within=timedelta(seconds=settings.storm_within_seconds),
-        flap_changes=settings.flap_changes,
-        flap_within=timedelta(seconds=settings.flap_within_seconds),
-        steady_after=timedelta(seconds=settings.steady_after_seconds),
-        reopen_within=timedelta(seconds=settings.reopen_within_seconds),
-    )
-
-
-def free_ratio(folder: Path) -> float | None:
-    """The share of its file system that is free for us; None where that cannot be told."""
-    try:
-        usage = shutil.disk_usage(folder)
-    except OSError:  # the folder is gone, or its disk: pushes fail then, which is told
-        return None
-    return usage.free / usage.total if usage.total else None
-
-
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """Work that is done again and again; what may succeed later (TransientError) is tried again at the next turn."""
-
-    every_seconds: float
-    work: Callable[[], Awaitable[None]]
 
 
 class Collector:
@@ -252,12 +165,11 @@ class Collector:
         )
         self._questions = TicketQuestions(self._model_of)
         self._recorder = Recorder(store)
-        self._own_health = OwnHealth(Recorder(store), COLLECTOR_TARGET, self._health, clock)
         url = settings.deadman_url
         self._dead_man = DeadMan(
             "" if url is None else url.get_secret_value(),
             settings.deadman_seconds,
-            lambda: self._evaluator.passes if url is not None and not list(self._what_is_wrong()) else None,
+            lambda: self._evaluator.passes if url is not None and not list(self._wellbeing.what_is_wrong()) else None,
             clock,
             monotonic,
         )
@@ -266,12 +178,25 @@ class Collector:
         self._senders: dict[str, Sender] = {}
         self._ingest = Ingest(store, self, clock)
         self._pushes = PushMetrics()
+        self._wellbeing = Wellbeing(
+            self._version,
+            settings.data,
+            store,
+            self._ingest,
+            history,
+            self._pushes,
+            self._evaluation,
+            self._dead_man,
+            devices=lambda: self._watch.counts(self._directory.members),
+            rules=lambda: self._evaluator.rules,
+        )
+        self._own_health = OwnHealth(Recorder(store), COLLECTOR_TARGET, self._wellbeing.report, clock)
         self._push_api = PushApi(self._authenticate, self._ingest)
         self._queries = QueryApi(
             RoutingReader(history.reader, {THRESHOLD_METRIC: self._thresholds}),
             clock,
             self._version,
-            self._evaluated_groups,
+            lambda: evaluated_groups(self._evaluator, self._evaluation),
             lookback=settings.lookback,
         )
         self._seen_revisions: dict[str, int] = {}
@@ -333,7 +258,7 @@ class Collector:
             "rules": self._evaluate(reload),
             "store": self._store.maintain(),
             "history": self._history.maintain(),
-            **{name: self._repeat(name, upkeep) for name, upkeep in self.upkeep.items()},
+            **{name: repeat(name, upkeep) for name, upkeep in self.upkeep.items()},
         }
 
     @property
@@ -348,21 +273,6 @@ class Collector:
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
         }
-
-    async def _repeat(self, name: str, upkeep: Upkeep) -> None:
-        is_put_off = False
-        while True:
-            try:
-                await upkeep.work()
-            except TransientError as error:
-                if not is_put_off:
-                    logger.warning("put off, tried again: work=%s error=%s", name, error)
-                is_put_off = True
-            else:
-                if is_put_off:
-                    logger.info("done again: work=%s", name)
-                is_put_off = False
-            await asyncio.sleep(upkeep.every_seconds)
 
     async def _evaluate(self, reload: asyncio.Event) -> None:
         """Runs the rules; after each reload the new ones."""
@@ -525,7 +435,9 @@ class Collector:
         try:
             address = self._settings.listen_address
             limits = ConnectionLimits.of_this_process()
-            listening = Listening(address.host, address.port, KEEP_ALIVE_SECONDS, self._tls(), limits=limits)
+            listening = Listening(
+                address.host, address.port, KEEP_ALIVE_SECONDS, tls_context(self._settings), limits=limits
+            )
             await GuardedSite(runner, listening, PushShortcut(self._push_api, self._pushes)).start()
             port = runner.addresses[0][1]
             yield f"{'https' if self._settings.uses_tls else 'http'}://{address.host}:{port}"
@@ -549,21 +461,15 @@ class Collector:
             push_interval_seconds=settings.push_interval_seconds,
         )
         desk = DeskApi(
-            [
-                *alert_operations(),
-                *ticket_operations(),
-                *silence_operations(),
-                *WindowOperations(lambda: self._directory).operations(),
-                *ThresholdOperations(lambda: self._directory, lambda: self._pack.thresholds, self._models).operations(),
-                *device_operations(),
-                *customer_operations(),
-            ],
+            desk_operations(lambda: self._directory, lambda: self._pack.thresholds, self._models),
             self._database,
             self._access_token,
             self._clock,
             version=self._version,
         )
-        health = HealthApi(self._database, Exposition(self._health, self._pushes), self._what_is_wrong)
+        health = HealthApi(
+            self._database, Exposition(self._wellbeing.report, self._pushes), self._wellbeing.what_is_wrong
+        )
         application.add_routes(
             [
                 *agents.routes(),
@@ -575,87 +481,9 @@ class Collector:
         )
         return application
 
-    def _tls(self) -> ssl.SSLContext | None:
-        if self._settings.tls_certificate is None or self._settings.tls_key is None:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._settings.tls_certificate, self._settings.tls_key)
-        return context
-
     def _authenticate(self, secret: str | None) -> Sender:
         """Who pushes. Raises Refused."""
         return self.sender_of(member_of(secret, self._directory))
 
     def _access_token(self, secret: str) -> Token | None:
         return self._directory.access(secret, self._clock())
-
-    def _evaluated_groups(self) -> list[EvaluatedGroup]:
-        evaluator, groups = self._evaluator, []
-        for group in evaluator.rules.groups:
-            stats = self._evaluation.group(group.key)
-            groups.append(
-                EvaluatedGroup(
-                    group,
-                    evaluator.interval(group),
-                    {rule.key: evaluator.active.get(rule.key, {}) for rule in group.alert_rules},
-                    stats.last_at,
-                    stats.duration_seconds,
-                    stats.errors,
-                )
-            )
-        return groups
-
-    def _health(self) -> Health:
-        store, counters = self._store.stats(), self._ingest.counters
-        return Health(
-            version=self._version,
-            devices=self._watch.counts(self._directory.members),
-            pushes=self._push_results(),
-            frames_refused={
-                "too_old": counters.frames_too_old,
-                "too_far_ahead": counters.frames_too_far_ahead,
-                "unknown_device": counters.frames_of_unknown_device,
-                "wrong_size": counters.frames_of_wrong_size,
-                "layout": counters.frames_of_refused_layout,
-            },
-            samples=counters.samples,
-            frames_ahead=counters.frames_ahead,
-            data_free_ratio=free_ratio(self._settings.data),
-            log_bytes=store.log_bytes,
-            log_segments=store.log_segments,
-            commits=store.commits,
-            commit_seconds=store.commit_seconds,
-            store_faults={
-                "write_failed": store.write_failures,
-                "checkpoint_failed": store.checkpoint_failures,
-                "busy": store.frames_refused_busy,
-                "series_refused": store.series_refused,
-                "frames_lost": store.lost_frames,
-                "frames_ahead_refused": store.frames_ahead_refused,
-                "segments_unreadable": store.unreadable_segments,
-            },
-            late_frames=store.late_frames,
-            history=self._history.stats(),
-            head_series=store.series,
-            head_devices=store.devices,
-            groups={
-                key: GroupHealth(group.duration_seconds, group.last_at, group.missed, group.failures)
-                for key, group in self._evaluation.groups.items()
-            },
-            rule_conflicts=self._evaluation.conflicts,
-            deadman_pings=self._dead_man.pings,
-            deadman_last_success=self._dead_man.last_success,
-        )
-
-    def _push_results(self) -> dict[str, int]:
-        by_status = self._pushes.by_status
-        without_layouts = self._ingest.counters.pushes_without_layouts
-        refused = {word: by_status[status] for status, word in PUSH_REFUSALS.items()}
-        return {"acked": by_status[200] - without_layouts, "need_layouts": without_layouts, **refused}
-
-    def _what_is_wrong(self) -> Iterator[str]:
-        if not self._store.stats().last_commit_ok:
-            yield "pushes cannot be stored: see the log"
-        for group in self._evaluator.rules.groups:
-            if self._evaluation.group(group.key).is_failing:
-                yield f"evaluations of {group.name} cannot be stored: see the log"

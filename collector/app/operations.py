@@ -1,0 +1,29 @@
+"""What the API of the desk can do, put together."""
+
+from collections.abc import Callable, Mapping
+
+from collector.alerting.definitions import Definition
+from collector.api.desk.alerts import operations as alert_operations
+from collector.api.desk.customers import operations as customer_operations
+from collector.api.desk.devices import operations as device_operations
+from collector.api.desk.operations import AnyOperation
+from collector.api.desk.silences import operations as silence_operations
+from collector.api.desk.thresholds import ThresholdOperations
+from collector.api.desk.tickets import operations as ticket_operations
+from collector.api.desk.windows import WindowOperations
+from collector.contracts import ServiceModels
+from collector.fleet.directory import FleetDirectory
+
+
+def desk_operations(
+    directory: Callable[[], FleetDirectory], definitions: Callable[[], Mapping[str, Definition]], models: ServiceModels
+) -> list[AnyOperation]:
+    return [
+        *alert_operations(),
+        *ticket_operations(),
+        *silence_operations(),
+        *WindowOperations(directory).operations(),
+        *ThresholdOperations(directory, definitions, models).operations(),
+        *device_operations(),
+        *customer_operations(),
+    ]
