@@ -21,6 +21,7 @@ NOUNS = (
     "silences",
     "windows",
     "thresholds",
+    "technicians",
     "rules",
     "audit",
     "db",
