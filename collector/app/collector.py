@@ -47,6 +47,7 @@ from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel,
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.desk.closing import close_resolved
+from collector.desk.work import stop_forgotten
 from collector.fleet import silent
 from collector.fleet.customers import list_sites
 from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
@@ -334,10 +335,11 @@ class Collector:
             await silent.review(connection, self._questions, self._clock())
 
     async def _keep_house(self) -> None:
-        """Closes what was resolved for long enough, and forgets what is too old."""
+        """Closes what was resolved for long enough, stops work that was forgotten, and forgets what is too old."""
         now, settings = self._clock(), self._settings
         async with self._database.begin() as connection:
             await delete_events(connection, now - timedelta(days=settings.retention_days))
+            await stop_forgotten(connection, now)
         async with self._database.connect() as connection:
             hours = {(site.customer, site.id): site.hours for site in await list_sites(connection)}
 

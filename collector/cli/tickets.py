@@ -6,6 +6,7 @@ import click
 
 from collector.alerting import records
 from collector.cli.common import Row, actor, iso, json_option, print_fields, print_rows, printable, with_database
+from collector.cli.ticket_work import parts, work
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
@@ -27,6 +28,10 @@ def tickets() -> None:
 
     E.g. `tickets list`.
     """
+
+
+tickets.add_command(work)
+tickets.add_command(parts)
 
 
 @tickets.command("list")

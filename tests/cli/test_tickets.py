@@ -114,3 +114,19 @@ def test_devices(data: Path) -> None:
     run(data, "devices", "revoke", "ws-0001")
     run(data, "devices", "end", "ws-0001")
     assert "ended" in run(data, "devices", "show", "ws-0001")
+
+
+def test_minutes_and_parts(data: Path) -> None:
+    started = run(data, "tickets", "work", "start", "1002", "--author", "anna", "--note", "look").strip()
+    run(data, "tickets", "work", "stop", "--author", "anna")
+    by_hand = run(data, "tickets", "work", "add", "1002", "--minutes", "40", "--travel", "--not-billable").strip()
+    run(data, "tickets", "work", "correct", by_hand, "--minutes", "35", "--billable")
+    run(data, "tickets", "work", "void", started, "--reason", "wrong ticket")
+    first, second = json.loads(run(data, "tickets", "work", "list", "1002", "--json"))
+    assert (first["author"], first["minutes"], first["is_voided"]) == ("anna", 1, True)
+    assert (second["kind"], second["minutes"], second["is_billable"]) == ("travel", 35, True)
+    part = run(data, "tickets", "parts", "add", "1002", "fuser unit", "--price", "189.10", "--quantity", "1.5").strip()
+    (shown,) = json.loads(run(data, "tickets", "parts", "list", "1002", "--json"))
+    assert (shown["quantity"], shown["unit_price"], shown["is_voided"]) == ("1.5", "189.10", False)
+    run(data, "tickets", "parts", "void", part, "--reason", "was not needed")
+    assert "fuser unit" in run(data, "tickets", "parts", "list", "1002")

@@ -148,8 +148,8 @@ def test_a_contract_stands_before_its_model() -> None:
     own = terms_of("plan", charge, Agreed(12, Decimal(50), Decimal(80), 120))
     assert own.rate is not None
     assert [(own.fee.amount, own.fee.source), (own.rate.amount, own.rate.source)] == [
-        (50, "contract 12"),
-        (80, "contract 12"),
+        (Decimal(50), "contract 12"),
+        (Decimal(80), "contract 12"),
     ]
     assert own.included_minutes == 120 and own.notices == ()
 
@@ -161,7 +161,7 @@ def test_a_models_euros_are_never_charged_as_another_currency() -> None:
         hours=Hours(rate=Decimal(95), travel=Travel.CALL_OUT, call_out_fee=Decimal(45)),
     )
     found = terms_of("plan", charge, Agreed(12, fee=Decimal(80), currency="USD"))
-    assert (found.fee.amount, found.currency) == (80, "USD")
+    assert (found.fee.amount, found.currency) == (Decimal(80), "USD")
     assert [notice.split(", and its ")[1].split(" stands")[0] for notice in found.notices] == [
         "hourly rate",
         "call-out fee",

@@ -225,6 +225,14 @@ work_entries = Table(
     Column("is_billable", Boolean, nullable=False, server_default=text("true")),
     Column("entered_at", Instant, nullable=False),
     Column("voided_at", Instant),  # a mistake; stays on record and counts for nothing
+    # Nobody works on two things at once, whoever writes.
+    Index(
+        "uq_work_entries_running",
+        "author",
+        unique=True,
+        sqlite_where=text("minutes IS NULL AND voided_at IS NULL"),
+        postgresql_where=text("minutes IS NULL AND voided_at IS NULL"),
+    ),
 )
 
 # Parts and costs of tickets that are charged as they are.

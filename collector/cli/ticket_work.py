@@ -1,0 +1,325 @@
+"""`tickets work` and `tickets parts`: what tickets took."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import click
+
+from collector.cli.common import Row, actor, json_option, print_rows, with_database
+from collector.clock import system_clock
+from collector.config import Settings
+from collector.db.database import Database
+from collector.desk import parts as parts_store
+from collector.desk import work as store
+from collector.desk.parts import Part
+from collector.desk.work import Correction, WorkEntry, WorkKind
+
+WORK_COLUMNS = ["id", "author", "kind", "started_at", "minutes", "is_billable", "is_running", "is_voided", "note"]
+WHEN = click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"])
+
+
+class Amount(click.ParamType[Decimal]):
+    """A decimal number, exact to the last digit."""
+
+    name = "amount"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        if isinstance(value, Decimal):
+            return value
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", str(value)):
+            self.fail(f"write an amount like 12.50, not {value!r}", param, ctx)
+        return Decimal(str(value))
+
+
+AMOUNT = Amount()
+author_option = click.option("--author", help="Who worked: a technician's id, or a name.  [default: who calls this]")
+travel_option = click.option("--travel", is_flag=True, help="It is the way there and back, not work.")
+free_option = click.option("--not-billable", is_flag=True, help="It is told on the bill, and not charged.")
+
+
+def me() -> str:
+    return actor().partition("@")[0]
+
+
+def at(local: datetime | None, now: datetime) -> datetime:
+    """A time by the clock of this machine, in UTC; None: now."""
+    return now if local is None else local.astimezone(UTC)
+
+
+@click.group()
+def work() -> None:
+    """Minutes spent on tickets, by start and stop or by hand.
+
+    E.g. `tickets work start 1001`.
+    """
+
+
+@work.command("start")
+@click.argument("number", type=int)
+@author_option
+@travel_option
+@free_option
+@click.option("--note", default="", help="What is done.")
+@with_database
+async def start(
+    database: Database,
+    _settings: Settings,
+    number: int,
+    *,
+    author: str | None,
+    travel: bool,
+    not_billable: bool,
+    note: str,
+) -> None:
+    """Begin to work on a ticket, and print the entry's id. Everybody is at one thing at a time.
+
+    E.g. `tickets work start 1001 --note "at the customer's"`.
+    """
+    async with database.begin() as connection:
+        entry = await store.start(
+            connection,
+            number,
+            author=author or me(),
+            kind=_kind(travel),
+            is_billable=not not_billable,
+            note=note,
+            actor=actor(),
+            now=system_clock(),
+        )
+    click.echo(entry)
+
+
+@work.command("stop")
+@author_option
+@click.option("--note", help="What was done, instead of the note at the start.")
+@with_database
+async def stop(database: Database, _settings: Settings, author: str | None, note: str | None) -> None:
+    """Stop what was started. What ran for more than 12 hours was forgotten: it is not billable until it is corrected.
+
+    E.g. `tickets work stop --note "new fuser unit"`.
+    """
+    async with database.begin() as connection:
+        entry = await store.stop(connection, author=author or me(), note=note, actor=actor(), now=system_clock())
+    click.echo(f"{entry.minutes} minutes of {entry.kind} on ticket {entry.ticket}", err=True)
+    if not entry.is_billable and store.FORGOTTEN in entry.note:
+        click.echo(f"entry {entry.id} was {store.FORGOTTEN}: tickets work correct {entry.id} --minutes …", err=True)
+
+
+@work.command("add")
+@click.argument("number", type=int)
+@click.option("--minutes", type=int, required=True, help="How long it took, 1 to 1440.")
+@click.option(
+    "--from", "starts", type=WHEN, help="When it began, by this machine's clock.  [default: so that it ends now]"
+)
+@author_option
+@travel_option
+@free_option
+@click.option("--note", default="", help="What was done.")
+@with_database
+async def add(
+    database: Database,
+    _settings: Settings,
+    number: int,
+    *,
+    minutes: int,
+    starts: datetime | None,
+    author: str | None,
+    travel: bool,
+    not_billable: bool,
+    note: str,
+) -> None:
+    """Enter work that is done, and print the entry's id.
+
+    E.g. `tickets work add 1001 --minutes 40 --from "2026-03-02 10:15" --note "new fuser unit"`.
+    """
+    now = system_clock()
+    async with database.begin() as connection:
+        entry = await store.add(
+            connection,
+            number,
+            author=author or me(),
+            minutes=minutes,
+            started_at=store.ending_at(now, minutes) if starts is None else at(starts, now),
+            kind=_kind(travel),
+            is_billable=not not_billable,
+            note=note,
+            actor=actor(),
+            now=now,
+        )
+    click.echo(entry)
+
+
+@work.command("correct")
+@click.argument("entry", type=int)
+@click.option("--minutes", type=int, help="How long it took, 1 to 1440.")
+@click.option("--from", "starts", type=WHEN, help="When it began, by this machine's clock.")
+@click.option("--kind", type=click.Choice([kind.value for kind in WorkKind]), help="Work, or travel.")
+@click.option("--billable/--not-billable", default=None, help="Whether it may be charged.")
+@click.option("--note", help="What was done.")
+@with_database
+async def correct(
+    database: Database,
+    _settings: Settings,
+    entry: int,
+    *,
+    minutes: int | None,
+    starts: datetime | None,
+    kind: str | None,
+    billable: bool | None,
+    note: str | None,
+) -> None:
+    """Correct an entry; what it was stays in the audit and in the ticket's history.
+
+    E.g. `tickets work correct 12 --minutes 35`.
+    """
+    now = system_clock()
+    wanted = Correction(
+        minutes, None if starts is None else at(starts, now), None if kind is None else WorkKind(kind), note, billable
+    )
+    async with database.begin() as connection:
+        await store.correct(connection, entry, wanted, actor=actor(), now=now)
+    click.echo(f"entry {entry} is corrected", err=True)
+
+
+@work.command("void")
+@click.argument("entry", type=int)
+@click.option("--reason", required=True, help="Why it was a mistake.")
+@with_database
+async def void(database: Database, _settings: Settings, entry: int, reason: str) -> None:
+    """Take an entry out of the count. It stays on record.
+
+    E.g. `tickets work void 12 --reason "wrong ticket"`.
+    """
+    async with database.begin() as connection:
+        await store.void(connection, entry, reason=reason, actor=actor(), now=system_clock())
+    click.echo(f"entry {entry} counts for nothing now", err=True)
+
+
+@work.command("list")
+@click.argument("number", type=int)
+@json_option
+@with_database
+async def list_work(database: Database, _settings: Settings, number: int, as_json: bool) -> None:
+    """List the entries of a ticket in the order in which they were made.
+
+    E.g. `tickets work list 1001`.
+    """
+    async with database.connect() as connection:
+        found = await store.list_entries(connection, number)
+    print_rows([_entry_row(entry) for entry in found], as_json=as_json, columns=WORK_COLUMNS)
+
+
+@click.group()
+def parts() -> None:
+    """Parts and costs of tickets, which are charged as they are.
+
+    E.g. `tickets parts list 1001`.
+    """
+
+
+@parts.command("add")
+@click.argument("number", type=int)
+@click.argument("description")
+@click.option("--price", type=AMOUNT, required=True, help="Of one, without VAT, such as 89.90.")
+@click.option("--quantity", type=AMOUNT, default="1", show_default=True, help="How many, or how much.")
+@click.option("--currency", default="EUR", show_default=True, help="As ISO 4217 names it.")
+@click.option("--on", "used", type=WHEN, help="When it was used, by this machine's clock.  [default: now]")
+@author_option
+@with_database
+async def add_part(
+    database: Database,
+    _settings: Settings,
+    number: int,
+    description: str,
+    *,
+    price: Decimal,
+    quantity: Decimal,
+    currency: str,
+    used: datetime | None,
+    author: str | None,
+) -> None:
+    """Enter a part that was used on a ticket, and print its id.
+
+    E.g. `tickets parts add 1001 "fuser unit" --price 189.00`.
+    """
+    now = system_clock()
+    async with database.begin() as connection:
+        part = await parts_store.add(
+            connection,
+            number,
+            author=author or me(),
+            description=description,
+            quantity=quantity,
+            unit_price=price,
+            currency=currency.upper(),
+            used_at=at(used, now),
+            actor=actor(),
+            now=now,
+        )
+    click.echo(part)
+
+
+@parts.command("void")
+@click.argument("part", type=int)
+@click.option("--reason", required=True, help="Why it was a mistake.")
+@with_database
+async def void_part(database: Database, _settings: Settings, part: int, reason: str) -> None:
+    """Take a part out of the count. It stays on record.
+
+    E.g. `tickets parts void 3 --reason "was not needed"`.
+    """
+    async with database.begin() as connection:
+        await parts_store.void(connection, part, reason=reason, actor=actor(), now=system_clock())
+    click.echo(f"part {part} counts for nothing now", err=True)
+
+
+@parts.command("list")
+@click.argument("number", type=int)
+@json_option
+@with_database
+async def list_parts(database: Database, _settings: Settings, number: int, as_json: bool) -> None:
+    """List the parts of a ticket in the order in which they were entered.
+
+    E.g. `tickets parts list 1001 --json`.
+    """
+    async with database.connect() as connection:
+        found = await parts_store.list_parts(connection, number)
+    print_rows([_part_row(part) for part in found], as_json=as_json)
+
+
+def _kind(travel: bool) -> WorkKind:
+    return WorkKind.TRAVEL if travel else WorkKind.WORK
+
+
+def _entry_row(entry: WorkEntry) -> Row:
+    return {
+        "id": entry.id,
+        "ticket": entry.ticket,
+        "author": entry.author,
+        "kind": entry.kind,
+        "started_at": entry.started_at,
+        "ended_at": entry.ended_at,
+        "minutes": entry.minutes,
+        "is_billable": entry.is_billable,
+        "is_running": entry.is_running,
+        "is_voided": entry.voided_at is not None,
+        "note": entry.note,
+        "entered_at": entry.entered_at,
+        "voided_at": entry.voided_at,
+    }
+
+
+def _part_row(part: Part) -> Row:
+    """Amounts as text: JSON's numbers are floats to many who read them."""
+    return {
+        "id": part.id,
+        "ticket": part.ticket,
+        "author": part.author,
+        "description": part.description,
+        "quantity": f"{part.quantity:f}",
+        "unit_price": f"{part.unit_price:f}",
+        "currency": part.currency,
+        "used_at": part.used_at,
+        "is_voided": part.voided_at is not None,
+    }
