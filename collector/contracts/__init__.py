@@ -8,7 +8,7 @@ from collector.contracts.office_hours import (
     OfficeHours,
     OfficeHoursError,
 )
-from collector.contracts.priority import Priority, Severity, highest, priority_of
+from collector.contracts.priority import Level, Priority, Severity, highest, priority_judged, priority_of
 from collector.contracts.service_models import (
     AlertOutcome,
     ServiceModel,
@@ -26,6 +26,7 @@ __all__ = [
     "NO_HOLIDAYS",
     "AlertOutcome",
     "Charge",
+    "Level",
     "OfficeHours",
     "OfficeHoursError",
     "Priority",
@@ -39,5 +40,6 @@ __all__ = [
     "highest",
     "load_service_models",
     "model_named",
+    "priority_judged",
     "priority_of",
 ]

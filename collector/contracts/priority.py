@@ -28,6 +28,22 @@ _MANY_WAIT: Mapping[str, int] = {Severity.CRITICAL: 1, Severity.MAJOR: 2, Severi
 _ONE_WAITS: Mapping[str, int] = {Severity.CRITICAL: 2, Severity.MAJOR: 3, Severity.MINOR: 4, Severity.INFO: 4}
 _NOBODY_WAITS: Mapping[str, int] = {Severity.CRITICAL: 3, Severity.MAJOR: 3, Severity.MINOR: 4, Severity.INFO: 4}
 
+
+class Level(StrEnum):
+    """How a person judges a ticket's impact, or its urgency."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+# By impact (how many cannot work), then urgency (how long it can wait).
+_MATRIX: Mapping[Level, Mapping[Level, Priority]] = {
+    Level.HIGH: {Level.HIGH: Priority.P1, Level.MEDIUM: Priority.P2, Level.LOW: Priority.P3},
+    Level.MEDIUM: {Level.HIGH: Priority.P2, Level.MEDIUM: Priority.P3, Level.LOW: Priority.P4},
+    Level.LOW: {Level.HIGH: Priority.P3, Level.MEDIUM: Priority.P4, Level.LOW: Priority.P4},
+}
+
 _STEPS: Mapping[str, Mapping[str, int]] = {
     Kind.SERVER: _MANY_WAIT,
     Kind.DESKTOP: _ONE_WAITS,
@@ -46,6 +62,12 @@ def priority_of(severity: str, kind: str, model: ServiceModel) -> Priority:
     steps = _STEPS.get(kind, _MANY_WAIT)
     step = steps.get(severity, steps[Severity.MINOR])
     return Priority(f"P{min(step + model.priority_shift, 4)}")
+
+
+def priority_judged(impact: Level, urgency: Level) -> Priority:
+    """The priority of a ticket that a person opens. Whoever judges knows the customer, so the service model does not
+    shift it as it does that of an alert's ticket."""
+    return _MATRIX[impact][urgency]
 
 
 def highest(first: Priority, second: Priority) -> Priority:

@@ -14,10 +14,10 @@ from collector.contracts import Priority
 from collector.db.inserts import insert_if_absent
 from collector.db.tables import alerts
 from collector.db.text import one_line
+from collector.desk.fields import MAX_TITLE_CHARS
 from protocol.errors import TransientError
 
 REOPEN_WITHIN = timedelta(hours=24)  # a fault that comes back sooner was not solved
-MAX_TITLE_CHARS = 500
 KEYS_AT_ONCE = 500
 
 
@@ -38,6 +38,7 @@ class NewTicket:
     title: str
     priority: Priority
     began_at: datetime  # when the condition began, which may be long before the ticket opens
+    category: str | None = None
 
 
 class Claim(Enum):
@@ -99,11 +100,14 @@ async def children(connection: AsyncConnection, table: Table, parent: int) -> li
     return list(await connection.scalars(found))
 
 
-async def forget_parent(connection: AsyncConnection, table: Table, row_id: int) -> None:
-    """It opens anew, and a storm that is over has no part in that."""
+async def forget_parent(connection: AsyncConnection, table: Table, row_id: int) -> bool:
+    """It opens anew, and a storm that is over has no part in that. Says whether it was part of one."""
     parent = table.alias()
     over = select(_id_of(parent)).where(parent.c.resolved_at.is_not(None))
-    await connection.execute(update(table).where(_id_of(table) == row_id, table.c.parent.in_(over)).values(parent=None))
+    forgotten = await connection.execute(
+        update(table).where(_id_of(table) == row_id, table.c.parent.in_(over)).values(parent=None)
+    )
+    return forgotten.rowcount == 1
 
 
 async def open_children(connection: AsyncConnection, table: Table, parent: int) -> int:
@@ -140,7 +144,8 @@ def _is_open(table: Table) -> ColumnElement[bool]:
 
 async def insert_open(connection: AsyncConnection, table: Table, wanted: NewTicket, **more: object) -> bool:
     """Adds an open row with the columns `more` beside what `wanted` tells, unless its key has one; says whether."""
-    row = {**asdict(wanted), "title": shown(wanted.title), **more}
+    told = {name: value for name, value in asdict(wanted).items() if name in table.c}
+    row = {**told, "title": shown(wanted.title), **more}
     return await insert_if_absent(connection, table, row)
 
 

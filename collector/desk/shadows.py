@@ -111,6 +111,11 @@ async def parent_of(connection: AsyncConnection, shadow: int) -> int | None:
     return (await get_shadow(connection, shadow)).parent
 
 
+async def current(_connection: AsyncConnection, shadow: int) -> int:
+    """Shadows are never merged."""
+    return shadow
+
+
 async def open_among(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
     return await opening.open_among(connection, shadow_tickets, shadows)
 

@@ -18,10 +18,12 @@ class TicketStatus(StrEnum):
 class TicketAction(StrEnum):
     REOPEN = "reopen"
     ASSIGN = "assign"
+    HAND_OVER = "hand_over"
     START = "start"
     WAIT = "wait"
     RESOLVE = "resolve"
     CLOSE = "close"
+    MERGE = "merge"
 
 
 class TransitionError(PermanentError):
@@ -32,20 +34,24 @@ class TransitionError(PermanentError):
 LEADS_TO: Mapping[TicketAction, TicketStatus] = {
     TicketAction.REOPEN: TicketStatus.NEW,
     TicketAction.ASSIGN: TicketStatus.ASSIGNED,
+    TicketAction.HAND_OVER: TicketStatus.ASSIGNED,
     TicketAction.START: TicketStatus.IN_PROGRESS,
     TicketAction.WAIT: TicketStatus.WAITING_CUSTOMER,
     TicketAction.RESOLVE: TicketStatus.RESOLVED,
     TicketAction.CLOSE: TicketStatus.CLOSED,
+    TicketAction.MERGE: TicketStatus.CLOSED,
 }
 
-_ASSIGN, _START, _WAIT, _RESOLVE = TicketAction.ASSIGN, TicketAction.START, TicketAction.WAIT, TicketAction.RESOLVE
+_ASSIGN, _HAND_OVER, _START = TicketAction.ASSIGN, TicketAction.HAND_OVER, TicketAction.START
+_WAIT, _RESOLVE, _CLOSE = TicketAction.WAIT, TicketAction.RESOLVE, TicketAction.CLOSE
+_REOPEN, _MERGE = TicketAction.REOPEN, TicketAction.MERGE
 
 ALLOWED: Mapping[TicketStatus, tuple[TicketAction, ...]] = {
-    TicketStatus.NEW: (_ASSIGN, _START, _WAIT, _RESOLVE),
-    TicketStatus.ASSIGNED: (_ASSIGN, _START, _WAIT, _RESOLVE),
-    TicketStatus.IN_PROGRESS: (_ASSIGN, _WAIT, _RESOLVE),
-    TicketStatus.WAITING_CUSTOMER: (_ASSIGN, _START, _RESOLVE),
-    TicketStatus.RESOLVED: (TicketAction.REOPEN, TicketAction.CLOSE),
+    TicketStatus.NEW: (_ASSIGN, _START, _WAIT, _RESOLVE, _MERGE),
+    TicketStatus.ASSIGNED: (_ASSIGN, _HAND_OVER, _START, _WAIT, _RESOLVE, _MERGE),
+    TicketStatus.IN_PROGRESS: (_ASSIGN, _HAND_OVER, _WAIT, _RESOLVE, _MERGE),
+    TicketStatus.WAITING_CUSTOMER: (_ASSIGN, _HAND_OVER, _START, _RESOLVE, _MERGE),
+    TicketStatus.RESOLVED: (_REOPEN, _CLOSE, _MERGE),
     TicketStatus.CLOSED: (),
 }
 
@@ -59,5 +65,5 @@ def advance(status: TicketStatus, action: TicketAction) -> TicketStatus:
 
 
 def action_to(status: TicketStatus) -> TicketAction:
-    """The action that leads to `status`."""
+    """The plain action that leads to `status`: handing over and merging say more than a status."""
     return next(action for action, leads_to in LEADS_TO.items() if leads_to is status)

@@ -1,90 +1,83 @@
-"""Tickets: what became of incidents, and who did what about them.
+"""Tickets: what became of incidents, and what there is to do besides.
 
-Every function works in the caller's transaction, so that an evaluation and the tickets it makes are one.
+Whatever happens to a ticket is an event; `collector.desk.events` has the table of them with their data. Every function
+works in the caller's transaction, so that an evaluation and the tickets it makes are one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
 from collector.db import audit
 from collector.db.tables import alerts, ticket_events, tickets
-from collector.desk import opening
-from collector.desk.opening import (
-    REOPEN_WITHIN,
-    Claim,
-    NewTicket,
-    TicketConflictError,
-    claim,
-    insert_open,
-    latest_row,
-    newest_first,
-)
+from collector.desk import events, opening
+from collector.desk.events import SYSTEM, EventType, HistoryEvent, history
+from collector.desk.fields import TicketError, TicketKind, TicketSource, checked_text
+from collector.desk.incident_names import STORM
+from collector.desk.opening import REOPEN_WITHIN, Claim, NewTicket, TicketConflictError, claim, insert_open
+from collector.desk.reading import TICKETS, Ticket, find_open, get_ticket, list_tickets, newest_of, to_ticket
 from collector.desk.states import TicketAction, TicketStatus, action_to, advance
-from protocol.errors import PermanentError
 
-MAX_COMMENT_CHARS = 20_000
-
-SYSTEM = "system"
-
-
-class TicketError(PermanentError):
-    """What was asked of a ticket cannot be done; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    number: int
-    key: str
-    customer: str
-    site: str | None
-    device: str | None
-    incident: str
-    rule: str
-    title: str
-    status: TicketStatus
-    priority: Priority
-    opened_at: datetime
-    began_at: datetime
-    resolved_at: datetime | None
-    closed_at: datetime | None
-    touched: bool  # somebody commented on it or set its status: it no longer resolves by itself
-    follows: int | None  # an earlier ticket for the same, too old to reopen
-    parent: int | None  # the storm that this incident was the beginning of
-    unstable_since: datetime | None  # its fault comes and goes: it stays open until that has ended
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEvent:
-    at: datetime
-    actor: str
-    type: str  # opened, status, priority, comment
-    data: dict[str, object]
+# What is read of tickets stands in modules of its own; to callers it is one thing with what is done to them.
+__all__ = [
+    "SYSTEM",
+    "HistoryEvent",
+    "Ticket",
+    "TicketError",
+    "adopt",
+    "children",
+    "close",
+    "comment",
+    "correct_times",
+    "current",
+    "find_open",
+    "get_ticket",
+    "history",
+    "hold_open",
+    "join_or_open",
+    "list_tickets",
+    "move",
+    "note",
+    "open_among",
+    "open_by_key",
+    "open_children",
+    "parent_of",
+    "raise_priority",
+    "recent",
+    "resolve",
+    "resolved_before",
+    "retitle",
+    "set_status",
+    "steady",
+    "touch",
+    "unstable",
+]
 
 
 async def join_or_open(
     connection: AsyncConnection, wanted: NewTicket, now: datetime, reopen_within: timedelta = REOPEN_WITHIN
 ) -> int:
-    """The number of the ticket for this incident: the open one of its key, one that was resolved so lately that it
-    reopens, or a new one that names the one before. A ticket's priority is raised to the incident's."""
-    latest = await _latest(connection, wanted.key)
+    """The number of the ticket for this incident: the open one of its key or the one that this was merged into, one
+    that was resolved so lately that it reopens, or a new one that names the one before. A ticket's priority is raised
+    to the incident's."""
+    latest = await _standing(connection, wanted.key)
     if latest is not None:
         is_closed = latest.status is TicketStatus.CLOSED
         match claim(latest.resolved_at, is_closed=is_closed, now=now, reopen_within=reopen_within):
             case Claim.JOIN:
-                await _raise_priority(connection, latest, wanted.priority, now)
+                await raise_priority(connection, latest, wanted.priority, now)
                 return latest.number
-            case Claim.REOPEN:
-                await _move(connection, latest, TicketAction.REOPEN, actor=SYSTEM, now=now, why="the fault is back")
-                await opening.forget_parent(connection, tickets, latest.number)
-                await _raise_priority(connection, latest, wanted.priority, now)
+            case Claim.REOPEN if latest.key == wanted.key or await find_open(connection, latest.key) is None:
+                await move(connection, latest, TicketAction.REOPEN, actor=SYSTEM, now=now, why="the fault is back")
+                if await opening.forget_parent(connection, tickets, latest.number):
+                    gone = {"parent": None}
+                    await events.add(connection, latest.number, EventType.PARENT, gone, actor=SYSTEM, now=now)
+                await raise_priority(connection, latest, wanted.priority, now)
                 return latest.number
-            case Claim.OPEN:
+            case _:
                 pass
     follows = None if latest is None else latest.number
     if not await insert_open(connection, tickets, wanted, status=TicketStatus.NEW, opened_at=now, follows=follows):
@@ -94,8 +87,13 @@ async def join_or_open(
     )
     if number is None:
         raise TicketConflictError(f"the ticket for {wanted.key} was resolved as it opened; try again")
-    data = {"priority": wanted.priority, "follows": follows}
-    await _add_event(connection, number, "opened", data, actor=SYSTEM, now=now)
+    data = {
+        "priority": wanted.priority,
+        "follows": follows,
+        "kind": TicketKind.INCIDENT,
+        "source": TicketSource.ALERT,
+    }
+    await events.add(connection, number, EventType.OPENED, data, actor=SYSTEM, now=now)
     return number
 
 
@@ -109,7 +107,7 @@ async def resolve(connection: AsyncConnection, number: int, now: datetime, over_
         await note(connection, number, now, "the condition is gone; resolve the ticket when you are done")
         return
     why = "the condition is gone" if over_since is None else f"the condition is gone {_since(over_since)}"
-    await _move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why=why, at=over_since)
+    await move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why=why, at=over_since)
 
 
 async def resolved_before(connection: AsyncConnection, before: datetime, *, after: int, limit: int) -> list[Ticket]:
@@ -117,18 +115,18 @@ async def resolved_before(connection: AsyncConnection, before: datetime, *, afte
 
     The rows are locked until the end of the transaction, where rows can be."""
     query = (
-        _TICKETS.where(tickets.c.status == TicketStatus.RESOLVED, tickets.c.resolved_at <= before)
+        TICKETS.where(tickets.c.status == TicketStatus.RESOLVED, tickets.c.resolved_at <= before)
         .where(tickets.c.number > after)
         .order_by(tickets.c.number)
         .limit(limit)
         .with_for_update()
     )
-    return [_to_ticket(row) for row in await connection.execute(query)]
+    return [to_ticket(row) for row in await connection.execute(query)]
 
 
 async def close(connection: AsyncConnection, ticket: Ticket, now: datetime, why: str) -> None:
     """The system's own closing of a resolved ticket; what comes next for the same is a new ticket that names it."""
-    await _move(connection, ticket, TicketAction.CLOSE, actor=SYSTEM, now=now, why=why)
+    await move(connection, ticket, TicketAction.CLOSE, actor=SYSTEM, now=now, why=why)
 
 
 async def correct_times(
@@ -142,12 +140,15 @@ async def correct_times(
     """What late data tell of an incident: it began earlier, or was over earlier, than was known. A resolution by a
     person stays."""
     ticket = await get_ticket(connection, number)
+    values: dict[str, datetime] = {}
     if began_at is not None and began_at < ticket.began_at:
-        await connection.execute(update(tickets).where(tickets.c.number == number).values(began_at=began_at))
-        await note(connection, number, now, f"late data: the condition holds {_since(began_at)}")
+        values["began_at"] = began_at
     if resolved_at is not None and not ticket.touched and ticket.resolved_at and resolved_at < ticket.resolved_at:
-        await connection.execute(update(tickets).where(tickets.c.number == number).values(resolved_at=resolved_at))
-        await note(connection, number, now, f"late data: the condition is gone {_since(resolved_at)}")
+        values["resolved_at"] = resolved_at
+    if values:
+        await connection.execute(update(tickets).where(tickets.c.number == number).values(values))
+        told = {name: at.isoformat() for name, at in values.items()}
+        await events.add(connection, number, EventType.CORRECTED, told, actor=SYSTEM, now=now)
 
 
 def _since(at: datetime) -> str:
@@ -155,7 +156,38 @@ def _since(at: datetime) -> str:
 
 
 async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
-    return await opening.open_rows(connection, tickets, keys)
+    """The open tickets of some keys, by key: a key's own, or the one that its last was merged into."""
+    found = await opening.open_rows(connection, tickets, keys)
+    into = await _merged_last(connection, keys - found.keys())
+    while into:
+        rows = await connection.execute(
+            select(tickets.c.number, tickets.c.merged_into, tickets.c.resolved_at).where(
+                tickets.c.number.in_(sorted(set(into.values())))
+            )
+        )
+        known = {row.number: row for row in rows}
+        found |= {key: number for key, number in into.items() if known[number].resolved_at is None}
+        into = {key: further for key, number in into.items() if (further := known[number].merged_into) is not None}
+    return found
+
+
+async def _merged_last(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
+    """Of some keys those whose last ticket was merged, with the ticket that it was merged into."""
+    found: dict[str, int] = {}
+    wanted, later = sorted(keys), tickets.alias()
+    is_last = ~select(later.c.number).where(later.c.key == tickets.c.key, later.c.number > tickets.c.number).exists()
+    for start in range(0, len(wanted), opening.KEYS_AT_ONCE):
+        chunk = tickets.c.key.in_(wanted[start : start + opening.KEYS_AT_ONCE])
+        rows = await connection.execute(
+            select(tickets.c.key, tickets.c.merged_into).where(chunk, tickets.c.merged_into.is_not(None), is_last)
+        )
+        found.update((key, into) for key, into in rows)
+    return found
+
+
+async def current(connection: AsyncConnection, number: int) -> int:
+    """The ticket that stands for this one: itself, or the one that it was merged into."""
+    return (await _followed(connection, await get_ticket(connection, number))).number
 
 
 async def recent(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
@@ -165,8 +197,8 @@ async def recent(connection: AsyncConnection, customer: str, since: datetime) ->
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime) -> None:
     """Makes them children of a storm; each goes on as a ticket of its own."""
     await opening.set_parent(connection, tickets, children, parent)
-    for child in children:
-        await _add_event(connection, child, "parent", {"parent": parent}, actor=SYSTEM, now=now)
+    told = [(child, {"parent": parent}) for child in children]
+    await events.add_all(connection, told, EventType.PARENT, actor=SYSTEM, now=now)
 
 
 async def parent_of(connection: AsyncConnection, number: int) -> int | None:
@@ -186,18 +218,20 @@ async def open_children(connection: AsyncConnection, number: int) -> int:
 
 
 async def retitle(connection: AsyncConnection, number: int, title: str) -> None:
-    await connection.execute(update(tickets).where(tickets.c.number == number).values(title=opening.shown(title)))
+    """A storm's title tells how much it has taken in; a ticket that one was merged into keeps its own."""
+    is_storm = (tickets.c.number == number, tickets.c.incident == STORM)
+    await connection.execute(update(tickets).where(*is_storm).values(title=opening.shown(title)))
 
 
 async def hold_open(connection: AsyncConnection, number: int, now: datetime, why: str) -> None:
     """Its fault comes and goes: it is not resolved until `steady` says that this has ended."""
     if await opening.set_unstable(connection, tickets, number, now):
-        await _add_event(connection, number, "unstable", {"reason": why}, actor=SYSTEM, now=now)
+        await events.add(connection, number, EventType.UNSTABLE, {"reason": why}, actor=SYSTEM, now=now)
 
 
 async def steady(connection: AsyncConnection, number: int, now: datetime, why: str) -> None:
     if await opening.set_unstable(connection, tickets, number, None):
-        await _add_event(connection, number, "steady", {"reason": why}, actor=SYSTEM, now=now)
+        await events.add(connection, number, EventType.STEADY, {"reason": why}, actor=SYSTEM, now=now)
 
 
 async def unstable(connection: AsyncConnection) -> list[int]:
@@ -205,23 +239,37 @@ async def unstable(connection: AsyncConnection) -> list[int]:
 
 
 async def note(connection: AsyncConnection, number: int, now: datetime, text: str, actor: str = SYSTEM) -> None:
-    """A comment that tells what happened, and counts as nobody's touch."""
-    await _add_event(connection, number, "comment", {"text": text}, actor=actor, now=now)
+    """An internal comment that tells what happened, and counts as nobody's touch."""
+    data = {"text": text, "public": False}
+    await events.add(connection, number, EventType.COMMENT, data, actor=actor, now=now)
 
 
-async def comment(connection: AsyncConnection, number: int, *, text: str, actor: str, now: datetime) -> None:
-    """A person's comment; from here on the ticket does not resolve by itself. Raises TicketError."""
-    text = text.replace("\0", "").strip()
-    if not 1 <= len(text) <= MAX_COMMENT_CHARS:
-        raise TicketError(f"a comment has 1 to {MAX_COMMENT_CHARS} characters, not {len(text)}")
+async def comment(
+    connection: AsyncConnection, number: int, *, text: str, actor: str, now: datetime, is_public: bool = False
+) -> None:
+    """A person's comment; from here on the ticket does not resolve by itself. The customer sees it if it is public.
+
+    Raises TicketError."""
+    data = {"text": checked_text("a comment", text), "public": is_public}
     await get_ticket(connection, number)
-    await connection.execute(update(tickets).where(tickets.c.number == number).values(touched=True))
-    await _add_event(connection, number, "comment", {"text": text}, actor=actor, now=now)
+    await touch(connection, number)
+    await events.add(connection, number, EventType.COMMENT, data, actor=actor, now=now)
     await audit.record(connection, actor=actor, action="tickets.comment", subject=str(number), now=now)
 
 
+async def touch(connection: AsyncConnection, number: int) -> None:
+    """A human has it in hand: from here on it does not resolve by itself."""
+    await connection.execute(update(tickets).where(tickets.c.number == number).values(touched=True))
+
+
 async def set_status(
-    connection: AsyncConnection, number: int, *, status: TicketStatus, actor: str, now: datetime
+    connection: AsyncConnection,
+    number: int,
+    *,
+    status: TicketStatus,
+    actor: str,
+    now: datetime,
+    why: str | None = None,
 ) -> None:
     """A person's change of status. Raises TransitionError, TicketError, or TicketConflictError."""
     ticket = await get_ticket(connection, number)
@@ -230,70 +278,25 @@ async def set_status(
         other = await find_open(connection, ticket.key)
         if other is not None:
             raise TicketError(f"ticket {other.number} is open for the same: work on that one")
-    await _move(connection, ticket, action, actor=actor, now=now)
-    await connection.execute(update(tickets).where(tickets.c.number == number).values(touched=True))
+    await move(connection, ticket, action, actor=actor, now=now, why=why)
+    await touch(connection, number)
     data = {"from": ticket.status, "to": status}
     await audit.record(connection, actor=actor, action="tickets.set-status", subject=str(number), now=now, data=data)
 
 
-async def get_ticket(connection: AsyncConnection, number: int) -> Ticket:
-    """Raises TicketError if there is none. The row is locked until the end of the transaction, where rows can be."""
-    found = await connection.execute(_TICKETS.where(tickets.c.number == number).with_for_update())
-    row = found.one_or_none()
-    if row is None:
-        raise TicketError(f"there is no ticket {number}; see: tickets list --all")
-    return _to_ticket(row)
+async def _standing(connection: AsyncConnection, key: str) -> Ticket | None:
+    """The same, or the ticket that it was merged into."""
+    newest = await newest_of(connection, key)
+    return None if newest is None else await _followed(connection, newest)
 
 
-async def find_open(connection: AsyncConnection, key: str) -> Ticket | None:
-    """The open ticket of this key."""
-    latest = await _latest(connection, key)
-    return latest if latest is not None and latest.resolved_at is None else None
+async def _followed(connection: AsyncConnection, ticket: Ticket) -> Ticket:
+    while ticket.merged_into is not None:  # always into one that was open, so never in a circle
+        ticket = await get_ticket(connection, ticket.merged_into)
+    return ticket
 
 
-async def list_tickets(
-    connection: AsyncConnection,
-    *,
-    customer: str | None = None,
-    status: TicketStatus | None = None,
-    resolved_since: datetime | None = None,
-    wanted: Sequence[ColumnElement[bool]] = (),
-    limit: int | None = None,
-) -> list[Ticket]:
-    """Tickets, newest first: those that are open or were resolved after `resolved_since`, or all without it; of those
-    the ones that `wanted` holds for, `limit` at most."""
-    query = newest_first(_TICKETS, tickets, customer=customer, resolved_since=resolved_since)
-    if status is not None:
-        query = query.where(tickets.c.status == status)
-    query = query.where(*wanted).limit(limit)
-    return [_to_ticket(row) for row in await connection.execute(query)]
-
-
-async def history(connection: AsyncConnection, number: int) -> list[HistoryEvent]:
-    """Everything that happened to the ticket, oldest first."""
-    rows = await connection.execute(
-        select(ticket_events.c.at, ticket_events.c.actor, ticket_events.c.type, ticket_events.c.data)
-        .where(ticket_events.c.ticket == number)
-        .order_by(ticket_events.c.id)
-    )
-    return [HistoryEvent(*row) for row in rows]
-
-
-_TICKETS = select(*(tickets.c[name] for name in Ticket.__annotations__))
-
-
-def _to_ticket(row: Sequence[Any]) -> Ticket:
-    values = dict(zip(Ticket.__annotations__, row, strict=True))
-    return Ticket(**values | {"status": TicketStatus(values["status"]), "priority": Priority(values["priority"])})
-
-
-async def _latest(connection: AsyncConnection, key: str) -> Ticket | None:
-    """The open ticket of this key, or else the newest one."""
-    row = await latest_row(connection, tickets, _TICKETS, key)
-    return None if row is None else _to_ticket(row)
-
-
-async def _move(
+async def move(
     connection: AsyncConnection,
     ticket: Ticket,
     action: TicketAction,
@@ -303,7 +306,8 @@ async def _move(
     why: str | None = None,
     at: datetime | None = None,
 ) -> None:
-    """`at`: when it was so, if that was earlier than now."""
+    """Changes the status as the table of states allows, if it is still the one that was read; `at`: since when it is
+    so, if that was earlier than now. Raises TransitionError, or TicketConflictError if somebody else was first."""
     status = advance(ticket.status, action)
     values: dict[str, object] = {"status": status}
     match action:
@@ -311,6 +315,8 @@ async def _move(
             values |= {"resolved_at": at or now, "unstable_since": None}
         case TicketAction.CLOSE:
             values["closed_at"] = now
+        case TicketAction.MERGE:
+            values |= {"resolved_at": ticket.resolved_at or now, "closed_at": now, "unstable_since": None}
         case TicketAction.REOPEN:
             values["resolved_at"] = None
         case _:
@@ -320,22 +326,34 @@ async def _move(
     )
     if moved.rowcount == 0:
         raise TicketConflictError(f"somebody else changed ticket {ticket.number} just now: look at it and try again")
-    data = {"from": ticket.status, "to": status} | ({"reason": why} if why else {})
-    await _add_event(connection, ticket.number, "status", data, actor=actor, now=now)
+    data: dict[str, object] = {"from": ticket.status, "to": status}
+    if why:
+        data["reason"] = why
+    if at is not None:
+        data["at"] = at.isoformat()
+    await events.add(connection, ticket.number, EventType.STATUS, data, actor=actor, now=now)
 
 
-async def _raise_priority(connection: AsyncConnection, ticket: Ticket, priority: Priority, now: datetime) -> None:
-    raised = highest(ticket.priority, priority)
-    if raised is ticket.priority:
-        return
-    await connection.execute(update(tickets).where(tickets.c.number == ticket.number).values(priority=raised))
-    await _add_event(
-        connection, ticket.number, "priority", {"from": ticket.priority, "to": raised}, actor=SYSTEM, now=now
-    )
-
-
-async def _add_event(
-    connection: AsyncConnection, number: int, kind: str, data: Mapping[str, object], *, actor: str, now: datetime
+async def raise_priority(
+    connection: AsyncConnection, ticket: Ticket, priority: Priority, now: datetime, why: str | None = None
 ) -> None:
-    values = {"ticket": number, "at": now, "actor": actor[:200], "type": kind, "data": dict(data)}
-    await connection.execute(insert(ticket_events).values(values))
+    """To that of an alert, or of another ticket, that became part of it. What a person judged last stays, unless this
+    is more urgent than anything that was known then."""
+    if highest(ticket.priority, priority) is ticket.priority or priority >= await _judged(connection, ticket.number):
+        return
+    await connection.execute(update(tickets).where(tickets.c.number == ticket.number).values(priority=priority))
+    data = {"from": ticket.priority, "to": priority} | ({"reason": why} if why else {})
+    await events.add(connection, ticket.number, EventType.PRIORITY, data, actor=SYSTEM, now=now)
+
+
+async def _judged(connection: AsyncConnection, number: int) -> str:
+    """The highest priority that a ticket had when a person last judged it; beyond the lowest if nobody did."""
+    rows = await connection.execute(
+        select(ticket_events.c.actor, ticket_events.c.data)
+        .where(ticket_events.c.ticket == number, ticket_events.c.type == EventType.PRIORITY)
+        .order_by(ticket_events.c.id)
+    )
+    changes = rows.all()
+    if not changes or changes[-1].actor == SYSTEM:
+        return "P9"
+    return min(str(row.data[end]) for row in changes for end in ("from", "to"))

@@ -10,6 +10,7 @@ from collector.alerting.rulefile import severity_of
 from collector.contracts import ServiceModels, model_named, priority_of
 from collector.db import audit
 from collector.desk import shadows, tickets
+from collector.desk.fields import category_of
 from collector.desk.opening import NewTicket
 from collector.fleet.customers import plan_at
 from collector.incidents.decision import ticket_key
@@ -57,6 +58,7 @@ async def convert(connection: AsyncConnection, models: ServiceModels, alert: int
         title=title,
         priority=min(priority_of(severity_of(one.labels), one.labels.get("kind", ""), model) for one in members),
         began_at=min(one.active_since for one in members),
+        category=category_of(record.labels.get("category")),
     )
     number = await tickets.join_or_open(connection, wanted, now)
     await tickets.note(connection, number, now, f"was {told}, made a ticket by hand", actor)

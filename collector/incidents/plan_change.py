@@ -10,6 +10,7 @@ from collector.alerting.records import AlertRecord, Outcome
 from collector.alerting.rulefile import severity_of
 from collector.contracts import ServiceModel, priority_of
 from collector.desk import shadows, tickets
+from collector.desk.fields import category_of
 from collector.desk.opening import NewTicket
 from collector.desk.shadows import ShadowTicket
 from collector.fleet.customers import contract_at
@@ -78,6 +79,7 @@ async def _promote(
         title=was.title,
         priority=priority,
         began_at=min(one.active_since for one in members),
+        category=category_of(members[0].labels.get("category")),
     )
     number = await tickets.join_or_open(connection, wanted, now)
     await shadows.resolve(connection, was.id, now)

@@ -12,6 +12,7 @@ from collector.alerting.inhibit import InhibitRule
 from collector.alerting.records import AlertRecord, AlertState, Outcome
 from collector.contracts import Priority, ServiceModel
 from collector.desk import tickets
+from collector.desk.fields import category_of
 from collector.desk.incident_names import STORM
 from collector.desk.opening import NewTicket
 from collector.incidents import flapping, storms
@@ -280,6 +281,7 @@ class Round:
     async def _settle(self, ledger: Ledger, number: int, over_since: datetime | None = None) -> None:
         """Resolves an entry with nothing open behind it, unless its fault comes and goes."""
         settings = self._world.settings
+        number = await ledger.entries.current(self._connection, number)  # a person may have merged it meanwhile
         if await ledger.has_open_members(self._connection, number):
             return
         if await ledger.entries.open_children(self._connection, number):
@@ -335,6 +337,7 @@ def _wanted(members: Sequence[Case]) -> NewTicket:
         title=first.annotations.get("summary") or first.rule,
         priority=min(case.priority for case in members),
         began_at=min(case.record.active_since for case in members),
+        category=category_of(first.labels.get("category")),
     )
 
 

@@ -85,7 +85,7 @@ async def test_a_fault_opens_a_ticket_and_its_end_resolves_it(database: Database
     assert not await over(database, number, after(hours=2))
     resolved = await read(database, number)
     assert (resolved.status, resolved.resolved_at) == (TicketStatus.RESOLVED, after(hours=1))
-    assert await told(database, number) == ["opened P3", "status new resolved the condition is gone"]
+    assert await told(database, number) == ["opened P3 incident alert", "status new resolved the condition is gone"]
 
 
 async def test_a_second_alert_joins_and_raises_the_priority_but_never_lowers_it(database: Database) -> None:
@@ -93,7 +93,7 @@ async def test_a_second_alert_joins_and_raises_the_priority_but_never_lowers_it(
     for priority in (Priority.P1, Priority.P4):
         assert await fault(database, after(minutes=1), priority) == number
     assert (await read(database, number)).priority is Priority.P1
-    assert await told(database, number) == ["opened P3", "priority P3 P1"]
+    assert await told(database, number) == ["opened P3 incident alert", "priority P3 P1"]
 
 
 @pytest.mark.parametrize(("hours", "is_same"), [(0.5, True), (23.9, True), (24, False), (500, False)])

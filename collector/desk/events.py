@@ -1,0 +1,97 @@
+"""What happened to tickets. The events are the truth about a ticket; its columns say what holds now, and are written in
+the same transaction.
+
+| type | data | |
+|---|---|---|
+| opened | priority, follows, kind, source | `follows`: an earlier ticket for the same |
+| status | from, to, reason?, at?, force? | `at`: since when it is so, if that is earlier than the event |
+| priority | from, to, reason? | by the system when an alert raised it, else as a person judged |
+| comment | text, public | the customer sees those that are public |
+| changed | by field: from, to | title, description, category, kind, contact, impact, urgency, site, device |
+| corrected | began_at?, resolved_at? | late data told when it began, or was over |
+| solution | cause, solution, without? | `without`: the person said that there is nothing to write down |
+| devices | added, removed | further devices that it is about |
+| watchers | added, removed | |
+| attached, detached | id, name, media_type, size_bytes, public | |
+| linked, unlinked | other, kind | `kind`: related, blocked_by, or of the other side: blocks |
+| parent | parent | null: it has none any more |
+| merged | into | it is part of another ticket from here on, and closed |
+| took_in | ticket | the other side of merged |
+| unstable, steady | reason | its fault comes and goes; that has ended |
+
+Times in data are ISO 8601 in UTC. Others who work on tickets add events of their own: assignment, work, clocks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.db.tables import ticket_events
+
+SYSTEM = "system"  # the actor of what no person did
+MAX_ACTOR_CHARS = 200
+
+
+class EventType(StrEnum):
+    OPENED = "opened"
+    STATUS = "status"
+    PRIORITY = "priority"
+    COMMENT = "comment"
+    CHANGED = "changed"
+    CORRECTED = "corrected"
+    SOLUTION = "solution"
+    DEVICES = "devices"
+    WATCHERS = "watchers"
+    ATTACHED = "attached"
+    DETACHED = "detached"
+    LINKED = "linked"
+    UNLINKED = "unlinked"
+    PARENT = "parent"
+    MERGED = "merged"
+    TOOK_IN = "took_in"
+    UNSTABLE = "unstable"
+    STEADY = "steady"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    at: datetime
+    actor: str
+    type: str
+    data: dict[str, object]
+
+
+async def add(
+    connection: AsyncConnection, number: int, kind: str, data: Mapping[str, object], *, actor: str, now: datetime
+) -> None:
+    """Writes down what happened to a ticket. `data` is JSON."""
+    await add_all(connection, [(number, data)], kind, actor=actor, now=now)
+
+
+async def add_all(
+    connection: AsyncConnection,
+    told: Sequence[tuple[int, Mapping[str, object]]],
+    kind: str,
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """The same kind of event for several tickets, by number."""
+    if told:
+        shared = {"at": now, "actor": actor[:MAX_ACTOR_CHARS], "type": str(kind)}
+        rows = [{"ticket": number, "data": dict(data), **shared} for number, data in told]
+        await connection.execute(insert(ticket_events), rows)
+
+
+async def history(connection: AsyncConnection, number: int) -> list[HistoryEvent]:
+    """Everything that happened to the ticket, oldest first."""
+    rows = await connection.execute(
+        select(ticket_events.c.at, ticket_events.c.actor, ticket_events.c.type, ticket_events.c.data)
+        .where(ticket_events.c.ticket == number)
+        .order_by(ticket_events.c.id)
+    )
+    return [HistoryEvent(*row) for row in rows]
