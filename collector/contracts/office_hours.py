@@ -68,7 +68,11 @@ class OfficeHours:
         return any(span.weekday == day.weekday() for span in self.spans) and not self.is_holiday(day)
 
     def is_holiday(self, day: date) -> bool:
-        return self.country != NO_HOLIDAYS and day in _holidays_of(self.country)
+        return self.holiday_name(day) is not None
+
+    def holiday_name(self, day: date) -> str | None:
+        """In English where the package has it. Raises OfficeHoursError for a country without known holidays."""
+        return None if self.country == NO_HOLIDAYS else _holidays_of(self.country).get(day)
 
     def working_days(self, since: datetime, now: datetime, limit: int) -> int:
         """How many working days went by in whole between `since` and `now`; counted up to `limit`."""
@@ -116,6 +120,6 @@ def _holidays_of(country: str) -> "HolidayBase":
     import holidays  # noqa: PLC0415 - see above
 
     try:
-        return holidays.country_holidays(country)
+        return holidays.country_holidays(country, language="en_US")
     except (NotImplementedError, TypeError) as exc:
         raise OfficeHoursError(f"no holidays are known of {country!r}; name another country, or {NO_HOLIDAYS}") from exc
