@@ -3,6 +3,7 @@
 import click
 
 from collector.cli.common import json_option, print_rows, with_database
+from collector.cli.service_models import models, slas, support_levels
 from collector.config import Settings
 from collector.db.database import Database
 from collector.fleet import customers as store
@@ -14,6 +15,11 @@ def contracts() -> None:
 
     E.g. `contracts list`.
     """
+
+
+contracts.add_command(models)
+contracts.add_command(slas)
+contracts.add_command(support_levels)
 
 
 @contracts.command("list")

@@ -43,6 +43,9 @@ class DaysOff:
         return not self.worked.isdisjoint((*_written(day), holiday))
 
 
+NO_DAYS_OFF = DaysOff()
+
+
 def _written(day: date) -> tuple[str, str]:
     return day.isoformat(), f"{day:%m-%d}"
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Protocol
 
-from collector.contracts.service_models import ServiceModel
 from protocol.wire import Kind
 
 
@@ -53,7 +53,14 @@ _STEPS: Mapping[str, Mapping[str, int]] = {
 }
 
 
-def priority_of(severity: str, kind: str, model: ServiceModel) -> Priority:
+class Shifting(Protocol):
+    """A service model, as far as priorities go."""
+
+    @property
+    def priority_shift(self) -> int: ...
+
+
+def priority_of(severity: str, kind: str, model: Shifting) -> Priority:
     """The priority of a ticket for an alert of `severity` on a device of `kind`, under the customer's service model.
 
     An alert without a device (`kind` empty or unknown) is about a site or a customer, so many people wait. A severity

@@ -1,22 +1,23 @@
 """Service models: what a provider sells, as data. A third one is a paragraph of YAML, not code."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, model_validator
 
+from collector.contracts.agreement_files import AgreementFileError, Written, own_text, parse, place_of
 from collector.contracts.charge import Charge
+from collector.contracts.promises import Name, SlaBook, Title, load_sla_book
 from protocol.errors import PermanentError
+from protocol.wire import Kind
 
 SHIPPED = Path(__file__).with_name("service_models.yaml")
 OWN_NAME = "service_models.yaml"  # in the data folder
 
-
-class ServiceModelError(PermanentError):
-    """A file of service models is wrong; the message names each problem and its place."""
+ServiceModelError = AgreementFileError
 
 
 class UnknownPlanError(PermanentError):
@@ -31,19 +32,49 @@ class AlertOutcome(StrEnum):
     ASK_TECHNICIAN = "ask_technician"
 
 
-class _Written(BaseModel):
+class Step(Written):
+    """A step of taking a customer on, in both languages."""
+
+    nl: Title
+    en: Title
+
+
+class WrittenModel(Written):
     """A model as it stands in the file, under its name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str = Field(min_length=1, max_length=200)
+    title: Title
     on_alert: AlertOutcome
     requires_monitoring_consent: bool = False
     priority_shift: int = Field(default=0, ge=0, le=3)
     charge: Charge = Charge()
+    sla: Name | None = None
+    slas: tuple[Name, ...] = Field(default=(), max_length=100)
+    support_level: Name | None = None
+    support_levels: tuple[Name, ...] = Field(default=(), max_length=100)
+    monitored: tuple[Kind, ...] = ()
+    maintained: tuple[Name, ...] = Field(default=(), max_length=100)
+    reported: tuple[Name, ...] = Field(default=(), max_length=100)
+    onboarding: tuple[Step, ...] = Field(default=(), max_length=50)
+
+    @model_validator(mode="after")
+    def _a_promise_is_whole(self) -> Self:
+        if (self.sla is None) != (self.support_level is None):
+            raise ValueError("'sla' and 'support_level' belong together: write both or neither")
+        if self.slas and not (self.support_levels or self.support_level):
+            raise ValueError("names 'slas' that a contract may have, and no 'support_levels' for their hours")
+        return self
+
+    @property
+    def may_carry_slas(self) -> tuple[str, ...]:
+        """What a contract may name, the default first."""
+        return _with_default(self.sla, self.slas)
+
+    @property
+    def may_carry_support_levels(self) -> tuple[str, ...]:
+        return _with_default(self.support_level, self.support_levels)
 
 
-class ServiceModel(_Written):
+class ServiceModel(WrittenModel):
     name: str
 
 
@@ -58,39 +89,59 @@ def model_named(models: ServiceModels, name: str) -> ServiceModel:
 
 
 def load_service_models(data: Path | None = None) -> ServiceModels:
-    """The models shipped, with those of `data`/service_models.yaml added or in their place.
+    """The models shipped, with those of `data`/service_models.yaml added or in their place; the SLAs and support levels
+    that they name are there.
 
-    Raises ServiceModelError.
+    Raises ServiceModelError, also for what `data`/sla.yaml has wrong.
     """
-    models = parse_service_models(SHIPPED.read_text(encoding="utf-8"), str(SHIPPED))
-    own = data / OWN_NAME if data is not None else None
-    if own is not None and own.exists():
-        try:
-            text = own.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ServiceModelError(f"{own}: cannot be read: {exc}") from exc
-        models |= parse_service_models(text, str(own))
+    models = dict(_shipped())
+    path = data / OWN_NAME if data is not None else None
+    text = own_text(path) if path is not None else None
+    if text is not None:
+        book = load_sla_book(data)
+        models |= parse_service_models(text, str(path), book)
     return models
 
 
-def parse_service_models(text: str, source: str) -> dict[str, ServiceModel]:
-    """The models that `text` (YAML) describes; `source` names it in errors.
+def parse_service_models(text: str, source: str, book: SlaBook | None = None) -> dict[str, ServiceModel]:
+    """The models that `text` (YAML) describes; `source` names it in errors, `book` has the SLAs that they may name: by
+    default what is shipped.
 
     Raises ServiceModelError with all problems at once."""
-    try:
-        written = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise ServiceModelError(f"{source}: is not valid YAML: {exc}") from exc
-    try:
-        models = _FILE.validate_python({} if written is None else written)
-    except ValidationError as exc:
-        problems = [
-            f"{source}: {'.'.join(str(part) for part in error['loc'] if part != '[key]') or 'file'}: {error['msg']}"
-            for error in exc.errors(include_url=False)
-        ]
-        raise ServiceModelError("\n".join(problems)) from exc
-    return {name: ServiceModel(name=name, **model.model_dump()) for name, model in models.items()}
+    written = parse(_FILE, text, source)
+    known = load_sla_book() if book is None else book
+    unknown = [
+        f"{source}:{place_of(text, name, field)}: {name}.{field}: there is no {what} {wanted!r}; "
+        f"write it into sla.yaml, or name one of {', '.join(there)}"
+        for name, model in written.items()
+        for field, what, wanted, there in _unknown_names(model, known)
+    ]
+    if unknown:
+        raise ServiceModelError("\n".join(unknown))
+    return {name: ServiceModel(name=name, **dict(model)) for name, model in written.items()}
 
 
-_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-_FILE = TypeAdapter(dict[_Name, _Written])
+def _unknown_names(model: WrittenModel, book: SlaBook) -> Iterator[tuple[str, str, str, Collection[str]]]:
+    """Field, kind of thing, name, and those that there are."""
+    named: list[tuple[str, str, tuple[str | None, ...], Collection[str]]] = [
+        ("sla", "SLA", (model.sla,), book.slas),
+        ("slas", "SLA", model.slas, book.slas),
+        ("support_level", "support level", (model.support_level,), book.support_levels),
+        ("support_levels", "support level", model.support_levels, book.support_levels),
+    ]
+    for field, what, names, there in named:
+        for name in names:
+            if name is not None and name not in there:
+                yield field, what, name, there
+
+
+def _with_default(default: str | None, names: tuple[str, ...]) -> tuple[str, ...]:
+    return names if default is None else (default, *(name for name in names if name != default))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> ServiceModels:
+    return parse_service_models(SHIPPED.read_text(encoding="utf-8"), str(SHIPPED))
+
+
+_FILE = TypeAdapter(dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")], WrittenModel])

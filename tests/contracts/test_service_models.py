@@ -21,13 +21,43 @@ from protocol.wire import Kind
 MONTHLY = load_service_models()["monthly"]
 
 
-def test_the_two_shipped_models() -> None:
+def test_the_shipped_models() -> None:
     models = load_service_models()
     assert {name: model.on_alert for name, model in models.items()} == {
         "monthly": AlertOutcome.TICKET,
         "break_fix": AlertOutcome.SHADOW,
+        "managed": AlertOutcome.TICKET,
+        "hybrid": AlertOutcome.ASK_TECHNICIAN,
     }
-    assert [name for name, model in models.items() if model.requires_monitoring_consent] == ["break_fix"]
+    assert [name for name, model in models.items() if model.requires_monitoring_consent] == ["break_fix", "hybrid"]
+    assert {name: (model.sla, model.support_level) for name, model in models.items()} == {
+        "monthly": ("standard", "8x5"),
+        "break_fix": (None, None),
+        "managed": ("critical", "24x7"),
+        "hybrid": ("response_only", "8x5"),
+    }
+    assert models["break_fix"].may_carry_slas == ("response_only",)
+    assert models["monthly"].may_carry_support_levels == ("8x5", "12x6", "24x7", "lunch_break")
+
+
+@pytest.mark.parametrize(
+    ("model", "steps"),
+    [
+        (
+            "monthly",
+            "intake, evaluation of the infrastructure, sla, implementation plan, installation and configuration, "
+            "training, continuous monitoring, periodic evaluation and reporting",
+        ),
+        (
+            "break_fix",
+            "consultation, registration and contract, ticketing access, technician assigned, problem solved, report on "
+            "cause and solution, feedback asked",
+        ),
+    ],
+)
+def test_onboarding_is_as_the_product_promises_it(model: str, steps: str) -> None:
+    told = [step.en.lower().removeprefix("agree on the ") for step in load_service_models()[model].onboarding]
+    assert ", ".join(told) == steps
 
 
 def test_a_third_model_is_a_paragraph_of_yaml(tmp_path: Path) -> None:
@@ -36,10 +66,10 @@ def test_a_third_model_is_a_paragraph_of_yaml(tmp_path: Path) -> None:
         "monthly: {title: Quiet, on_alert: shadow}\n"
     )
     models = load_service_models(tmp_path)
-    assert list(models) == ["monthly", "break_fix", "by_hand"]
+    assert list(models) == ["monthly", "break_fix", "managed", "hybrid", "by_hand"]
     assert model_named(models, "by_hand").on_alert is AlertOutcome.ASK_TECHNICIAN
     assert models["monthly"].on_alert is AlertOutcome.SHADOW
-    with pytest.raises(UnknownPlanError, match="monthly, break_fix, by_hand"):
+    with pytest.raises(UnknownPlanError, match="monthly, break_fix, managed, hybrid, by_hand"):
         model_named(models, "yearly")
 
 
@@ -49,11 +79,38 @@ def test_all_problems_of_a_file_are_told_at_once() -> None:
             "a: {title: A, on_alert: tikcet}\nb: {title: B, on_alert: ticket, fee: 3}\nC: 1\n", "own.yaml"
         )
     problems = str(caught.value).splitlines()
-    assert [problem.rpartition(": ")[0] for problem in problems][:2] == ["own.yaml: a.on_alert", "own.yaml: b.fee"]
-    assert all(problem.startswith("own.yaml: C") for problem in problems[2:])
+    assert [problem.rpartition(": ")[0] for problem in problems][:2] == ["own.yaml:1: a.on_alert", "own.yaml:2: b.fee"]
+    assert all(problem.startswith("own.yaml:3: C") for problem in problems[2:])
 
 
-@pytest.mark.parametrize("text", ["[", "- 1", "3"])
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("sla: gold, support_level: 8x5", r"own\.yaml:2: a\.sla: there is no SLA 'gold'; .* one of standard, critical"),
+        ("slas: [gold], support_levels: [8x5]", r"a\.slas: there is no SLA 'gold'"),
+        ("sla: standard, support_level: 9x9", r"a\.support_level: there is no support level '9x9'; .* 8x5, 12x6"),
+        ("sla: standard", "'sla' and 'support_level' belong together"),
+        ("slas: [standard]", "no 'support_levels' for their hours"),
+        ("onboarding: [{nl: Een}]", r"a\.onboarding\.0\.en: Field required"),
+        ("monitored: [toaster]", r"a\.monitored\.0: "),
+        ("title: B", "title stands here a second time"),
+    ],
+)
+def test_a_model_names_what_there_is(model: str, said: str) -> None:
+    with pytest.raises(ServiceModelError, match=said):
+        parse_service_models(f"\na: {{title: A, on_alert: ticket, {model}}}\n", "own.yaml")
+
+
+def test_a_model_may_name_an_sla_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "sla.yaml").write_text(
+        "slas: {gold: {title: Gold, targets: {P1: {response: 5m}}}}\n"
+        "support_levels: {weekend: {title: Weekend, hours: 'Sat-Sun 10:00-16:00'}}\n"
+    )
+    (tmp_path / OWN_NAME).write_text("own: {title: O, on_alert: ticket, sla: gold, support_level: weekend}\n")
+    assert load_service_models(tmp_path)["own"].sla == "gold"
+
+
+@pytest.mark.parametrize("text", ["[", "- 1", "3", "[" * 100, "a: &a {b: *a}", "a: 2026-02-31"])
 def test_what_is_no_table_of_models_is_refused(text: str) -> None:
     with pytest.raises(ServiceModelError, match=r"own\.yaml"):
         parse_service_models(text, "own.yaml")
@@ -95,7 +152,7 @@ def test_what_the_shipped_models_charge() -> None:
 @pytest.mark.parametrize(
     ("charge", "problem"),
     [
-        ("{monthly_fee: 95.50}", "a.charge.monthly_fee: Value error, write it in quotes, such as '95.50', not 95.5"),
+        ("{monthly_fee: 95.50}", "a.charge.monthly_fee: write it in quotes, such as '95.50', not 95.5"),
         ("{monthly_fee: '95.505'}", "at most two decimals"),
         ("{monthly_fee: '-1'}", "is an amount"),
         ("{monthly_fee: -1}", "greater than or equal to 0"),
