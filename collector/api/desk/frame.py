@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 from collector.api.auth import bearer
 from collector.api.desk import idempotency
 from collector.api.desk.callers import Caller
+from collector.api.desk.files import served
 from collector.api.desk.openapi import describe
-from collector.api.desk.operations import AnyOperation, Call
+from collector.api.desk.operations import AnyOperation, Call, Download, Upload
 from collector.api.desk.refusals import Refusal, refusal_of, too_many, wrong_fields
 from collector.api.limits import Buckets, Rate
 from collector.api.problems import FAILURES
@@ -21,8 +22,8 @@ from collector.db.database import Database
 from collector.fleet.tokens import Token
 
 ROOT = "/api/desk/v1"
-MAX_BODY_BYTES = 65_536
 TIMEOUT_SECONDS = 30.0
+READ_AT_ONCE_BYTES = 65_536
 NO_NUL = "a NUL character stands in no name and in no text"  # and PostgreSQL stores none
 # A console that shows several lists at once, and programs that walk through pages.
 CALLER_RATE = Rate(per_second=20.0, burst=400)
@@ -94,7 +95,8 @@ class DeskApi:
                     headers={idempotency.REPLAYED: "true"},
                 )
             answer = await operation.handle(call)
-            await idempotency.finish(connection, asked, answer.model_dump_json())
+            if isinstance(answer, BaseModel):
+                await idempotency.finish(connection, asked, answer.model_dump_json())
             return _told(operation, answer)
 
     def _caller(self, request: web.Request) -> Caller:
@@ -140,7 +142,9 @@ class DeskApi:
         return Refusal(404, "not_found", f"no {what}; see {ROOT}/openapi.json").answer()
 
 
-def _told(operation: AnyOperation, answer: BaseModel) -> web.Response:
+def _told(operation: AnyOperation, answer: BaseModel | Download) -> web.Response:
+    if isinstance(answer, Download):
+        return served(answer)
     return web.Response(status=operation.status, text=answer.model_dump_json(), content_type="application/json")
 
 
@@ -162,13 +166,18 @@ def _params(operation: AnyOperation, request: web.Request) -> BaseModel:
     return params
 
 
-async def _body(operation: AnyOperation, request: web.Request) -> tuple[BaseModel | None, bytes]:
-    """The body as its model and as it came. Raises Refusal."""
+async def _body(operation: AnyOperation, request: web.Request) -> tuple[BaseModel | Upload | None, bytes]:
+    """The body as what the operation takes, and as it came. Raises Refusal."""
     if operation.body is None:
         return None, b""
+    if operation.body is Upload:
+        if "Content-Encoding" in request.headers:
+            raise Refusal(415, "unsupported_type", "send the file as it is, without Content-Encoding")
+        content = await _read(request, operation.max_body_bytes)
+        return Upload(content), content
     if request.content_type != "application/json":
         raise Refusal(415, "unsupported_type", "send the body as Content-Type: application/json")
-    raw = await _read(request)
+    raw = await _read(request, operation.max_body_bytes)
     if b"\\u0000" in raw:
         raise Refusal(422, "invalid", NO_NUL)
     try:
@@ -178,10 +187,10 @@ async def _body(operation: AnyOperation, request: web.Request) -> tuple[BaseMode
     return body, raw
 
 
-async def _read(request: web.Request) -> bytes:
+async def _read(request: web.Request, max_bytes: int) -> bytes:
     read = bytearray()
-    async for chunk in request.content.iter_chunked(MAX_BODY_BYTES):
+    async for chunk in request.content.iter_chunked(READ_AT_ONCE_BYTES):
         read += chunk
-        if len(read) > MAX_BODY_BYTES:
-            raise Refusal(413, "too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+        if len(read) > max_bytes:
+            raise Refusal(413, "too_large", f"a body has at most {max_bytes} bytes here")
     return bytes(read)

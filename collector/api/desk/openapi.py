@@ -7,10 +7,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from collector.api.desk import idempotency
-from collector.api.desk.operations import AnyOperation
+from collector.api.desk.operations import AnyOperation, Download, Upload
 from collector.api.desk.refusals import CONTENT_TYPE, Problem
 
 _REF = "#/components/schemas/{model}"
+_FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 Mode = Literal["validation", "serialization"]
 
 
@@ -18,8 +19,10 @@ def describe(operations: Sequence[AnyOperation], root: str, version: str) -> dic
     """The document, as JSON holds it."""
     wanted: list[tuple[type[BaseModel], Mode]] = [(Problem, "serialization")]
     for one in operations:
-        wanted += [(one.params, "validation"), (one.answer, "serialization")]
-        if one.body is not None:
+        wanted.append((one.params, "validation"))
+        if one.answer is not Download:
+            wanted.append((one.answer, "serialization"))
+        if one.body not in (None, Upload):
             wanted.append((one.body, "validation"))
     refs, found = models_json_schema(list(dict.fromkeys(wanted)), ref_template=_REF)
     schemas: dict[str, Any] = found["$defs"]
@@ -76,7 +79,9 @@ def _describe(
         "responses": {
             str(one.status): {
                 "description": "Done.",
-                "content": {"application/json": {"schema": refs[one.answer, "serialization"]}},
+                "content": _FILE
+                if one.answer is Download
+                else {"application/json": {"schema": refs[one.answer, "serialization"]}},
             },
             "401": {"description": "No token, or none that may be used.", **refused},
             "403": {"description": "The token's role does not allow it.", **refused},
@@ -85,7 +90,9 @@ def _describe(
             "default": {"description": "Another refusal.", **refused},
         },
     }
-    if one.body is not None:
+    if one.body is Upload:
+        told["requestBody"] = {"required": True, "content": _FILE}
+    elif one.body is not None:
         schema = refs[one.body, "validation"]
         told["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return told

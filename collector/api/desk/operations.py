@@ -11,9 +11,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.api.desk.callers import Caller
 
+MAX_BODY_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A body that is kept as it came."""
+
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer that is a file."""
+
+    name: str
+    content: bytes
+
+
 P = TypeVar("P", bound=BaseModel)
-B = TypeVar("B", bound=BaseModel | None)
-A = TypeVar("A", bound=BaseModel)
+B = TypeVar("B", bound=BaseModel | Upload | None)
+A = TypeVar("A", bound=BaseModel | Download)
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -42,7 +60,8 @@ class Call(Generic[P, B]):
 @dataclass(frozen=True, slots=True)
 class Operation(Generic[P, B, A]):
     """`path` is below the API's root, such as `/silences/{id}`; the fields of `params` that it does not name are the
-    query's. What `creates` answers 201 and takes an Idempotency-Key."""
+    query's. What `creates` answers 201 and takes an Idempotency-Key. `body` is a model of JSON, or Upload for a file as
+    it is; `answer` likewise, or Download."""
 
     method: str
     path: str
@@ -52,6 +71,7 @@ class Operation(Generic[P, B, A]):
     answer: type[A]
     handle: Callable[[Call[P, B]], Awaitable[A]]
     creates: bool = False
+    max_body_bytes: int = MAX_BODY_BYTES
 
     @property
     def writes(self) -> bool:

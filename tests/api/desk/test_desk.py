@@ -9,7 +9,8 @@ from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
 from collector.api.desk import customers
-from collector.api.desk.frame import MAX_BODY_BYTES, DeskApi
+from collector.api.desk.frame import DeskApi
+from collector.api.desk.operations import MAX_BODY_BYTES
 from collector.api.limits import Rate
 from collector.db.database import Database
 from collector.fleet.tokens import Role, Token
