@@ -23,6 +23,7 @@ NOUNS = (
     "thresholds",
     "technicians",
     "rules",
+    "report",
     "audit",
     "db",
 )

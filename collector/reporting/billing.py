@@ -1,0 +1,214 @@
+"""What a month costs a customer: every line with what it is for, at which price, and who says so.
+
+A month, and the day of an entry, are those of the customer's clock. Work belongs to the contract that held when it
+began; fees are counted by days, and a day is that contract's which holds when the day ends.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from collector.contracts import ServiceModels
+from collector.contracts.charging import (
+    Agreed,
+    DeviceDays,
+    Line,
+    PartUsed,
+    Total,
+    Uncharged,
+    Worked,
+    charge_fees,
+    charge_parts,
+    charge_work,
+    part_of_included,
+    terms_of,
+    totals,
+)
+from collector.contracts.months import Month
+from collector.desk.parts import Part
+from collector.desk.work import WorkEntry, WorkKind
+
+MAX_TOLD = 20  # entries that a notice names
+
+
+@dataclass(frozen=True, slots=True)
+class BilledContract:
+    """A contract as far as a bill needs it."""
+
+    plan: str
+    valid_from: datetime
+    valid_to: datetime | None
+    agreed: Agreed
+
+    def holds_at(self, at: datetime) -> bool:
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+
+@dataclass(frozen=True, slots=True)
+class BilledDevice:
+    """`covered_by`: the contracts whose scope it is in."""
+
+    kind: str
+    since: datetime
+    until: datetime | None
+    covered_by: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is known of a customer's month. Entries and parts may reach beyond it, and are sorted out."""
+
+    customer: str
+    name: str
+    time_zone: str
+    contracts: Sequence[BilledContract]
+    devices: Sequence[BilledDevice] = ()
+    entries: Sequence[WorkEntry] = ()
+    parts: Sequence[Part] = ()
+    maintenance: frozenset[int] = frozenset()  # the tickets of these that are rounds of regular maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class ContractBill:
+    """What one contract costs in the month; `days` of it count for this contract."""
+
+    contract: int
+    model: str
+    title: str
+    days: int
+    lines: tuple[Line, ...]
+    uncharged: tuple[Uncharged, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    customer: str
+    name: str
+    month: Month
+    time_zone: str
+    contracts: tuple[ContractBill, ...]
+    totals: tuple[Total, ...]
+    minutes: int  # logged in the month, charged or not
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def lines(self) -> Iterator[tuple[ContractBill, Line]]:
+        for contract in self.contracts:
+            for line in contract.lines:
+                yield contract, line
+
+
+def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bill:
+    zone = ZoneInfo(usage.time_zone)
+    first, end = month.bounds(zone)
+    within = [one for one in usage.entries if first <= one.started_at < end]
+    left_entries = [one for one in within if one.minutes is not None and one.voided_at is None]
+    left_parts = [one for one in usage.parts if first <= one.used_at < end and one.voided_at is None]
+    minutes = sum(one.minutes or 0 for one in left_entries)
+    notices = [*_told_of_entries(within), *_told_of_parts(usage.parts, first, end)]
+    if now < end:
+        notices.insert(0, f"{month} is not over: this is what is known at {now.astimezone(zone):%Y-%m-%d %H:%M}")
+    bills: list[ContractBill] = []
+    for contract in usage.contracts:
+        days = month.days_held(contract.valid_from, contract.valid_to, zone)
+        of_entries = [one for one in left_entries if contract.holds_at(one.started_at)]
+        of_parts = [one for one in left_parts if contract.holds_at(one.used_at)]
+        left_entries = [one for one in left_entries if not contract.holds_at(one.started_at)]
+        left_parts = [one for one in left_parts if not contract.holds_at(one.used_at)]
+        if not (days or of_entries or of_parts):
+            continue
+        model = models.get(contract.plan)
+        if model is None:
+            notices.append(
+                f"contract {contract.agreed.contract} is of plan {contract.plan}, which service_models.yaml has not: "
+                "it is not billed"
+            )
+            continue
+        terms = terms_of(model.name, model.charge, contract.agreed)
+        notices.extend(terms.notices)
+        worked = [_worked(one, zone, is_maintenance=one.ticket in usage.maintenance) for one in of_entries]
+        included = part_of_included(terms.included_minutes, len(days), month.days)
+        charged = charge_work(terms, worked, included)
+        lines = [
+            *charge_fees(terms, _device_days(usage.devices, contract, days, month, zone), len(days), month.days),
+            *charged.lines,
+            *charge_parts(terms, [_part(one) for one in sorted(of_parts, key=lambda one: (one.ticket, one.id))]),
+        ]
+        bills.append(
+            ContractBill(contract.agreed.contract, model.name, model.title, len(days), tuple(lines), charged.uncharged)
+        )
+    notices.extend(_told_of_what_no_contract_covers(left_entries, left_parts))
+    return Bill(
+        usage.customer,
+        usage.name,
+        month,
+        usage.time_zone,
+        tuple(bills),
+        totals([line for one in bills for line in one.lines]),
+        minutes,
+        tuple(notices),
+    )
+
+
+def _worked(entry: WorkEntry, zone: ZoneInfo, *, is_maintenance: bool) -> Worked:
+    return Worked(
+        entry.ticket,
+        entry.started_at.astimezone(zone).date(),
+        entry.minutes or 0,
+        entry.kind is WorkKind.TRAVEL,
+        entry.is_billable,
+        is_maintenance,
+    )
+
+
+def _part(part: Part) -> PartUsed:
+    return PartUsed(part.ticket, part.description, part.quantity, part.unit_price, part.currency)
+
+
+def _device_days(
+    devices: Iterable[BilledDevice], contract: BilledContract, days: range, month: Month, zone: ZoneInfo
+) -> dict[str, DeviceDays]:
+    """By kind: how many of a contract's devices were looked after on its days, and on how many of these in sum."""
+    count: dict[str, int] = defaultdict(int)
+    total: dict[str, int] = defaultdict(int)
+    for device in devices:
+        if contract.agreed.contract not in device.covered_by:
+            continue
+        there = month.days_held(device.since, device.until, zone)
+        both = min(there.stop, days.stop) - max(there.start, days.start)
+        if both > 0:
+            count[device.kind] += 1
+            total[device.kind] += both
+    return {kind: DeviceDays(count[kind], total[kind]) for kind in count}
+
+
+def _told_of_entries(entries: Sequence[WorkEntry]) -> Iterator[str]:
+    for entry in [one for one in entries if one.is_running][:MAX_TOLD]:
+        yield (
+            f"entry {entry.id} of {entry.author} on ticket {entry.ticket} has been running since "
+            f"{entry.started_at:%Y-%m-%d %H:%M} UTC: it is not billed"
+        )
+    if voided := [one.id for one in entries if one.voided_at is not None]:
+        yield f"voided entries are not billed: {_numbers(voided)}"
+
+
+def _told_of_parts(parts: Sequence[Part], first: datetime, end: datetime) -> Iterator[str]:
+    if voided := [one.id for one in parts if first <= one.used_at < end and one.voided_at is not None]:
+        yield f"voided parts are not billed: {_numbers(voided)}"
+
+
+def _told_of_what_no_contract_covers(entries: Sequence[WorkEntry], parts: Sequence[Part]) -> Iterator[str]:
+    if entries:
+        minutes = sum(one.minutes or 0 for one in entries)
+        on = _numbers(sorted({one.ticket for one in entries}))
+        yield f"{minutes} minutes when no contract was in force are not billed: tickets {on}"
+    if parts:
+        on = _numbers(sorted({one.ticket for one in parts}))
+        yield f"parts used when no contract was in force are not billed: tickets {on}"
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - MAX_TOLD} more" if len(numbers) > MAX_TOLD else ""
+    return ", ".join(map(str, numbers[:MAX_TOLD])) + more

@@ -1,0 +1,183 @@
+"""What the database knows of customers' months, read at once for many customers."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.contracts import ServiceModels
+from collector.contracts.charging import Agreed
+from collector.contracts.months import Month
+from collector.db.tables import contracts, customers, devices, parts, sites, tickets, work_entries
+from collector.desk.parts import Part
+from collector.desk.work import WorkEntry, WorkKind
+from collector.fleet.customers import DEFAULT_TIME_ZONE
+from collector.fleet.names import PROVIDER
+from collector.reporting.billing import Bill, BilledContract, BilledDevice, Usage, bill
+
+MAINTENANCE = "maintenance"  # the kind of ticket that a round of regular maintenance is
+CUSTOMERS_AT_ONCE = 200
+# The clocks of the world are up to 14 hours ahead of UTC and up to 12 behind it.
+AROUND = timedelta(hours=15)
+
+T = TypeVar("T")
+
+
+async def read_bills(
+    connection: AsyncConnection, models: ServiceModels, month: Month, wanted: Sequence[str], now: datetime
+) -> list[Bill]:
+    """The bills of some customers, in the order of their ids."""
+    found: list[Bill] = []
+    ids = sorted(wanted)
+    for start in range(0, len(ids), CUSTOMERS_AT_ONCE):
+        usages = await _usages(connection, month, ids[start : start + CUSTOMERS_AT_ONCE])
+        found.extend(bill(usage, month, models, now) for usage in usages)
+    return found
+
+
+async def billed_customers(
+    connection: AsyncConnection,
+    month: Month,
+    *,
+    customer: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[str]:
+    """Who has a contract in the month, or work or parts in it; beyond the id `after`, `limit` at most."""
+    first, end = _around(month)
+    has_contract = (
+        select(contracts.c.id).where(contracts.c.customer == customers.c.id).where(*_contracts_in(first, end)).exists()
+    )
+    has_work, has_parts = (
+        select(table.c.id)
+        .join(tickets, tickets.c.number == table.c.ticket)
+        .where(tickets.c.customer == customers.c.id, at >= first, at < end)
+        .exists()
+        for table, at in ((work_entries, work_entries.c.started_at), (parts, parts.c.used_at))
+    )
+    query = select(customers.c.id).where(customers.c.id != PROVIDER, or_(has_contract, has_work, has_parts))
+    if customer is not None:
+        query = query.where(customers.c.id == customer)
+    if after is not None:
+        query = query.where(customers.c.id > after)
+    return list(await connection.scalars(query.order_by(customers.c.id).limit(limit)))
+
+
+async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str]) -> list[Usage]:
+    first, end = _around(month)
+
+    async def grouped(
+        query: Select[tuple[object, ...]], make: Callable[[Sequence[object]], T]
+    ) -> Mapping[str, list[T]]:
+        """The rows of a query by their first column, the customer."""
+        found: dict[str, list[T]] = defaultdict(list)
+        for row in await connection.execute(query):
+            found[str(row[0])].append(make(row[1:]))
+        return found
+
+    named = select(customers.c.id, customers.c.name).where(customers.c.id.in_(ids))
+    names = {row.id: row.name for row in await connection.execute(named)}
+    of_sites = select(sites.c.customer, sites.c.time_zone).where(sites.c.customer.in_(ids)).distinct()
+    zones = await grouped(of_sites, lambda row: str(row[0]))
+    agreed = await _contracts(connection, ids, first, end)
+    there = await _devices(connection, ids, first, end, agreed)
+    entries = await grouped(
+        select(tickets.c.customer, *(work_entries.c[name] for name in WorkEntry.__annotations__))
+        .join(tickets, tickets.c.number == work_entries.c.ticket)
+        .where(tickets.c.customer.in_(ids), work_entries.c.started_at >= first, work_entries.c.started_at < end)
+        .order_by(work_entries.c.id),
+        _to_entry,
+    )
+    used = await grouped(
+        select(tickets.c.customer, *(parts.c[name] for name in Part.__annotations__))
+        .join(tickets, tickets.c.number == parts.c.ticket)
+        .where(tickets.c.customer.in_(ids), parts.c.used_at >= first, parts.c.used_at < end)
+        .order_by(parts.c.id),
+        lambda row: Part(*row),  # type: ignore[arg-type] # the columns are its fields
+    )
+    rounds = await connection.scalars(
+        select(tickets.c.number)
+        .join(work_entries, work_entries.c.ticket == tickets.c.number)
+        .where(tickets.c.kind == MAINTENANCE, tickets.c.customer.in_(ids))
+        .where(work_entries.c.started_at >= first, work_entries.c.started_at < end)
+    )
+    maintenance = frozenset(rounds)
+    return [
+        Usage(
+            customer,
+            names[customer],
+            _zone(zones.get(customer, ())),
+            agreed.get(customer, ()),
+            there.get(customer, ()),
+            entries.get(customer, ()),
+            used.get(customer, ()),
+            maintenance,
+        )
+        for customer in ids
+        if customer in names
+    ]
+
+
+async def _contracts(
+    connection: AsyncConnection, ids: Sequence[str], first: datetime, end: datetime
+) -> Mapping[str, list[BilledContract]]:
+    columns = (contracts.c.fee, contracts.c.hourly_rate, contracts.c.included_minutes, contracts.c.currency)
+    rows = await connection.execute(
+        select(
+            contracts.c.customer,
+            contracts.c.plan,
+            contracts.c.valid_from,
+            contracts.c.valid_to,
+            contracts.c.id,
+            *columns,
+        )
+        .where(contracts.c.customer.in_(ids), *_contracts_in(first, end))
+        .order_by(contracts.c.valid_from, contracts.c.id)
+    )
+    found: dict[str, list[BilledContract]] = defaultdict(list)
+    for customer, plan, valid_from, valid_to, *agreed in rows:
+        found[customer].append(BilledContract(plan, valid_from, valid_to, Agreed(*agreed)))
+    return found
+
+
+async def _devices(
+    connection: AsyncConnection,
+    ids: Sequence[str],
+    first: datetime,
+    end: datetime,
+    agreed: Mapping[str, Sequence[BilledContract]],
+) -> Mapping[str, list[BilledDevice]]:
+    rows = await connection.execute(
+        select(devices.c.customer, devices.c.kind, devices.c.enrolled_at, devices.c.ended_at)
+        .where(devices.c.customer.in_(ids), devices.c.enrolled_at < end)
+        .where(or_(devices.c.ended_at.is_(None), devices.c.ended_at > first))
+    )
+    found: dict[str, list[BilledDevice]] = defaultdict(list)
+    for customer, kind, since, until in rows:
+        covered_by = frozenset(one.agreed.contract for one in agreed.get(customer, ()))
+        found[customer].append(BilledDevice(kind, since, until, covered_by))
+    return found
+
+
+def _contracts_in(first: datetime, end: datetime) -> list[ColumnElement[bool]]:
+    return [contracts.c.valid_from < end, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > first)]
+
+
+def _around(month: Month) -> tuple[datetime, datetime]:
+    """The month wherever on earth it is."""
+    first = datetime(month.year, month.number, 1, tzinfo=UTC)
+    return first - AROUND, first + timedelta(days=month.days) + AROUND
+
+
+def _zone(zones: Iterable[str]) -> str:
+    """That of all sites, or the default where there is none or they disagree."""
+    found = set(zones)
+    return found.pop() if len(found) == 1 else DEFAULT_TIME_ZONE
+
+
+def _to_entry(row: Sequence[object]) -> WorkEntry:
+    values = dict(zip(WorkEntry.__annotations__, row, strict=True))
+    return WorkEntry(**values | {"kind": WorkKind(str(values["kind"]))})  # type: ignore[arg-type] # the columns are its fields
