@@ -24,6 +24,7 @@ MAX_USES = 100_000
 
 class Role(StrEnum):
     ENROLL = "enroll"
+    CONTACT = "contact"  # of a customer: reads what is that customer's
     VIEWER = "viewer"  # reads
     TECHNICIAN = "technician"
     MANAGER = "manager"

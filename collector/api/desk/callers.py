@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from collector.api.desk.refusals import Refusal
 from collector.fleet.tokens import Role, Token
 
-WRITING_ROLES = frozenset({Role.TECHNICIAN, Role.MANAGER, Role.ADMIN})
-READING_ROLES = WRITING_ROLES | {Role.VIEWER}
+# Each may what those before it may.
+ROLES = (Role.CONTACT, Role.VIEWER, Role.TECHNICIAN, Role.MANAGER, Role.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Caller:
 
     @classmethod
     def of(cls, token: Token) -> "Caller":
-        """Raises Refusal (403) if the token's role does not read here."""
-        if token.role not in READING_ROLES:
+        """Raises Refusal (403) if the token's role has no business here."""
+        if token.role not in ROLES or (token.role is Role.CONTACT and token.customer is None):
             raise Refusal(
                 403,
                 "forbidden",
@@ -34,13 +34,14 @@ class Caller:
         """For the audit: `token 3 (technician)`."""
         return f"token {self.token} ({self.role})"
 
-    def require_writing(self) -> None:
+    def require_role(self, least: Role) -> None:
         """Raises Refusal (403)."""
-        if self.role not in WRITING_ROLES:
+        if ROLES.index(self.role) < ROLES.index(least):
             raise Refusal(
                 403,
                 "forbidden",
-                f"the token of a {self.role} only reads; make another: tokens create --role {Role.TECHNICIAN}",
+                f"this takes the token of a {least} at least, and this one is a {self.role}'s: "
+                f"tokens create --role {least}",
             )
 
     def sees(self, customer: str | None, site: str | None = None) -> bool:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from collector.api.auth import bearer
-from collector.api.desk import idempotency
+from collector.api.desk import etags, idempotency
 from collector.api.desk.callers import Caller
 from collector.api.desk.files import served
 from collector.api.desk.openapi import describe
@@ -20,6 +20,9 @@ from collector.api.problems import FAILURES
 from collector.clock import Clock
 from collector.db.database import Database
 from collector.fleet.tokens import Token
+
+if TYPE_CHECKING:
+    from collector.api.desk.page import Page
 
 ROOT = "/api/desk/v1"
 TIMEOUT_SECONDS = 30.0
@@ -47,12 +50,15 @@ class DeskApi:
         self._token_of = token_of
         self._clock = clock
         self._calls = Buckets(rate)
-        self._described = orjson.dumps(describe(self._operations, ROOT, version))
+        self._document = describe(self._operations, ROOT, version)
+        self._described = orjson.dumps(self._document)
+        self._page: Page | None = None
 
     def routes(self) -> list[web.RouteDef]:
         return [
             *(web.route(one.method, ROOT + one.path, self._handler(one)) for one in self._operations),
             web.get(f"{ROOT}/openapi.json", self._openapi, allow_head=False),
+            web.get(f"{ROOT}/", self._readable, allow_head=False),
             web.route("*", ROOT + "/{rest:.*}", self._nothing_here),
         ]
 
@@ -72,20 +78,21 @@ class DeskApi:
 
     async def _answer(self, operation: AnyOperation, request: web.Request) -> web.Response:
         caller = self._caller(request)
-        if operation.writes:
-            caller.require_writing()
+        caller.require_role(operation.least_role)
         params = _params(operation, request)
         body, raw = await _body(operation, request)
         now = self._clock()
         key = idempotency.key_of(request.headers) if operation.creates else None
         if not operation.writes:
             async with self._database.connect() as connection:
-                return _told(operation, await operation.handle(Call(caller, connection, now, params, body)))
+                answer = await operation.handle(Call(caller, connection, now, params, body))
+            return _shown(operation, answer, request)
         async with self._database.begin() as connection:
             call = Call(caller, connection, now, params, body)
             if key is None:
+                await _require_unchanged(operation, call, request)
                 return _told(operation, await operation.handle(call))
-            asked = idempotency.Asked(caller.token, key, f"{operation.method} {operation.path}", raw)
+            asked = idempotency.Asked(caller.token, key, f"{operation.method} {operation.at(params)}", raw)
             earlier = await idempotency.begin(connection, asked, now)
             if earlier is not None:
                 return web.Response(
@@ -94,6 +101,7 @@ class DeskApi:
                     content_type="application/json",
                     headers={idempotency.REPLAYED: "true"},
                 )
+            await _require_unchanged(operation, call, request)
             answer = await operation.handle(call)
             if isinstance(answer, BaseModel):
                 await idempotency.finish(connection, asked, answer.model_dump_json())
@@ -126,6 +134,20 @@ class DeskApi:
             return refusal.answer()
         return web.Response(body=self._described, content_type="application/json")
 
+    async def _readable(self, _request: web.Request) -> web.StreamResponse:
+        """For everybody: a browser has no token, and it says nothing of anyone; the same for every collector."""
+        if self._page is None:
+            from collector.api.desk.page import render  # noqa: PLC0415 - Jinja takes a while to load, and few look here
+
+            self._page = await asyncio.to_thread(render, self._document)
+        headers = {
+            "Content-Security-Policy": self._page.policy,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-cache",
+        }
+        return web.Response(body=self._page.html, content_type="text/html", charset="utf-8", headers=headers)
+
     async def _nothing_here(self, request: web.Request) -> web.StreamResponse:
         try:
             self._caller(request)
@@ -133,19 +155,48 @@ class DeskApi:
             return refusal.answer()
         below = request.path.removeprefix(ROOT)
         allowed = {one.method for one in self._operations if one.is_at(below)}
-        if below == "/openapi.json":
+        if below in ("/openapi.json", "/"):
             allowed.add("GET")
         what = f"{request.method} {request.path[:200]}"
         if allowed:
             headers = {"Allow": ", ".join(sorted(allowed))}
             return Refusal(405, "method_not_allowed", f"no {what}; see Allow", headers=headers).answer()
-        return Refusal(404, "not_found", f"no {what}; see {ROOT}/openapi.json").answer()
+        return Refusal(404, "not_found", f"no {what}; see {ROOT}/").answer()
+
+
+async def _require_unchanged(operation: AnyOperation, call: Call[Any, Any], request: web.Request) -> None:
+    """What is to be changed is as who asks saw it, and stays so until the end of the transaction. Raises Refusal."""
+    thing = operation.changes
+    if thing is None:
+        return
+    path = thing.at(call.params)
+    await etags.hold(call.connection, path)
+    there = await thing.handle(Call(call.caller, call.connection, call.now, thing.params_of(call.params), None))
+    given = request.headers.getall(etags.IF_MATCH, [])
+    etags.require_match(etags.etag_of(there, thing.moving), ", ".join(given) if given else None, ROOT + path)
+
+
+def _shown(operation: AnyOperation, answer: BaseModel | Download, request: web.Request) -> web.Response:
+    """The answer of a GET, or nothing but 304 to who has it already."""
+    if isinstance(answer, Download):
+        return served(answer)
+    etag = etags.etag_of(answer, operation.moving)
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if etags.is_known(etag, request.headers):
+        return web.Response(status=304, headers=headers)
+    return web.Response(text=answer.model_dump_json(), content_type="application/json", headers=headers)
 
 
 def _told(operation: AnyOperation, answer: BaseModel | Download) -> web.Response:
+    """What a change has led to, with the ETag for the next one."""
     if isinstance(answer, Download):
         return served(answer)
-    return web.Response(status=operation.status, text=answer.model_dump_json(), content_type="application/json")
+    headers = {}
+    if operation.changes is not None and operation.shows_what_it_changes:
+        headers["ETag"] = etags.etag_of(answer, operation.changes.moving)
+    return web.Response(
+        status=operation.status, text=answer.model_dump_json(), content_type="application/json", headers=headers
+    )
 
 
 def _params(operation: AnyOperation, request: web.Request) -> BaseModel:

@@ -1,12 +1,12 @@
 """The API described as OpenAPI 3.1, from the models that validate it, so that neither says what the other does not."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from collector.api.desk import idempotency
+from collector.api.desk import etags, idempotency
 from collector.api.desk.operations import AnyOperation, Download, Upload
 from collector.api.desk.refusals import CONTENT_TYPE, Problem
 
@@ -56,39 +56,17 @@ def _describe(
             "name": name,
             "in": "path" if name in one.in_path else "query",
             "required": name in required,
-            "schema": _without_null(schema),
+            **_parameter(schema),
         }
         for name, schema in params.get("properties", {}).items()
     ]
-    if one.creates:
-        parameters.append(
-            {
-                "name": idempotency.HEADER,
-                "in": "header",
-                "required": False,
-                "description": "A repeat with the same key within 24 hours creates nothing and gives the same answer.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_CHARS, "pattern": "^[!-~]+$"},
-            }
-        )
-    refused = {"content": {CONTENT_TYPE: {"schema": refs[Problem, "serialization"]}}}
     told: dict[str, Any] = {
         "operationId": one.name,
         "summary": one.summary,
+        "description": _description(one),
         "tags": [one.path.split("/")[1]],
-        "parameters": parameters,
-        "responses": {
-            str(one.status): {
-                "description": "Done.",
-                "content": _FILE
-                if one.answer is Download
-                else {"application/json": {"schema": refs[one.answer, "serialization"]}},
-            },
-            "401": {"description": "No token, or none that may be used.", **refused},
-            "403": {"description": "The token's role does not allow it.", **refused},
-            "404": {"description": "There is none, or the token does not see it.", **refused},
-            "422": {"description": "Something of the request is wrong.", **refused},
-            "default": {"description": "Another refusal.", **refused},
-        },
+        "parameters": [*parameters, *_headers_of(one)],
+        "responses": _responses(one, refs),
     }
     if one.body is Upload:
         told["requestBody"] = {"required": True, "content": _FILE}
@@ -98,8 +76,77 @@ def _describe(
     return told
 
 
+def _description(one: AnyOperation) -> str:
+    said = [one.description] if one.description else []
+    said.append(f"Takes the token of a {one.least_role} at least.")
+    if one.changes is not None:
+        said.append(f"Takes the ETag of GET {one.changes.path} as {etags.IF_MATCH}.")
+    return " ".join(said)
+
+
+def _headers_of(one: AnyOperation) -> Iterator[dict[str, Any]]:
+    """The headers that it takes, as parameters."""
+    if one.creates:
+        text = "A repeat with the same key within 24 hours creates nothing and gives the same answer."
+        schema = {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_CHARS, "pattern": "^[!-~]+$"}
+        yield {"name": idempotency.HEADER, "in": "header", "required": False, "description": text, "schema": schema}
+    tags = {"type": "string", "maxLength": etags.MAX_CHARS, "pattern": etags.TAGS_PATTERN}
+    if one.changes is not None:
+        text = "The ETag of what is to be changed, as you saw it: if it was changed since, nothing happens (412)."
+        yield {"name": etags.IF_MATCH, "in": "header", "required": True, "description": text, "schema": tags}
+    if not one.writes and one.answer is not Download:
+        text = "ETags of answers that you have: 304 if one of them is still right."
+        yield {"name": etags.IF_NONE_MATCH, "in": "header", "required": False, "description": text, "schema": tags}
+
+
+def _responses(one: AnyOperation, refs: Mapping[Any, Any]) -> dict[str, Any]:
+    done: dict[str, Any] = {
+        "description": "Made." if one.creates else "Done." if one.writes else "As it is now.",
+        "content": _FILE
+        if one.answer is Download
+        else {"application/json": {"schema": refs[one.answer, "serialization"]}},
+    }
+    etag = {"ETag": {"description": "Changes with the answer.", "schema": {"type": "string"}}}
+    refused: dict[str, str] = {}
+    has_etag = one.answer is not Download and (not one.writes or one.shows_what_it_changes)
+    if has_etag:
+        done["headers"] = etag
+    if one.body is not None or one.creates or one.changes is not None:
+        refused["400"] = "The body is no JSON, or a header cannot be what it should be."
+    refused |= {
+        "401": "No token, or none that may be used.",
+        "403": "The token's role or bounds do not allow it.",
+        "404": "There is none, or the token does not see it.",
+    }
+    if one.writes:
+        refused["409"] = "It is taken, or does not go together with what is there."
+    if one.changes is not None:
+        refused["412"] = "It was changed since: read it again."
+        refused["428"] = f"There is no {etags.IF_MATCH}."
+    if one.body is not None:
+        refused["413"] = "The body is too large."
+        refused["415"] = "The body is not application/json."
+    refused |= {
+        "422": "Something of the request is wrong.",
+        "429": "Too many requests: come back when Retry-After has passed.",
+        "503": "Busy: come back when Retry-After has passed.",
+        "default": "Another refusal.",
+    }
+    responses = {str(one.status): done}
+    if not one.writes and has_etag:
+        responses["304"] = {"description": f"{etags.IF_NONE_MATCH} still holds.", "headers": etag}
+    content = {CONTENT_TYPE: {"schema": refs[Problem, "serialization"]}}
+    return responses | {status: {"description": text, "content": content} for status, text in sorted(refused.items())}
+
+
 def _name(ref: Mapping[str, str]) -> str:
     return ref["$ref"].rsplit("/", 1)[1]
+
+
+def _parameter(schema: Mapping[str, Any]) -> dict[str, Any]:
+    told = _without_null(schema)
+    description = told.pop("description", None)
+    return {"schema": told} | ({"description": description} if description else {})
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,11 +141,15 @@ def _told(silence: store.Silence, call: Call[Any, Any]) -> Silence:
 
 
 def operations() -> list[AnyOperation]:
+    moving = frozenset({"state"})
+    one = Operation("GET", "/silences/{id}", "One silence", SilenceId, None, Silence, get_silence, moving=moving)
     return [
         Operation("GET", "/silences", "Silences, newest first", SilenceFilter, None, SilencePage, list_silences),
-        Operation("GET", "/silences/{id}", "One silence", SilenceId, None, Silence, get_silence),
+        one,
         Operation(
             "POST", "/silences", "Add a silence", NoParameters, NewSilence, Silence, create_silence, creates=True
         ),
-        Operation("DELETE", "/silences/{id}", "End a silence now", SilenceId, None, Silence, expire_silence),
+        Operation(
+            "DELETE", "/silences/{id}", "End a silence now", SilenceId, None, Silence, expire_silence, changes=one
+        ),
     ]

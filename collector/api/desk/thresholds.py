@@ -138,6 +138,9 @@ class ThresholdOperations:
             )
         )
 
+    async def get_threshold(self, call: Call[ThresholdId, None]) -> Threshold:
+        return _told(await self._found(call))
+
     async def unset_threshold(self, call: Call[ThresholdId, None]) -> Threshold:
         """One that no longer holds stays as it is: who asks twice gets the same answer."""
         found = await self._found(call)
@@ -167,7 +170,9 @@ class ThresholdOperations:
         return Measures(device=asked.id, at=at, items=items)
 
     def operations(self) -> list[AnyOperation]:
+        one = Operation("GET", "/thresholds/{id}", "One that was set", ThresholdId, None, Threshold, self.get_threshold)
         return [
+            one,
             Operation(
                 "GET",
                 "/thresholds",
@@ -195,6 +200,7 @@ class ThresholdOperations:
                 None,
                 Threshold,
                 self.unset_threshold,
+                changes=one,
             ),
             Operation(
                 "GET",

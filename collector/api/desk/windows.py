@@ -132,6 +132,16 @@ class WindowOperations:
         return await asyncio.to_thread(_told, window, call.now)
 
     def operations(self) -> list[AnyOperation]:
+        one = Operation(
+            "GET",
+            "/windows/{id}",
+            "One maintenance window",
+            WindowId,
+            None,
+            Window,
+            self.get_window,
+            moving=frozenset({"is_open", "next_start"}),
+        )
         return [
             Operation(
                 "GET",
@@ -142,7 +152,7 @@ class WindowOperations:
                 WindowPage,
                 self.list_windows,
             ),
-            Operation("GET", "/windows/{id}", "One maintenance window", WindowId, None, Window, self.get_window),
+            one,
             Operation(
                 "POST",
                 "/windows",
@@ -153,7 +163,9 @@ class WindowOperations:
                 self.create_window,
                 creates=True,
             ),
-            Operation("DELETE", "/windows/{id}", "Call a window off", WindowId, None, Window, self.end_window),
+            Operation(
+                "DELETE", "/windows/{id}", "Call a window off", WindowId, None, Window, self.end_window, changes=one
+            ),
         ]
 
     async def _found(self, call: Call[WindowId, None]) -> store.Window:

@@ -1,6 +1,6 @@
 """A whole collector on a real port, with tickets, a shadow and tokens of every reach; its clock is the test's."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ ROOT = "/api/desk/v1"
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     text: str
     json: Any
 
@@ -55,7 +55,7 @@ class Desk:
             is_json = "json" in response.content_type
             return Answer(
                 response.status,
-                dict(response.headers),
+                response.headers,
                 text,
                 await response.json(content_type=None) if is_json else None,
             )
@@ -64,6 +64,12 @@ class Desk:
         answer = await self.ask("GET", path, who=who)
         assert answer.status == 200, answer.text
         return answer.json
+
+    async def change(self, method: str, path: str, body: object = None, *, who: str = "technician") -> Answer:
+        """Reads it, and changes what it read."""
+        seen = await self.ask("GET", path, who=who)
+        assert seen.status == 200, seen.text
+        return await self.ask(method, path, body, who=who, headers={"If-Match": seen.headers["ETag"]})
 
     async def refused(
         self, method: str, path: str, body: object = None, *, who: str | None = "technician", **more: Any

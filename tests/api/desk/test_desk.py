@@ -111,7 +111,7 @@ async def test_silences(desk: Desk) -> None:
     assert [one["id"] for one in (await desk.get("/silences", "acme"))["items"]] == [bound["id"]]
     assert await desk.refused("DELETE", f"/silences/{silence['id']}", who="acme") == (404, "not_found")
     for _ in range(2):
-        ended = await desk.ask("DELETE", f"/silences/{silence['id']}")
+        ended = await desk.change("DELETE", f"/silences/{silence['id']}")
         assert (ended.status, ended.json["state"]) == (200, "ended")
     assert [action for _, action in await desk.actors()].count("silences.expire") == 1
     assert [one["id"] for one in (await desk.get("/silences?state=ended"))["items"]] == [silence["id"]]
@@ -162,7 +162,7 @@ async def test_windows(desk: Desk) -> None:
     assert await desk.refused("POST", "/windows", wanted | {"site": "hq"}, who="ny") == (404, "not_found")
     assert await desk.refused("POST", "/windows", wanted | {"recurrence": "FREQ=SECONDLY"}) == (422, "refused")
     for _ in range(2):
-        ended = await desk.ask("DELETE", f"/windows/{made['id']}", who="acme")
+        ended = await desk.change("DELETE", f"/windows/{made['id']}", who="acme")
         assert ended.status == 200 and ended.json["ended_at"] is not None
     assert [action for _, action in await desk.actors()].count("windows.end") == 1
     assert [one["id"] for one in (await desk.get("/windows"))["items"]] == [of_device["id"]]
@@ -195,7 +195,7 @@ async def test_thresholds(desk: Desk) -> None:
     assert [one["subject"] for one in (await desk.get("/thresholds", "ny"))["items"]] == ["srv-2"]
     assert await desk.refused("DELETE", f"/thresholds/{made['id']}", who="bakkerij") == (404, "not_found")
     for _ in range(2):
-        ended = await desk.ask("DELETE", f"/thresholds/{made['id']}", who="acme")
+        ended = await desk.change("DELETE", f"/thresholds/{made['id']}", who="acme")
         assert ended.status == 200 and ended.json["valid_to"] is not None
     assert [action for _, action in await desk.actors()].count("thresholds.unset") == 1
     assert await desk.refused("POST", "/thresholds", of_plan | {"value": 95}) == (422, "refused")
