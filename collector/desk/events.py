@@ -17,9 +17,14 @@ the same transaction.
 | parent | parent | null: it has none any more |
 | merged | into | it is part of another ticket from here on, and closed |
 | took_in | ticket | the other side of merged |
+| work_started | entry, kind | the work log; `work` when it is stopped or was entered by hand |
+| work | entry, author, kind, minutes, started_at?, billable?, forgotten? | |
+| work_corrected, work_voided | entry, from and to, or minutes and reason | |
+| part, part_voided | part, description, quantity, unit_price, currency, or reason | |
+| checklist | item, text, done, note?, evidence?, reason? | of a round of maintenance |
 | unstable, steady | reason | its fault comes and goes; that has ended |
 
-Times in data are ISO 8601 in UTC. Others who work on tickets add events of their own: assignment, work, clocks.
+Times in data are ISO 8601 in UTC. Others who work on tickets add events of their own: assignment, clocks.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,8 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.tables import parts
 from collector.db.text import one_line
-from collector.desk.tickets import get_ticket
-from collector.desk.work import MAX_AGE, touch
+from collector.desk.work import MAX_AGE, require_unmerged, touch
 from protocol.errors import PermanentError
 
 MAX_QUANTITY = Decimal(100_000)
@@ -51,7 +50,7 @@ async def add(
     actor: str,
     now: datetime,
 ) -> int:
-    """The id of what was used, or paid for, on a ticket. Raises TicketError or PartError."""
+    """The id of what was used, or paid for, on a ticket. Raises TicketError, WorkError or PartError."""
     description = one_line(description).strip()
     if not 1 <= len(description) <= MAX_DESCRIPTION_CHARS:
         raise PartError(f"a part is described in 1 to {MAX_DESCRIPTION_CHARS} characters")
@@ -63,7 +62,7 @@ async def add(
         raise PartError(f"a currency is written like EUR, not {currency[:20]!r}")
     if not now - MAX_AGE <= used_at <= now:
         raise PartError(f"a part is used now or within the last {MAX_AGE.days} days: check the time")
-    await get_ticket(connection, ticket)
+    await require_unmerged(connection, ticket)
     row = {
         "ticket": ticket,
         "author": author[:200],

@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
 from collector.db.inserts import insert_if_absent
-from collector.db.tables import ticket_events, tickets, work_entries
+from collector.db.tables import work_entries
+from collector.desk import events, tickets
+from collector.desk.events import SYSTEM
 from collector.desk.opening import TicketConflictError
-from collector.desk.tickets import SYSTEM, get_ticket
 from protocol.errors import PermanentError
 
 MAX_MINUTES = 24 * 60
@@ -80,7 +81,7 @@ async def start(
 ) -> int:
     """The id of an entry that runs from now on. Raises TicketError, or WorkError which says what runs already."""
     author = _checked_author(author)
-    await get_ticket(connection, ticket)
+    await require_unmerged(connection, ticket)
     row = {
         "ticket": ticket,
         "author": author,
@@ -143,7 +144,7 @@ async def add(
     """The id of an entry for work that is done. Raises TicketError or WorkError."""
     author = _checked_author(author)
     ended_at = _checked_times(started_at, minutes, now)
-    await get_ticket(connection, ticket)
+    await require_unmerged(connection, ticket)
     row = {
         "ticket": ticket,
         "author": author,
@@ -325,13 +326,19 @@ def _to_entry(row: Row[Any]) -> WorkEntry:
     return WorkEntry(**values | {"kind": WorkKind(values["kind"])})
 
 
+async def require_unmerged(connection: AsyncConnection, ticket: int) -> None:
+    """Raises WorkError for a ticket that became part of another, TicketError if there is none."""
+    into = (await tickets.get_ticket(connection, ticket)).merged_into
+    if into is not None:
+        raise WorkError(f"ticket {ticket} is part of ticket {into}: enter it there")
+
+
 async def touch(
     connection: AsyncConnection, ticket: int, kind: str, data: Mapping[str, object], *, actor: str, now: datetime
 ) -> None:
     """A line in the ticket's timeline; from here on it does not resolve by itself."""
-    await connection.execute(update(tickets).where(tickets.c.number == ticket).values(touched=True))
-    event = {"ticket": ticket, "at": now, "actor": actor[:200], "type": kind, "data": dict(data)}
-    await connection.execute(insert(ticket_events).values(event))
+    await tickets.touch(connection, ticket)
+    await events.add(connection, ticket, kind, data, actor=actor, now=now)
 
 
 async def _record(

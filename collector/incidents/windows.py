@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.contracts.recurrence import MAX_LENGTH, checked_recurrence, next_start, occurrence_at
 from collector.db import audit
 from collector.db.tables import maintenance_windows
 from collector.db.text import one_line
 from collector.fleet.customers import DEFAULT_TIME_ZONE, checked_time_zone, get_customer, get_site, list_sites
 from collector.fleet.devices import get_device
 from collector.fleet.names import checked_name
-from collector.incidents.recurrence import MAX_LENGTH, checked_recurrence, next_start, occurrence_at
 from protocol.errors import PermanentError
 
 MAX_REASON_CHARS = 2_000

@@ -12,9 +12,9 @@ from collector.api.desk.alerts import MAX_NUMBER
 from collector.api.desk.callers import Caller, missing
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
+from collector.contracts.recurrence import MAX_LENGTH, MAX_RULE_CHARS
 from collector.fleet.directory import FleetDirectory
 from collector.incidents import windows as store
-from collector.incidents.recurrence import MAX_LENGTH, MAX_RULE_CHARS
 from collector.incidents.windows import Scope
 
 MAX_MINUTES = MAX_LENGTH // timedelta(minutes=1)

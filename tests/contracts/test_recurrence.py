@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.incidents.recurrence import RecurrenceError, checked_recurrence, next_start, occurrence_at
+from collector.contracts.recurrence import RecurrenceError, checked_recurrence, next_start, occurrence_at
 
 AMSTERDAM = "Europe/Amsterdam"
 HOUR = timedelta(hours=1)
