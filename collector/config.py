@@ -160,6 +160,12 @@ class Settings(BaseModel):
         le=60,
         description="A resolved ticket is closed after so many business days of its site.",
     )
+    escalate_to: str = Field(
+        default="dispatch",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="The technician, or the group of technicians, who hears of a ticket that nobody will respond to in "
+        "time, where no SLA names one.",
+    )
     alert_retention_days: float = Field(
         default=400.0,
         ge=1,

@@ -46,6 +46,8 @@ from collector.config import Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
 from collector.db.database import Database
 from collector.db.revisions import revisions
+from collector.desk.agreed import agreed_about
+from collector.desk.assigning import Assigner
 from collector.desk.closing import close_resolved
 from collector.desk.work import stop_forgotten
 from collector.fleet import silent
@@ -87,6 +89,7 @@ WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
 LATE_DATA_SECONDS = 5.0
 SILENT_SECONDS = 60.0
+ASSIGNMENT_SECONDS = 3.0
 DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
@@ -164,6 +167,7 @@ class Collector:
             clock,
             timedelta(seconds=settings.lookback_seconds),
         )
+        self._assigner = Assigner(database, agreed_about, settings.escalate_to)
         self._questions = TicketQuestions(self._model_of)
         self._recorder = Recorder(store)
         url = settings.deadman_url
@@ -272,6 +276,7 @@ class Collector:
             "own health": Upkeep(WRITE_SECONDS, self._own_health.write),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
+            "assignment": Upkeep(ASSIGNMENT_SECONDS, self._assign_tickets),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
         }
 
@@ -329,6 +334,11 @@ class Collector:
             overrides,
             self._directory.contracts,
         )
+
+    async def _assign_tickets(self) -> None:
+        assigned = await self._assigner.turn(self._clock())
+        if assigned:
+            logger.info("tickets assigned or escalated: count=%d", assigned)
 
     async def _review_silent_devices(self) -> None:
         async with self._database.begin() as connection:

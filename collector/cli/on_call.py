@@ -122,15 +122,15 @@ async def remove(database: Database, _settings: Settings, shift: int) -> None:
 def _tell(found: Coverage) -> None:
     """Gaps and overlaps, beside what the command prints."""
     for gap in found.gaps:
-        click.echo(f"note: nobody is on call {_span(gap)}", err=True)
+        click.echo(f"note: nobody is on call {told(gap)}", err=True)
     for first, second in found.overlaps:
         both = Span(second.starts_at, min(first.ends_at, second.ends_at))
-        click.echo(f"note: {first.technician} and {second.technician} are both on call {_span(both)}", err=True)
+        click.echo(f"note: {first.technician} and {second.technician} are both on call {told(both)}", err=True)
 
 
-def _span(span: Span) -> str:
-    minutes = span.ends_at - span.starts_at
-    hours = f", {minutes / timedelta(hours=1):.3g} h"
+def told(span: Span) -> str:
+    """From when to when, for people."""
+    hours = f", {(span.ends_at - span.starts_at) / timedelta(hours=1):.3g} h"
     return f"from {span.starts_at.astimezone():%Y-%m-%d %H:%M} to {span.ends_at.astimezone():%Y-%m-%d %H:%M %Z}{hours}"
 
 

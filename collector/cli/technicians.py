@@ -8,11 +8,12 @@ import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
 from collector.cli.local_time import DAY_OR_TIME, LocalTime
-from collector.cli.on_call import on_call
+from collector.cli.on_call import on_call, told
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
 from collector.desk import technicians as store
+from collector.desk.leaving import leave
 from collector.desk.on_call import list_shifts
 from collector.desk.technicians import LANGUAGES, Absence, Profile, Technician, shown
 from collector.desk.working_hours import Span
@@ -166,6 +167,42 @@ async def back(database: Database, _settings: Settings, technician: str) -> None
     async with database.begin() as connection:
         ended = await store.end_absences(connection, technician, actor=actor(), now=system_clock())
     click.echo(f"{technician} is back" if ended else f"{technician} was not absent", err=True)
+
+
+@technicians.command("leave")
+@click.argument("technician")
+@click.option("--to", help="Who takes over tickets and shifts.  [default: tickets are assigned anew]")
+@json_option
+@with_database
+async def leave_command(
+    database: Database, settings: Settings, *, technician: str, to: str | None, as_json: bool
+) -> None:
+    """A technician leaves: tickets and shifts go to others, and nothing is assigned any more. History keeps the name.
+
+    E.g. `technicians leave anna --to bob`.
+    """
+    async with database.begin() as connection:
+        left = await leave(connection, technician, to=to, actor=actor(), now=system_clock())
+    whose = to or "nobody"
+    row = {
+        "technician": technician,
+        "to": to,
+        "tickets": list(left.tickets),
+        "shifts": left.shifts,
+        "gaps": [{"starts_at": gap.starts_at, "ends_at": gap.ends_at} for gap in left.gaps],
+        "escalated": list(left.escalated),
+        "accounts": list(left.accounts),
+    }
+    print_fields(row, as_json=as_json)
+    for gap in left.gaps:
+        click.echo(f"note: nobody is on call {told(gap)}", err=True)
+    if left.tickets:
+        click.echo(f"note: open tickets are {whose}'s now: {', '.join(map(str, left.tickets))}", err=True)
+    if left.escalated:
+        numbers = ", ".join(map(str, left.escalated))
+        click.echo(f"note: open tickets are escalated to {technician}: {numbers}; see to them", err=True)
+    if settings.escalate_to == technician:
+        click.echo(f"note: the setting escalate_to names {technician}: name another", err=True)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

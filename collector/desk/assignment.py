@@ -31,6 +31,8 @@ class Job:
     is_warned: bool = False  # most of the time to respond is gone
     is_support_open: bool = False  # the contract's hours: outside the technicians' own, who is on call is asked
     is_escalated: bool = False
+    escalate_to: str | None = None  # as was agreed; None: nothing was
+    is_new: bool = True  # else it waits for the customer, and whoever had it has left
 
 
 @dataclass(frozen=True, slots=True)

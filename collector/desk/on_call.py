@@ -82,6 +82,17 @@ def coverage(shifts: Sequence[Shift]) -> Coverage:
     return Coverage(tuple(gaps), tuple(overlaps))
 
 
+def uncovered(span: Span, shifts: Sequence[Shift]) -> list[Span]:
+    """The parts of `span` in which nobody is on call."""
+    left, at = [], span.starts_at
+    for shift in sorted(shifts, key=lambda one: one.starts_at):
+        if shift.span.overlaps(span):
+            if shift.starts_at > at:
+                left.append(Span(at, shift.starts_at))
+            at = max(at, shift.ends_at)
+    return [*left, Span(at, span.ends_at)] if at < span.ends_at else left
+
+
 async def add_shift(connection: AsyncConnection, technician: str, span: Span, *, actor: str, now: datetime) -> int:
     """The id of the new shift. Raises NoTechnicianError or TechnicianError."""
     (number,) = await _add(connection, [(technician, span)], actor=actor, now=now)

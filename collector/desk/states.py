@@ -19,6 +19,7 @@ class TicketAction(StrEnum):
     REOPEN = "reopen"
     ASSIGN = "assign"
     HAND_OVER = "hand_over"
+    RELEASE = "release"
     START = "start"
     WAIT = "wait"
     RESOLVE = "resolve"
@@ -35,6 +36,7 @@ LEADS_TO: Mapping[TicketAction, TicketStatus] = {
     TicketAction.REOPEN: TicketStatus.NEW,
     TicketAction.ASSIGN: TicketStatus.ASSIGNED,
     TicketAction.HAND_OVER: TicketStatus.ASSIGNED,
+    TicketAction.RELEASE: TicketStatus.NEW,
     TicketAction.START: TicketStatus.IN_PROGRESS,
     TicketAction.WAIT: TicketStatus.WAITING_CUSTOMER,
     TicketAction.RESOLVE: TicketStatus.RESOLVED,
@@ -44,12 +46,12 @@ LEADS_TO: Mapping[TicketAction, TicketStatus] = {
 
 _ASSIGN, _HAND_OVER, _START = TicketAction.ASSIGN, TicketAction.HAND_OVER, TicketAction.START
 _WAIT, _RESOLVE, _CLOSE = TicketAction.WAIT, TicketAction.RESOLVE, TicketAction.CLOSE
-_REOPEN, _MERGE = TicketAction.REOPEN, TicketAction.MERGE
+_REOPEN, _MERGE, _RELEASE = TicketAction.REOPEN, TicketAction.MERGE, TicketAction.RELEASE
 
 ALLOWED: Mapping[TicketStatus, tuple[TicketAction, ...]] = {
     TicketStatus.NEW: (_ASSIGN, _START, _WAIT, _RESOLVE, _MERGE),
-    TicketStatus.ASSIGNED: (_ASSIGN, _HAND_OVER, _START, _WAIT, _RESOLVE, _MERGE),
-    TicketStatus.IN_PROGRESS: (_ASSIGN, _HAND_OVER, _WAIT, _RESOLVE, _MERGE),
+    TicketStatus.ASSIGNED: (_ASSIGN, _HAND_OVER, _RELEASE, _START, _WAIT, _RESOLVE, _MERGE),
+    TicketStatus.IN_PROGRESS: (_ASSIGN, _HAND_OVER, _RELEASE, _WAIT, _RESOLVE, _MERGE),
     TicketStatus.WAITING_CUSTOMER: (_ASSIGN, _HAND_OVER, _START, _RESOLVE, _MERGE),
     TicketStatus.RESOLVED: (_REOPEN, _CLOSE, _MERGE),
     TicketStatus.CLOSED: (),

@@ -1,0 +1,67 @@
+"""Who works on a ticket, by the command line."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from collector.clock import system_clock
+from collector.config import load_settings
+from collector.contracts import Priority
+from collector.db.database import Database
+from collector.desk.opening import NewTicket
+from collector.desk.tickets import join_or_open
+from tests.cli.test_technicians import run
+
+ALL_HOURS = ("--hours", "Mon-Sun 00:00-24:00", "--holidays", "none")
+
+
+async def open_ticket(data: Path) -> int:
+    now = system_clock()
+    wanted = NewTicket("k", "acme", "hq", "ws-1", "full", "Full", "It is full", Priority.P2, now)
+    async with await Database.open(load_settings(data).database) as database, database.begin() as connection:
+        return await join_or_open(connection, wanted, now)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    run(tmp_path, "customers", "add", "acme", "--name", "Acme", "--plan", "monthly")
+    run(tmp_path, "technicians", "add", "anna", "--name", "Anna", *ALL_HOURS)
+    run(tmp_path, "technicians", "add", "bob", "--name", "Bob", "--serves", "acme/hq", fails=True)  # no such site yet
+    run(tmp_path, "sites", "add", "ny", "--customer", "acme")
+    run(tmp_path, "technicians", "add", "bob", "--name", "Bob", "--serves", "acme/ny", *ALL_HOURS)
+    assert asyncio.run(open_ticket(tmp_path)) == 1001
+    return tmp_path
+
+
+def test_a_ticket_is_explained_taken_and_handed_over(data: Path) -> None:
+    (told,) = json.loads(run(data, "tickets", "assign", "1001", "--explain", "--json"))
+    assert (told["verdict"], told["assignee"], told["why_not"]) == ("assign", "anna", {"bob": "does not serve acme/hq"})
+    assert "does not serve acme/hq" in run(data, "tickets", "assign", "1001", "--explain")
+    run(data, "tickets", "take", "1001", "--as", "anna")
+    assert "is anna's" in run(data, "tickets", "take", "1001", "--as", "bob", fails=True)
+    run(data, "tickets", "hand-over", "1001", "--to", "bob", "--note", "on site tomorrow")
+    run(data, "tickets", "assign", "1001", "anna")
+    (shown,) = json.loads(run(data, "tickets", "show", "1001", "--json"))
+    assigned = [event["data"] for event in shown["history"] if event["type"] == "assigned"]
+    assert [event["to"] for event in assigned] == ["anna", "bob", "anna"]
+    assert [event["reason"] for event in assigned] == ["taken", "handed over", "assigned by hand"]
+
+
+def test_what_makes_no_sense_is_refused(data: Path) -> None:
+    assert "name a technician" in run(data, "tickets", "assign", "1001", fails=True)
+    assert "name a technician" in run(data, "tickets", "assign", "1001", "anna", "--explain", fails=True)
+    assert "no technician" in run(data, "tickets", "assign", "1001", "carl", fails=True)
+    assert "no open ticket" in run(data, "tickets", "assign", "999", "--explain", fails=True)
+    assert "--note" in run(data, "tickets", "hand-over", "1001", "--to", "bob", fails=True)
+
+
+def test_who_leaves_leaves_no_ticket_behind(data: Path) -> None:
+    run(data, "tickets", "take", "1001", "--as", "anna")
+    run(data, "technicians", "on-call", "rota", "anna", "bob", "--from", "2099-03-02")
+    (told,) = json.loads(run(data, "technicians", "leave", "anna", "--json"))
+    assert told["tickets"] == [1001] and told["shifts"] == 1
+    assert [gap["starts_at"] for gap in told["gaps"]] == ["2099-03-02T08:00:00.000Z"]
+    assert [one["id"] for one in json.loads(run(data, "technicians", "list", "--json"))] == ["bob"]
+    run(data, "technicians", "leave", "anna", fails=True)
