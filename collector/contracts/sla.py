@@ -1,0 +1,219 @@
+"""The two SLA clocks of a ticket, response and resolution, reckoned from its events alone.
+
+What counts is decided once, here, for whoever asks: the sweep, which writes down where the clocks stand, and the page
+that explains every minute of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from collector.contracts.course import BREACHED, CLOSED, RESOLVED, WAITING, WARNED, Course
+from collector.contracts.priority import Priority
+from collector.contracts.promises import Terms
+
+NOTHING_PROMISED = "nothing was promised"
+WHILE_WAITING = "waiting for the customer"
+WHILE_RESOLVED = "resolved"
+
+
+class ClockName(StrEnum):
+    RESPONSE = "response"
+    RESOLUTION = "resolution"
+
+
+class ClockState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    MET = "met"
+    BREACHED = "breached"
+    NONE = "none"  # nothing is promised, or the ticket was merged into another, whose clocks go on
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch in which the same holds. Minutes of it count if `why_not` is None and the hours of `terms` are open."""
+
+    start: datetime
+    end: datetime
+    why_not: str | None
+    terms: Terms
+    priority: Priority
+    target: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    name: ClockName
+    state: ClockState
+    target: timedelta | None  # that it is judged by; None: nothing was promised
+    used: timedelta
+    due_at: datetime | None  # when the target is or was used up, if it runs on as it does; None while it stands still
+    warned_at: datetime | None  # when the warning's share was first used up
+    breached_at: datetime | None  # stays, whatever is promised later
+    met_at: datetime | None
+    next_at: datetime | None  # when time alone brings a warning or a breach
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A stretch of a clock for people, with what had counted at its end."""
+
+    start: datetime
+    end: datetime
+    why_not: str | None  # None: it counts
+    total: timedelta
+    priority: Priority
+    target: timedelta | None
+    terms: Terms
+
+
+def clocks_of(course: Course, now: datetime) -> tuple[Clock, Clock]:
+    """Response and resolution, as of `now`."""
+    return _reckon(course, ClockName.RESPONSE, now), _reckon(course, ClockName.RESOLUTION, now)
+
+
+def lines_of(clock: Clock) -> Iterator[Line]:
+    """Every stretch of the clock, cut where it begins or ceases to count. What counts adds up to `clock.used`."""
+    total = timedelta()
+    for one in clock.segments:
+        if one.start == one.end:
+            continue
+        if one.why_not is not None:
+            yield Line(one.start, one.end, one.why_not, total, one.priority, one.target, one.terms)
+            continue
+        for stretch in one.terms.calendar.stretches(one.start, one.end):
+            if stretch.why_not is None:
+                total += stretch.end - stretch.start
+            yield Line(stretch.start, stretch.end, stretch.why_not, total, one.priority, one.target, one.terms)
+
+
+def _reckon(course: Course, name: ClockName, now: datetime) -> Clock:
+    end, is_met = _end_of(course, name, now)
+    segments = tuple(_segments(course, name, end, is_met=is_met))
+    last = segments[-1]
+    runs = not is_met and course.merged_at is None and last.why_not is None
+    used = timedelta()
+    over_at: datetime | None = None  # of the target that holds
+    due_at: datetime | None = None
+    warned_at = course.recorded.get((WARNED, name))
+    breached_at = course.recorded.get((BREACHED, name))
+    next_at: datetime | None = None
+    for one in segments:
+        if one.why_not is not None:
+            continue
+        calendar, goes_on = one.terms.calendar, runs and one is last
+        counted = calendar.counted(one.start, one.end)
+        if one.target is None:
+            over_at = None
+        else:
+            warn_at = None
+            if warned_at is None:
+                warn_at = _used_up(one, one.target * one.terms.warn_at - used, counted, goes_on=goes_on)
+                warned_at = warn_at if _is_reached(warn_at, one.end, goes_on=goes_on) else None
+            if over_at is None or used < one.target:
+                due_at = _used_up(one, one.target - used, counted, goes_on=goes_on)
+                over_at = due_at if _is_reached(due_at, one.end, goes_on=goes_on) else None
+                breached_at = breached_at or over_at
+            if goes_on:
+                due_at = over_at or due_at
+                next_at = warn_at if warned_at is None else due_at if breached_at is None else None
+        used += counted
+    target = last.target
+    if course.merged_at is not None or target is None:
+        state = ClockState.NONE
+    elif over_at is not None:
+        state = ClockState.BREACHED
+    elif is_met:
+        state = ClockState.MET
+    else:
+        state = ClockState.RUNNING if runs else ClockState.PAUSED
+    is_running = runs and state is not ClockState.NONE
+    return Clock(
+        name,
+        state,
+        target,
+        used,
+        due_at if is_running else None,
+        warned_at,
+        breached_at,
+        end if is_met else None,
+        next_at if is_running else None,
+        segments,
+    )
+
+
+def _used_up(one: Segment, left: timedelta, counted: timedelta, *, goes_on: bool) -> datetime | None:
+    """When what is left will be used up, if the segment has that much or goes on. Not in hours that do not count: what
+    a change of priority uses up at night is told when the hours begin."""
+    if left > counted and not goes_on:
+        return None
+    return one.terms.calendar.after(one.start, max(timedelta(), left))
+
+
+def _is_reached(at: datetime | None, end: datetime, *, goes_on: bool) -> bool:
+    """What is used up at the very end of a segment was done in time, unless the clock goes on."""
+    return at is not None and (at < end or (goes_on and at == end))
+
+
+def _end_of(course: Course, name: ClockName, now: datetime) -> tuple[datetime, bool]:
+    """Until when the clock is reckoned, and whether what it waits for has been done."""
+    if name is ClockName.RESPONSE and course.answered_at is not None:
+        return course.answered_at, True
+    if course.merged_at is not None:
+        return course.merged_at, False
+    if course.status == CLOSED or (course.status == RESOLVED and name is ClockName.RESOLUTION):
+        # A closed ticket that nobody had answered: the fault was gone before anybody was needed.
+        return next(
+            (at for at, status in reversed(course.statuses) if status == RESOLVED), course.statuses[-1][0]
+        ), True
+    return max(now, course.opened_at), False
+
+
+def _target(terms: Terms, priority: Priority, name: ClockName) -> timedelta | None:
+    for of, response, resolution in terms.targets:
+        if of is priority:
+            return response if name is ClockName.RESPONSE else resolution
+    return None
+
+
+def _segments(course: Course, name: ClockName, end: datetime, *, is_met: bool) -> Iterator[Segment]:
+    """At least one. The last is what holds now, however short, or, of a clock that is met, what held then."""
+    changes: list[tuple[datetime, int, Terms | Priority | str]] = [
+        *((at, 0, terms) for at, terms in course.terms),
+        *((at, 1, priority) for at, priority in course.priorities),
+        *((at, 2, status) for at, status in course.statuses),
+    ]
+    changes.sort(key=lambda change: change[0])  # of those at one time the last written holds
+    terms, priority, status = Terms(), course.priorities[0][1], course.statuses[0][1]
+    start = course.opened_at
+    for at, _, change in changes:
+        if at > start:
+            yield _segment((start, min(at, end)), terms, priority, status, name)
+            start = at
+            if start > end or (is_met and start == end):
+                return
+        match change:
+            case Terms():
+                terms = change
+            case Priority():
+                priority = change
+            case _:
+                status = change
+    yield _segment((start, end), terms, priority, status, name)
+
+
+def _segment(
+    during: tuple[datetime, datetime], terms: Terms, priority: Priority, status: str, name: ClockName
+) -> Segment:
+    if terms.sla is None:
+        why_not: str | None = NOTHING_PROMISED
+    elif status == WAITING:
+        why_not = WHILE_WAITING
+    elif status in (RESOLVED, CLOSED):
+        why_not = WHILE_RESOLVED
+    else:
+        why_not = None
+    return Segment(*during, why_not, terms, priority, _target(terms, priority, name))
