@@ -7,10 +7,12 @@ from collector.api.desk.alerts import operations as alert_operations
 from collector.api.desk.customers import operations as customer_operations
 from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.operations import AnyOperation
+from collector.api.desk.reports import ReportOperations
 from collector.api.desk.silences import operations as silence_operations
 from collector.api.desk.thresholds import ThresholdOperations
 from collector.api.desk.tickets import operations as ticket_operations
 from collector.api.desk.windows import WindowOperations
+from collector.api.desk.work import operations as work_operations
 from collector.contracts import ServiceModels
 from collector.fleet.directory import FleetDirectory
 
@@ -21,9 +23,11 @@ def desk_operations(
     return [
         *alert_operations(),
         *ticket_operations(),
+        *work_operations(),
         *silence_operations(),
         *WindowOperations(directory).operations(),
         *ThresholdOperations(directory, definitions, models).operations(),
         *device_operations(),
         *customer_operations(),
+        *ReportOperations(models).operations(),
     ]

@@ -1,5 +1,6 @@
 """What the database knows of customers' months, read at once for many customers."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -34,8 +35,13 @@ async def read_bills(
     ids = sorted(wanted)
     for start in range(0, len(ids), CUSTOMERS_AT_ONCE):
         usages = await _usages(connection, month, ids[start : start + CUSTOMERS_AT_ONCE])
-        found.extend(bill(usage, month, models, now) for usage in usages)
+        # Many devices' days take a while to count.
+        found.extend(await asyncio.to_thread(_bill_all, usages, month, models, now))
     return found
+
+
+def _bill_all(usages: Sequence[Usage], month: Month, models: ServiceModels, now: datetime) -> list[Bill]:
+    return [bill(usage, month, models, now) for usage in usages]
 
 
 async def billed_customers(

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import insert, select, update
 
-from collector.cli.report import _csv, bill_row
+from collector.cli.report import as_csv
 from collector.contracts import Priority, ServiceModels, load_service_models
 from collector.contracts.months import Month
 from collector.contracts.service_models import parse_service_models
@@ -22,6 +22,7 @@ from collector.desk import parts, work
 from collector.desk.opening import NewTicket
 from collector.desk.tickets import join_or_open
 from collector.fleet.customers import Consent, add_customer, set_plan
+from collector.reporting import bill_shape
 from collector.reporting.billing import Bill
 from collector.reporting.usage import billed_customers, read_bills
 
@@ -280,11 +281,11 @@ async def test_csv_and_json_hold_every_line_exactly(books: Books) -> None:
     await books.part(number, local(3), "12.25", "=HYPERLINK(1)")
     await books.part(number, local(3), "0.01", '@x, "quoted"')
     bill = await books.bill()
-    rows = list(csv.DictReader(io.StringIO(_csv([bill]))))
+    rows = list(csv.DictReader(io.StringIO(as_csv([bill]))))
     assert [row["kind"] for row in rows] == ["hours", "part", "part", "vat"]
     assert [row["text"] for row in rows[1:3]] == ["'=HYPERLINK(1)", '\'@x, "quoted"']
     assert sum(Decimal(row["amount"]) for row in rows) == bill.totals[0].gross
-    row = json.loads(json.dumps(bill_row(bill)))
+    row = json.loads(bill_shape.told(bill).model_dump_json())
     (contract,) = row["contracts"]
     assert contract["lines"][0]["amount"] == "95.00" and contract["lines"][0]["rounded_minutes"] == 60
     assert row["totals"][0]["vat"] == [{"percent": "21", "net": "119.52", "amount": "25.10"}]

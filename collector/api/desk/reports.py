@@ -1,0 +1,59 @@
+"""`/reports`: what a month costs."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from collector.api.desk.callers import missing
+from collector.api.desk.operations import AnyOperation, Call, Operation
+from collector.api.desk.paging import Page, PagingByName, cut
+from collector.contracts import ServiceModels
+from collector.contracts.months import Month
+from collector.fleet.tokens import Role
+from collector.reporting.bill_shape import MonthlyBill, told
+from collector.reporting.usage import billed_customers, read_bills
+
+MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
+
+
+class BillPage(Page[MonthlyBill]):
+    pass
+
+
+class BillFilter(PagingByName):
+    month: str = Field(pattern=MONTH_PATTERN, description="By the customer's clock.", examples=["2026-03"])
+    customer: str | None = Field(default=None, max_length=64)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOperations:
+    models: ServiceModels
+
+    async def report_billing(self, call: Call[BillFilter, None]) -> BillPage:
+        asked, caller = call.params, call.caller
+        if caller.site is not None:
+            raise missing("bill of a site")
+        month = Month.parse(asked.month)
+        customer = asked.customer if caller.customer is None else caller.customer
+        if asked.customer not in (None, customer):
+            return BillPage(items=[], next_cursor=None)
+        found = await billed_customers(
+            call.connection, month, customer=customer, after=asked.after, limit=asked.limit + 1
+        )
+        ids, cursor = cut(found, asked.limit, lambda one: one)
+        bills = await read_bills(call.connection, self.models, month, ids, call.now)
+        return BillPage(items=[told(bill) for bill in bills], next_cursor=cursor)
+
+    def operations(self) -> list[AnyOperation]:
+        return [
+            Operation(
+                "GET",
+                "/reports/billing",
+                "What a month costs each customer, line by line",
+                BillFilter,
+                None,
+                BillPage,
+                self.report_billing,
+                role=Role.MANAGER,
+            )
+        ]
