@@ -30,7 +30,8 @@ from collector.alerting.thresholds import ThresholdReader
 from collector.clock import Clock, system_clock
 from collector.contracts import ServiceModel, load_service_models
 from collector.db.database import Database
-from collector.fleet.customers import Consent, add_customer
+from collector.fleet.agreements import Consent
+from collector.fleet.customers import add_customer
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
 from collector.incidents.settings import IncidentSettings

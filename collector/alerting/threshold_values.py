@@ -12,7 +12,7 @@ from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.wall_clock import covered, stretch
 from collector.clock import to_milliseconds
 from collector.contracts import WeekHours
-from collector.fleet.customers import Contract
+from collector.fleet.contracts import Contract
 from collector.fleet.thresholds import Layer, Threshold
 from collector.series.labels import NAME, Indexes, LabelFrame, Strings
 from collector.series.read import Matcher, Milliseconds, Selection, Times, Values

@@ -12,7 +12,7 @@ from collector.alerting.definitions import LAYERS_OF, Definition
 from collector.alerting.threshold_values import Picked, Population, ThresholdDevice, Valuation
 from collector.clock import to_milliseconds
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
-from collector.fleet.customers import Contract
+from collector.fleet.contracts import Contract
 from collector.fleet.directory import DeviceStatus, FleetDirectory, Member
 from collector.fleet.provider import COLLECTOR_TARGET
 from collector.fleet.thresholds import Layer, Threshold

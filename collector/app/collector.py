@@ -44,6 +44,7 @@ from collector.app.upkeep import Upkeep, repeat
 from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
+from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.desk.agreed import agreed_about
@@ -121,6 +122,7 @@ class Collector:
         self._store = store
         self._history = history
         self._directory = FleetDirectory()  # until `_reload_state`
+        self._told_without_contract: frozenset[str] = frozenset()
         self._version = version("quarkpulse")
         self._models = load_service_models(settings.data)
         self._thresholds = ThresholdReader(store.reader.strings)
@@ -156,6 +158,7 @@ class Collector:
             self._tags_of,
             lambda: self._pack.inhibit,
             incident_settings(settings),
+            self._scope_of,
         )
         self._incidents = Incidents(world, self._thresholds.explain)
         self._late_data = LateData(
@@ -194,6 +197,7 @@ class Collector:
             self._dead_man,
             devices=lambda: self._watch.counts(self._directory.members),
             rules=lambda: self._evaluator.rules,
+            without_contract=self._without_contract,
         )
         self._own_health = OwnHealth(Recorder(store), COLLECTOR_TARGET, self._wellbeing.report, clock)
         self._push_api = PushApi(self._authenticate, self._ingest)
@@ -385,6 +389,23 @@ class Collector:
 
     def _tags_of(self, device: str) -> frozenset[str]:
         return self._directory.tags_of(device)
+
+    def _scope_of(self, customer: str, at: datetime) -> ContractScope | None:
+        return self._directory.scope_at(customer, at)
+
+    def _without_contract(self) -> int:
+        """How many customers have devices and no contract; the log names those that are new among them."""
+        found = frozenset(self._directory.without_contract(self._clock()))
+        for customer in sorted(found - self._told_without_contract):
+            logger.warning(
+                "devices are looked after without a contract, and open no tickets: customer=%s; give it one with: "
+                "contracts add %s --plan PLAN, or end it with: customers end %s",
+                customer,
+                customer,
+                customer,
+            )
+        self._told_without_contract = found
+        return len(found)
 
     def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
         plan = self._directory.plan_at(customer, at)

@@ -54,6 +54,7 @@ class Wellbeing:
     dead_man: DeadMan
     devices: Callable[[], Counts]  # (customer, kind, presence)
     rules: Callable[[], RuleSet]  # those that are evaluated now
+    without_contract: Callable[[], int]  # customers with devices and no contract
 
     def report(self) -> Health:
         store, counters = self.store.stats(), self.ingest.counters
@@ -93,6 +94,7 @@ class Wellbeing:
                 for key, group in self.evaluation.groups.items()
             },
             rule_conflicts=self.evaluation.conflicts,
+            customers_without_contract=self.without_contract(),
             deadman_pings=self.dead_man.pings,
             deadman_last_success=self.dead_man.last_success,
         )

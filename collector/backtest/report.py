@@ -14,7 +14,8 @@ from collector.backtest.replay import Outcome
 from collector.backtest.run import Question, run
 from collector.config import Settings
 from collector.db.database import Database
-from collector.fleet.customers import get_customer, list_customers, plan_at
+from collector.fleet.contracts import plan_at
+from collector.fleet.customers import get_customer, list_customers
 
 NEW, BEFORE = "new rules", "rules in force"
 

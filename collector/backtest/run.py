@@ -131,6 +131,7 @@ async def _outcome(
         past.directory.tags_of,
         lambda: pack.inhibit,
         question.incidents,
+        past.directory.scope_at,
     )
     outcome = await judge(
         connection,

@@ -1,17 +1,104 @@
-"""`contracts`: which plan held and holds for a customer."""
+"""`contracts`: what was agreed with a customer, from when to when."""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
-from collector.cli.common import json_option, print_rows, with_database
+from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
 from collector.cli.service_models import models, slas, support_levels
+from collector.clock import system_clock
 from collector.config import Settings
+from collector.contracts import load_service_models
+from collector.contracts.charge import Money
+from collector.contracts.scope import ContractScope
 from collector.db.database import Database
-from collector.fleet import customers as store
+from collector.fleet import contracts as store
+from collector.fleet.agreements import Agreement, Consent
+from collector.fleet.contracts import Contract
+from protocol.wire import Kind
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_MONEY = TypeAdapter(Money)
+_SCOPE = {"sites": "scope_sites", "kinds": "scope_kinds", "tags": "scope_tags", "devices": "scope_devices"}
+COLUMNS = ["id", "customer", "plan", "valid_from", "valid_to", "number", "sla", "support_level", "scope"]
+
+
+class Amount(click.ParamType[Decimal]):
+    """Money, such as 95.50."""
+
+    name = "amount"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            return _MONEY.validate_python(str(value))
+        except ValidationError:
+            self.fail(f"write an amount with at most two decimals, such as 95.50, not {value!r}", param, ctx)
+
+
+DAY = click.DateTime(["%Y-%m-%d"])
+AMOUNT = Amount()
+
+_OPTIONS = (
+    click.option("--number", help="Of the signed document."),
+    click.option("--signed-on", type=DAY, help="The day on which it was signed."),
+    click.option("--term-months", type=int, help="For how long it was agreed, if not until further notice."),
+    click.option("--fee", type=AMOUNT, help="A month, instead of the model's."),
+    click.option("--hourly-rate", type=AMOUNT, help="Instead of the model's."),
+    click.option("--included-minutes", type=int, help="A month, instead of the model's."),
+    click.option("--currency", help="ISO 4217, such as EUR."),
+    click.option("--sla", help="One that the model may have: contracts models NAME."),
+    click.option("--support-level", help="One that the model may have."),
+    click.option("--site", "scope_sites", multiple=True, help="Covers only this site; may be repeated."),
+    click.option(
+        "--kind",
+        "scope_kinds",
+        multiple=True,
+        type=click.Choice([kind.value for kind in Kind]),
+        help="Covers only devices of this kind; may be repeated.",
+    ),
+    click.option("--tag", "scope_tags", multiple=True, help="Covers only devices with this tag; may be repeated."),
+    click.option("--device", "scope_devices", multiple=True, help="Covers this device; may be repeated."),
+    click.option(
+        "--monitoring-consent",
+        "consent",
+        metavar="'WHO, DATE'",
+        help="Who at the customer agreed to be monitored, and when.",
+    ),
+)
+
+
+def agreed_options(command: F) -> F:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say, by the field of an agreement; with `consent` if it is given."""
+    scope = ContractScope(**{field: tuple(options.pop(option)) for field, option in _SCOPE.items()})
+    given = {name: value for name, value in options.items() if value is not None}
+    if "signed_on" in given:
+        given["signed_on"] = given["signed_on"].date()
+    if "consent" in given:
+        given["consent"] = Consent.parse(given["consent"])
+    if scope != ContractScope():
+        given["scope"] = scope
+    return given
+
+
+def _day(day: datetime | None, now: datetime) -> datetime:
+    """The beginning of a day by this machine's time zone; today, or none, is now."""
+    return now if day is None or day.date() == now.astimezone().date() else day.astimezone()
 
 
 @click.group()
 def contracts() -> None:
-    """Contracts, past, present and planned. `customers set-plan` makes a new one.
+    """Contracts, past, present and planned: one at a time for each customer.
 
     E.g. `contracts list`.
     """
@@ -33,16 +120,147 @@ async def list_command(database: Database, _settings: Settings, customer: str | 
     """
     async with database.connect() as connection:
         found = await store.list_contracts(connection, customer)
-    rows = [
-        {
-            "id": contract.id,
-            "customer": contract.customer,
-            "plan": contract.plan,
-            "valid_from": contract.valid_from,
-            "valid_to": contract.valid_to,
-            "monitoring_consent_by": contract.consent.by if contract.consent else None,
-            "monitoring_consent_on": contract.consent.on if contract.consent else None,
-        }
-        for contract in found
-    ]
-    print_rows(rows, as_json=as_json)
+    print_rows([_row(contract) for contract in found], as_json=as_json, columns=COLUMNS)
+
+
+@contracts.command("show")
+@click.argument("contract", type=int)
+@json_option
+@with_database
+async def show(database: Database, _settings: Settings, contract: int, as_json: bool) -> None:
+    """Show all that a contract says; what it leaves out is as its model says.
+
+    E.g. `contracts show 3`.
+    """
+    async with database.connect() as connection:
+        found = await store.get_contract(connection, contract)
+    print_fields(_row(found), as_json=as_json)
+
+
+@contracts.command("add")
+@click.argument("customer")
+@click.option("--plan", required=True, help="Its service model: contracts models.")
+@click.option(
+    "--from", "first_day", type=DAY, help="The first day, by this machine's time zone.  [default: it begins now]"
+)
+@click.option("--until", "end_day", type=DAY, help="The day on which it no longer holds.")
+@agreed_options
+@json_option
+@with_database
+async def add(
+    database: Database,
+    settings: Settings,
+    /,
+    *,
+    customer: str,
+    plan: str,
+    first_day: datetime | None,
+    end_day: datetime | None,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - as click made them
+) -> None:
+    """Add a contract for a time in which the customer has none.
+
+    E.g. `contracts add acme --plan monthly --from 2027-01-01 --fee 250 --sla standard --support-level 8x5 --site hq`.
+    """
+    given = _given(options)
+    consent = given.pop("consent", None)
+    now = system_clock()
+    models_known = load_service_models(settings.data)
+    async with database.begin() as connection:
+        made = await store.add_contract(
+            connection,
+            models_known,
+            customer=customer,
+            plan=plan,
+            agreement=Agreement(**given),
+            consent=consent,
+            valid_from=_day(first_day, now),
+            valid_to=None if end_day is None else end_day.astimezone(),
+            actor=actor(),
+            now=now,
+        )
+    print_fields(_row(made), as_json=as_json)
+
+
+@contracts.command("change")
+@click.argument("contract", type=int)
+@click.option("--plan", help="Another service model.")
+@click.option("--from", "first_day", type=DAY, help="The first day of the change.  [default: now]")
+@click.option("--until", "end_day", type=DAY, help="The day on which it no longer holds.")
+@agreed_options
+@click.option(
+    "--unset",
+    "unset",
+    multiple=True,
+    type=click.Choice([*Agreement.__annotations__, "valid_to"]),
+    help="As the model says, for all devices, or until further notice again; may be repeated.",
+)
+@json_option
+@with_database
+async def change(
+    database: Database,
+    settings: Settings,
+    /,
+    *,
+    contract: int,
+    plan: str | None,
+    first_day: datetime | None,
+    end_day: datetime | None,
+    unset: tuple[str, ...],
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - as click made them
+) -> None:
+    """Change what is given, from a day on: until then the contract stays as it was, and what follows has a new number.
+
+    E.g. `contracts change 3 --from 2027-01-01 --fee 275`.
+    """
+    changes: dict[str, Any] = dict.fromkeys(unset) | _given(options)
+    if plan is not None:
+        changes["plan"] = plan
+    if end_day is not None:
+        changes["valid_to"] = end_day.astimezone()
+    if not changes:
+        raise click.UsageError("say what shall change, such as --fee 275")
+    now = system_clock()
+    models_known = load_service_models(settings.data)
+    async with database.begin() as connection:
+        found = await store.change_contract(
+            connection,
+            models_known,
+            contract,
+            changes=changes,
+            starts_at=_day(first_day, now),
+            actor=actor(),
+            now=now,
+        )
+    print_fields(_row(found), as_json=as_json)
+
+
+@contracts.command("end")
+@click.argument("contract", type=int)
+@click.option("--on", "day", type=DAY, help="The day on which it no longer holds.  [default: now]")
+@with_database
+async def end(database: Database, _settings: Settings, contract: int, day: datetime | None) -> None:
+    """End a contract. What fires afterwards opens no ticket.
+
+    E.g. `contracts end 3 --on 2027-01-01`.
+    """
+    now = system_clock()
+    async with database.begin() as connection:
+        ended = await store.end_contract(connection, contract, ends_at=_day(day, now), actor=actor(), now=now)
+    click.echo(f"contract {contract} of {ended.customer} ends {ended.valid_to:%Y-%m-%d %H:%M} UTC", err=True)
+
+
+def _row(contract: Contract) -> Row:
+    own = {name: contract.agreement.told().get(name) for name in Agreement.__annotations__}
+    return {
+        "id": contract.id,
+        "customer": contract.customer,
+        "plan": contract.plan,
+        "valid_from": contract.valid_from,
+        "valid_to": contract.valid_to,
+        **own,
+        "monitoring_consent_by": contract.consent.by if contract.consent else None,
+        "monitoring_consent_on": contract.consent.on if contract.consent else None,
+    }

@@ -11,7 +11,10 @@ from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet import customers as store
 from collector.fleet import silent
-from collector.fleet.customers import Consent, Contract, Customer
+from collector.fleet.agreements import Consent
+from collector.fleet.contracts import Contract, contract_at, contracts_at
+from collector.fleet.contracts import set_plan as store_plan
+from collector.fleet.customers import Customer
 from collector.fleet.policies import set_customer_policy
 from collector.fleet.policy import Policy
 from protocol.wire import Kind
@@ -68,8 +71,7 @@ async def list_command(database: Database, _settings: Settings, as_json: bool) -
     now = system_clock()
     async with database.connect() as connection:
         found = await store.list_customers(connection)
-        contracts = await store.list_contracts(connection)
-    held = {contract.customer: contract for contract in contracts if contract.holds_at(now)}
+        held = await contracts_at(connection, now)
     print_rows([_row(customer, held.get(customer.id)) for customer in found], as_json=as_json)
 
 
@@ -84,7 +86,7 @@ async def show(database: Database, _settings: Settings, customer: str, as_json: 
     """
     async with database.connect() as connection:
         found = await store.get_customer(connection, customer)
-        contract = await store.contract_at(connection, customer, system_clock())
+        contract = await contract_at(connection, customer, system_clock())
         sites = await store.list_sites(connection, customer)
     print_fields({**_row(found, contract), "sites": [site.id for site in sites]}, as_json=as_json)
 
@@ -113,7 +115,7 @@ async def set_plan(
     today = now.astimezone().date()
     starts_at = now if first_day is None or first_day.date() == today else first_day.astimezone()
     async with database.begin() as connection:
-        await store.set_plan(
+        await store_plan(
             connection,
             models,
             customer=customer,

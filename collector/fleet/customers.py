@@ -1,44 +1,24 @@
-"""Customers, their sites, and which plan holds for them from when to when."""
+"""Customers and their sites."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import OfficeHours, ServiceModels, model_named
 from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
-from collector.db.tables import contracts, customers, sites
+from collector.db.tables import customers, sites
 from collector.db.text import one_line
+from collector.fleet.agreements import Consent
+from collector.fleet.contracts import contract_at, insert_contract
 from collector.fleet.errors import AlreadyExistsError, ConsentMissingError, FleetError, NotFoundError
 from collector.fleet.names import PROVIDER, checked_name
 
 DEFAULT_TIME_ZONE = "Europe/Amsterdam"
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """Who at the customer agreed to be monitored, and when, as it was given."""
-
-    by: str
-    on: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """`who, date`. Raises FleetError."""
-        by, _, on = (part.strip() for part in one_line(text).rpartition(","))
-        if not by or not on:
-            raise FleetError(
-                f"write a monitoring consent as 'who, date', such as 'J. Jansen, 2026-03-01', not {text!r}"
-            )
-        if len(by) > 200 or len(on) > 64:
-            raise FleetError("a monitoring consent names a person in at most 200 characters and a date in at most 64")
-        return cls(by, on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +27,6 @@ class Customer:
     name: str
     created_at: datetime
     ended_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """The plan of a customer from `valid_from` until just before `valid_to`; None: until further notice."""
-
-    id: int
-    customer: str
-    plan: str
-    valid_from: datetime
-    valid_to: datetime | None
-    consent: Consent | None
-
-    def holds_at(self, at: datetime) -> bool:
-        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,41 +79,8 @@ async def insert_customer(
     """Adds a customer with a contract that begins now, unless there is one of that id; says whether it did."""
     if not await insert_if_absent(connection, customers, {"id": customer, "name": name, "created_at": now}):
         return False
-    await _insert_contract(connection, customer, plan, now, consent)
+    await insert_contract(connection, customer=customer, plan=plan, valid_from=now, consent=consent)
     return True
-
-
-async def set_plan(
-    connection: AsyncConnection,
-    models: ServiceModels,
-    *,
-    customer: str,
-    plan: str,
-    starts_at: datetime,
-    consent: Consent | None,
-    actor: str,
-    now: datetime,
-) -> None:
-    """Changes the plan from `starts_at` on. What held until then stays on record, what was planned for later does not.
-
-    A consent that was given earlier is carried over. Raises NotFoundError, FleetError or UnknownPlanError.
-    """
-    await get_customer(connection, customer)
-    model_named(models, plan)
-    if starts_at < now:
-        raise FleetError("a plan cannot change in the past, tickets were decided by it: name a later day, or none")
-    before = await contract_at(connection, customer, starts_at)
-    of_customer = contracts.c.customer == customer
-    await connection.execute(delete(contracts).where(of_customer, contracts.c.valid_from >= starts_at))
-    await connection.execute(
-        update(contracts)
-        .where(of_customer, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > starts_at))
-        .values(valid_to=starts_at)
-    )
-    await _insert_contract(connection, customer, plan, starts_at, consent or (before.consent if before else None))
-    data = {"plan": plan, "from": starts_at.isoformat(), "before": before.plan if before else None}
-    await audit.record(connection, actor=actor, action="customers.set-plan", subject=customer, now=now, data=data)
-    await bump(connection, Topic.FLEET)
 
 
 async def get_customer(connection: AsyncConnection, customer: str) -> Customer:
@@ -163,24 +95,6 @@ async def get_customer(connection: AsyncConnection, customer: str) -> Customer:
 
 async def list_customers(connection: AsyncConnection) -> list[Customer]:
     return [Customer(*row) for row in await connection.execute(_CUSTOMERS.order_by(customers.c.id))]
-
-
-async def list_contracts(connection: AsyncConnection, customer: str | None = None) -> list[Contract]:
-    """Every contract, or those of one customer, in the order in which they begin."""
-    query = _CONTRACTS.order_by(contracts.c.customer, contracts.c.valid_from, contracts.c.id)
-    if customer is not None:
-        query = query.where(contracts.c.customer == customer)
-    return [_to_contract(row) for row in await connection.execute(query)]
-
-
-async def contract_at(connection: AsyncConnection, customer: str, at: datetime) -> Contract | None:
-    """The contract that holds for `customer` at that time."""
-    return next((found for found in await list_contracts(connection, customer) if found.holds_at(at)), None)
-
-
-async def plan_at(connection: AsyncConnection, customer: str, at: datetime) -> str | None:
-    contract = await contract_at(connection, customer, at)
-    return contract.plan if contract else None
 
 
 async def require_monitoring(connection: AsyncConnection, models: ServiceModels, customer: str, now: datetime) -> None:
@@ -279,30 +193,3 @@ async def list_sites(connection: AsyncConnection, customer: str | None = None) -
 
 _CUSTOMERS = select(customers.c.id, customers.c.name, customers.c.created_at, customers.c.ended_at)
 _SITES = select(*(sites.c[name] for name in Site.__annotations__))
-_CONTRACTS = select(
-    contracts.c.id,
-    contracts.c.customer,
-    contracts.c.plan,
-    contracts.c.valid_from,
-    contracts.c.valid_to,
-    contracts.c.monitoring_consent_by,
-    contracts.c.monitoring_consent_on,
-)
-
-
-def _to_contract(row: Sequence[Any]) -> Contract:
-    number, customer, plan, valid_from, valid_to, by, on = row
-    return Contract(number, customer, plan, valid_from, valid_to, Consent(by, on) if by and on else None)
-
-
-async def _insert_contract(
-    connection: AsyncConnection, customer: str, plan: str, valid_from: datetime, consent: Consent | None
-) -> None:
-    values = {
-        "customer": customer,
-        "plan": plan,
-        "valid_from": valid_from,
-        "monitoring_consent_by": consent.by if consent else None,
-        "monitoring_consent_on": consent.on if consent else None,
-    }
-    await connection.execute(insert(contracts).values(values))

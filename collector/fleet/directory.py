@@ -1,6 +1,6 @@
 """The fleet in memory, for `serve`: who a secret belongs to, and which plan holds. Loaded whole, swapped whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -9,8 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
+from collector.contracts.scope import ContractScope
 from collector.db.tables import customers, devices, tokens
-from collector.fleet.customers import Contract, list_contracts, list_sites
+from collector.fleet.contracts import Contract, list_contracts
+from collector.fleet.customers import list_sites
 from collector.fleet.names import COLLECTOR
 from collector.fleet.policies import customer_policies
 from collector.fleet.policy import Policy, policy_of
@@ -90,8 +92,22 @@ class FleetDirectory:
 
     def plan_at(self, customer: str, at: datetime) -> str | None:
         """The name of the plan that holds for `customer` at that time."""
-        held = (contract.plan for contract in self._contracts.get(customer, ()) if contract.holds_at(at))
-        return next(held, None)
+        contract = self.contract_at(customer, at)
+        return None if contract is None else contract.plan
+
+    def contract_at(self, customer: str, at: datetime) -> Contract | None:
+        """What was agreed with `customer` for that time."""
+        return next((one for one in self._contracts.get(customer, ()) if one.holds_at(at)), None)
+
+    def scope_at(self, customer: str, at: datetime) -> ContractScope | None:
+        """What the contract covers that holds then; None: all that the customer has, or there is no contract."""
+        contract = self.contract_at(customer, at)
+        return None if contract is None else contract.agreement.scope
+
+    def without_contract(self, at: datetime) -> Sequence[str]:
+        """The customers whose devices are looked after although no contract holds for them."""
+        with_devices = {one.target.customer for one in self.members.values() if one.status is DeviceStatus.ACTIVE}
+        return sorted(one for one in with_devices if self.contract_at(one, at) is None)
 
     @property
     def contracts(self) -> Mapping[str, tuple[Contract, ...]]:

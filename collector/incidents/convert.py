@@ -12,7 +12,7 @@ from collector.db import audit
 from collector.desk import shadows, tickets
 from collector.desk.fields import category_of
 from collector.desk.opening import NewTicket
-from collector.fleet.customers import plan_at
+from collector.fleet.contracts import plan_at
 from collector.incidents.decision import ticket_key
 from collector.incidents.reasons import Reason, record_reasons, why
 from protocol.errors import PermanentError

@@ -8,11 +8,19 @@ from enum import StrEnum
 from collector.alerting.records import Outcome
 from collector.alerting.rulefile import Scope, severity_of
 from collector.contracts import AlertOutcome, Priority, ServiceModel, priority_of
+from collector.contracts.scope import ContractScope
 from collector.incidents.inhibition import Inhibitors, inhibitor_of
 from collector.incidents.silences import Silence
 from collector.incidents.windows import Window
 
 ALERTNAME = "alertname"
+
+
+class Uncovered(StrEnum):
+    """Why a contract says nothing about an alert. When a contract covers it, the alert is decided anew."""
+
+    NO_CONTRACT = "no_contract"
+    OUTSIDE_SCOPE = "outside_scope"
 
 
 class HeldBy(StrEnum):
@@ -21,7 +29,6 @@ class HeldBy(StrEnum):
     SILENCE = "silence"
     WINDOW = "window"
     INHIBITION = "inhibition"
-    NO_CONTRACT = "no_contract"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +86,20 @@ def may_have_ticket(labels: Mapping[str, str]) -> bool:
 
 
 def decide(
-    labels: Mapping[str, str], tags: Collection[str], model: ServiceModel | None, circumstances: Circumstances
+    labels: Mapping[str, str],
+    tags: Collection[str],
+    model: ServiceModel | None,
+    circumstances: Circumstances,
+    scope: ContractScope | None = None,
 ) -> Decision:
     """What becomes of a firing alert: who asked for silence, work under way, a fault behind it, then the contract.
 
-    `tags` are its device's; `model` is the customer's service model now, None without a contract.
+    `tags` are its device's; `model` is the customer's service model now, None without a contract; `scope` is what that
+    contract covers, None if that is all.
     """
     if labels.get("ticket") == "never":
         return Decision(Outcome.NONE, f"no ticket: rule {labels[ALERTNAME]} has the label 'ticket: never'")
-    return held_back(labels, tags, circumstances) or _by_contract(labels, model)
+    return held_back(labels, tags, circumstances) or _by_contract(labels, tags, model, scope)
 
 
 def held_back(labels: Mapping[str, str], tags: Collection[str], circumstances: Circumstances) -> Decision | None:
@@ -116,7 +128,9 @@ def held_back(labels: Mapping[str, str], tags: Collection[str], circumstances: C
     return None
 
 
-def _by_contract(labels: Mapping[str, str], model: ServiceModel | None) -> Decision:
+def _by_contract(
+    labels: Mapping[str, str], tags: Collection[str], model: ServiceModel | None, scope: ContractScope | None
+) -> Decision:
     customer = labels.get("customer", "")
     if not customer:
         name = labels[ALERTNAME]
@@ -124,8 +138,12 @@ def _by_contract(labels: Mapping[str, str], model: ServiceModel | None) -> Decis
             Outcome.NONE, f"no ticket: the alert names no customer; keep the label 'customer' in rule {name}"
         )
     if model is None:
-        reason = f"no ticket: customer {customer} has no contract in force"
-        return Decision(Outcome.SUPPRESSED, reason, data={"held_by": HeldBy.NO_CONTRACT})
+        reason = f"no ticket: customer {customer} has no contract in force; give it one with: contracts add {customer}"
+        return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.NO_CONTRACT})
+    if scope is not None and not scope.covers(labels, tags):
+        what = f"device {labels['device_id']}" if labels.get("device_id") else f"site {labels.get('site')}"
+        reason = f"no ticket: {what} is outside the contract of {customer}, which covers {scope}"
+        return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.OUTSIDE_SCOPE, "plan": model.name})
     priority = priority_of(severity_of(labels), labels.get("kind", ""), model)
     data = {"plan": model.name, "priority": priority}
     match model.on_alert:

@@ -13,7 +13,7 @@ from collector.desk import shadows, tickets
 from collector.desk.fields import category_of
 from collector.desk.opening import NewTicket
 from collector.desk.shadows import ShadowTicket
-from collector.fleet.customers import contract_at
+from collector.fleet.contracts import contract_at
 from collector.incidents.decision import Decision, ticket_key
 from collector.incidents.ledgers import TICKETS
 from collector.incidents.reasons import Reason, record_reasons
@@ -35,6 +35,13 @@ async def promote_all(
     contract = await contract_at(connection, customer, now)
     if contract is None or contract.plan != model.name:
         return  # it changed again a moment ago; the next pass knows it as it is then
+    scope = contract.agreement.scope
+    if scope is not None:
+        due = {
+            shadow: some
+            for shadow, some in due.items()
+            if any(scope.covers(one.labels, round_.tags_of(one)) for one in some)
+        }
     changed = f"until the plan changed to {model.name} on {contract.valid_from:%Y-%m-%d %H:%M} UTC"
     if len(due) > round_.settings.storm_incidents:
         lines = [_line(one, model, changed) for some in due.values() for one in some]

@@ -11,6 +11,7 @@ from collector.alerting import records
 from collector.alerting.inhibit import InhibitRule
 from collector.alerting.records import AlertRecord, AlertState, Outcome
 from collector.contracts import Priority, ServiceModel
+from collector.contracts.scope import ContractScope
 from collector.desk import tickets
 from collector.desk.fields import category_of
 from collector.desk.incident_names import STORM
@@ -40,6 +41,7 @@ class Surroundings:
     tags_of: Callable[[str], Collection[str]]  # the words that people gave a device
     inhibit_rules: Callable[[], Sequence[InhibitRule]]
     settings: IncidentSettings
+    scope_of: Callable[[str, datetime], ContractScope | None] = lambda _customer, _at: None  # of its contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ class Round:
                 continue
             customer = record.labels.get("customer", "")
             model = self._world.model_of(customer, self._now) if customer else None
-            decision = decide(record.labels, self._tags_of(record), model, circumstances)
+            scope = self._world.scope_of(customer, self._now) if customer else None
+            decision = decide(record.labels, self.tags_of(record), model, circumstances, scope)
             seen = evidence.get(record.id, {})
             if decision.priority is None or decision.outcome not in (Outcome.TICKET, Outcome.SHADOW):
                 if (record.outcome, record.reason) != (decision.outcome, decision.reason):
@@ -126,9 +129,9 @@ class Round:
     async def held_back(self, fired: Sequence[AlertRecord]) -> set[int]:
         """The alerts, by id, that a silence, a window or another fault holds back now."""
         circumstances = await self._circumstances({one.labels.get("customer", "") for one in fired})
-        return {one.id for one in fired if held_back(one.labels, self._tags_of(one), circumstances)}
+        return {one.id for one in fired if held_back(one.labels, self.tags_of(one), circumstances)}
 
-    def _tags_of(self, record: AlertRecord) -> Collection[str]:
+    def tags_of(self, record: AlertRecord) -> Collection[str]:
         return self._world.tags_of(record.device) if record.device else ()
 
     async def _still_placed(self, fired: Sequence[AlertRecord]) -> set[int]:

@@ -45,6 +45,7 @@ class Health:
     head_devices: int
     groups: Mapping[str, GroupHealth]
     rule_conflicts: Mapping[str, int]  # by customer
+    customers_without_contract: int  # although devices of theirs are looked after
     deadman_pings: Mapping[str, int]  # by result
     deadman_last_success: datetime | None
 
@@ -150,6 +151,12 @@ def health_families(health: Health) -> Iterator[Metric]:
         "Match groups dropped because a customer's series were duplicate.",
         ["customer"],
         _by_one(health.rule_conflicts),
+    )
+    yield gauge(
+        "quarkpulse_customers_without_contract",
+        "Customers with devices and without a contract: what fires there opens no ticket.",
+        [],
+        {(): health.customers_without_contract},
     )
     yield counter(
         "quarkpulse_deadman_pings",

@@ -15,7 +15,7 @@ from collector.alerting.thresholds import Effective, ThresholdReader
 from collector.alerting.wall_clock import covered, stretch
 from collector.clock import from_milliseconds, to_milliseconds
 from collector.contracts import WeekHours
-from collector.fleet.customers import Contract
+from collector.fleet.contracts import Contract
 from collector.fleet.thresholds import Layer, Threshold
 from collector.series.labels import Strings
 from collector.series.read import Matcher, MatchOp

@@ -18,7 +18,7 @@ from collector.alerting.rulefile import RuleFileError
 from collector.alerting.threshold_values import ThresholdDevice
 from collector.alerting.thresholds import MAX_SAMPLES, Effective, ThresholdReader
 from collector.clock import to_milliseconds
-from collector.fleet.customers import Contract
+from collector.fleet.contracts import Contract
 from collector.fleet.thresholds import Layer, Threshold
 from collector.promql import Engine, Vector, compile_expr
 from collector.series.labels import Strings

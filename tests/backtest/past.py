@@ -12,7 +12,8 @@ from collector.clock import to_milliseconds
 from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.db.tables import devices
-from collector.fleet.customers import Consent, add_customer, ensure_site
+from collector.fleet.agreements import Consent
+from collector.fleet.customers import add_customer, ensure_site
 from collector.series.catalog import DeviceFrame
 from collector.series.history.history import History, HistorySettings
 from collector.series.labels import Target

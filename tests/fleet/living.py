@@ -19,7 +19,8 @@ from collector.db.database import Database
 from collector.db.revisions import Topic, bump
 from collector.db.tables import devices
 from collector.desk.tickets import Ticket, list_tickets
-from collector.fleet.customers import Consent, add_customer, ensure_site
+from collector.fleet.agreements import Consent
+from collector.fleet.customers import add_customer, ensure_site
 from collector.fleet.devices import Device, get_device
 from collector.fleet.names import PROVIDER
 from protocol import wire

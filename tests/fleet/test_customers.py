@@ -5,18 +5,9 @@ import pytest
 from collector.contracts import UnknownPlanError
 from collector.db import audit
 from collector.db.database import Database
-from collector.fleet.customers import (
-    Consent,
-    add_site,
-    contract_at,
-    get_customer,
-    list_contracts,
-    list_customers,
-    list_sites,
-    plan_at,
-    require_monitoring,
-    set_plan,
-)
+from collector.fleet.agreements import Consent
+from collector.fleet.contracts import contract_at, list_contracts, plan_at, set_plan
+from collector.fleet.customers import add_site, get_customer, list_customers, list_sites, require_monitoring
 from collector.fleet.errors import AlreadyExistsError, FleetError, NotFoundError
 from tests.fleet.world import ACTOR, MODELS, NOW, after, make_customer
 

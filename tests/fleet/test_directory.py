@@ -5,7 +5,7 @@ from sqlalchemy import insert, update
 
 from collector.db.database import Database
 from collector.db.tables import devices
-from collector.fleet.customers import set_plan
+from collector.fleet.contracts import set_plan
 from collector.fleet.directory import FleetDirectory, load_directory
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.tokens import Role, create_access_token, list_tokens, revoke_token

@@ -6,7 +6,8 @@ from itertools import count
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import load_service_models
-from collector.fleet.customers import Consent, add_customer
+from collector.fleet.agreements import Consent
+from collector.fleet.customers import add_customer
 from collector.fleet.enrollment import Enrollment
 from collector.fleet.tokens import create_enrollment_token
 from protocol.models import EnrollRequest

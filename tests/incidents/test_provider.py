@@ -24,7 +24,8 @@ from collector.db import database as databases
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import Ticket, list_tickets
-from collector.fleet.customers import add_customer, contract_at, get_site
+from collector.fleet.contracts import contract_at
+from collector.fleet.customers import add_customer, get_site
 from collector.fleet.devices import end_device, get_device, revoke_device
 from collector.fleet.errors import AlreadyExistsError, FleetError
 from collector.fleet.thresholds import Layer, set_threshold

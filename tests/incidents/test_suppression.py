@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from collector.alerting.matching import MatcherError
+from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
+from collector.fleet.contracts import change_contract, contract_at
 from collector.incidents.reasons import why
 from collector.incidents.silences import SilenceError, add_silence, expire_silence
 from collector.incidents.windows import Scope, WindowError, add_window, end_window
@@ -227,10 +229,43 @@ async def test_no_contract_is_told_and_decided_again_when_there_is_one(world: Wo
     directory, world.directory = world.directory, type(world.directory)()
     await world.tick({ACME: BAD})
     (alert,) = await world.alerts()
-    assert (alert["outcome"], alert["reason"]) == ("suppressed", "no ticket: customer acme has no contract in force")
+    assert alert["outcome"] == "none"
+    assert str(alert["reason"]).startswith("no ticket: customer acme has no contract in force; give it one with:")
     world.directory = directory
     await world.tick({ACME: BAD})
     assert len(await world.tickets()) == 1
+
+
+async def test_outside_the_contracts_scope_there_is_no_ticket_until_it_covers_the_device(world: World) -> None:
+    async def cover(scope: ContractScope | None) -> None:
+        async with world.database.begin() as connection:
+            contract = await contract_at(connection, ACME.customer, world.now)
+            assert contract is not None
+            changes = {"scope": scope}
+            await change_contract(
+                connection,
+                world.models,
+                contract.id,
+                changes=changes,
+                starts_at=world.now,
+                actor="anna",
+                now=world.now,
+            )
+        await world.load()
+
+    await cover(ContractScope(kinds=("printer",)))
+    await world.tick({ACME: BAD})
+    (alert,) = await world.alerts()
+    reason = "no ticket: device ws-1 is outside the contract of acme, which covers kinds: printer"
+    assert (alert["outcome"], alert["reason"]) == ("none", reason)
+    assert reason in await told(world)
+    await cover(ContractScope(kinds=("printer",), tags=("vip",)))
+    await world.tick({ACME: BAD})
+    assert await world.tickets() == []
+    await cover(ContractScope(tags=("vip",)))
+    world.tags = {"ws-1": frozenset({"vip"})}
+    await world.tick({ACME: BAD})
+    assert [ticket.device for ticket in await world.tickets()] == ["ws-1"]
 
 
 async def test_why_tells_value_rule_version_and_every_step(world: World) -> None:

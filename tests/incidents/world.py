@@ -14,10 +14,13 @@ from collector.alerting.records import list_alerts
 from collector.alerting.rulefile import load_rules
 from collector.clock import from_milliseconds, to_milliseconds
 from collector.contracts import ServiceModel, ServiceModels, load_service_models
+from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.desk.shadows import ShadowTicket, list_shadows
 from collector.desk.tickets import Ticket, list_tickets
-from collector.fleet.customers import Consent, add_customer, set_plan
+from collector.fleet.agreements import Consent
+from collector.fleet.contracts import set_plan
+from collector.fleet.customers import add_customer
 from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
 from collector.fleet.watch import Heard, PresenceWatch
 from collector.incidents.round import Surroundings
@@ -68,6 +71,7 @@ class World:
             self._tags_of,
             lambda: self.inhibit,
             self.settings,
+            self._scope_of,
         )
         incidents = Incidents(self.surroundings, lambda _name, _device, _at: None)
         return Evaluator(
@@ -86,6 +90,9 @@ class World:
 
     def _tags_of(self, device: str) -> frozenset[str]:
         return self.tags.get(device, frozenset())
+
+    def _scope_of(self, customer: str, at: datetime) -> ContractScope | None:
+        return self.directory.scope_at(customer, at)
 
     def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
         return self.models.get(self.directory.plan_at(customer, at) or "")

@@ -21,7 +21,9 @@ from collector.db.tables import contracts, devices, sites, tickets
 from collector.desk import parts, work
 from collector.desk.opening import NewTicket
 from collector.desk.tickets import join_or_open
-from collector.fleet.customers import Consent, add_customer, set_plan
+from collector.fleet.agreements import Consent
+from collector.fleet.contracts import set_plan
+from collector.fleet.customers import add_customer
 from collector.reporting import bill_shape
 from collector.reporting.billing import Bill
 from collector.reporting.usage import billed_customers, read_bills

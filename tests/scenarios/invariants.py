@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.alerting.records import AlertState, Outcome
 from collector.contracts import AlertOutcome, load_service_models
 from collector.db.tables import alerts, maintenance_windows, shadow_tickets, tickets
-from collector.fleet.customers import plan_at
+from collector.fleet.contracts import plan_at
 from collector.incidents.silences import silences_in_force
 
 MODELS = load_service_models()

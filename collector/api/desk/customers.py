@@ -8,6 +8,7 @@ from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, Operation, Request
 from collector.api.desk.paging import Page, PagingByName, cut
 from collector.fleet import customers as store
+from collector.fleet.contracts import Contract, contract_at, list_contracts
 from collector.fleet.errors import NotFoundError
 
 
@@ -50,7 +51,7 @@ async def list_customers(call: Call[CustomerFilter, None]) -> CustomerPage:
         if call.caller.sees(one.id, call.caller.site) and (asked.after is None or one.id > asked.after)
     ]
     page, cursor = cut(found[: asked.limit + 1], asked.limit, lambda one: one.id)
-    held = {one.customer: one for one in await store.list_contracts(call.connection) if one.holds_at(call.now)}
+    held = {one.customer: one for one in await list_contracts(call.connection) if one.holds_at(call.now)}
     return CustomerPage(items=[Customer(**_fields(one, held.get(one.id))) for one in page], next_cursor=cursor)
 
 
@@ -61,7 +62,7 @@ async def get_customer(call: Call[CustomerId, None]) -> CustomerInFull:
         found = await store.get_customer(call.connection, customer)
     except NotFoundError:
         raise missing(f"customer {customer}") from None
-    contract = await store.contract_at(call.connection, customer, call.now)
+    contract = await contract_at(call.connection, customer, call.now)
     sites = [
         Site(id=one.id, name=one.name, time_zone=one.time_zone)
         for one in await store.list_sites(call.connection, customer)
@@ -79,7 +80,7 @@ def operations() -> list[AnyOperation]:
     ]
 
 
-def _fields(customer: store.Customer, contract: store.Contract | None) -> dict[str, object]:
+def _fields(customer: store.Customer, contract: Contract | None) -> dict[str, object]:
     return {
         "id": customer.id,
         "name": customer.name,

@@ -1,0 +1,393 @@
+"""Contracts: which plan holds for a customer from when to when, and what was agreed beside it. One holds at a time, and
+what held stays on record."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, insert, null, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.contracts import ServiceModels, model_named
+from collector.contracts.scope import ContractScope
+from collector.db import audit
+from collector.db.revisions import Topic, bump
+from collector.db.tables import contracts, customers, devices, sites
+from collector.fleet.agreements import AS_THE_MODEL_SAYS, MAX_SCOPE_NAMES, Agreement, Consent, problems_of
+from collector.fleet.errors import FleetError, NotFoundError
+
+
+class ContractError(FleetError):
+    """A contract cannot be as it was asked for; the message names each problem on a line of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The plan of a customer from `valid_from` until just before `valid_to`; None: until further notice."""
+
+    id: int
+    customer: str
+    plan: str
+    valid_from: datetime
+    valid_to: datetime | None
+    consent: Consent | None
+    agreement: Agreement = AS_THE_MODEL_SAYS
+
+    def holds_at(self, at: datetime) -> bool:
+        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
+
+
+async def add_contract(
+    connection: AsyncConnection,
+    models: ServiceModels,
+    *,
+    customer: str,
+    plan: str,
+    agreement: Agreement,
+    consent: Consent | None,
+    valid_from: datetime,
+    valid_to: datetime | None,
+    actor: str,
+    now: datetime,
+) -> Contract:
+    """A contract for a time in which no other holds.
+
+    Raises NotFoundError, UnknownPlanError, or ContractError with all that is wrong with it."""
+    await lock_customer(connection, customer)
+    model = model_named(models, plan)
+    problems = [problem async for problem in _unknown_places(connection, customer, agreement.scope)]
+    problems += [*problems_of(agreement, model), *_wrong_times(valid_from, valid_to, now)]
+    other = await _overlapping(connection, customer, valid_from, valid_to)
+    if other is not None:
+        problems.append(
+            f"contract {other.id} ({other.plan}) of {customer} holds {_span(other)}, and there is one at a time: "
+            f"change it with: contracts change {other.id} …, or end it first with: contracts end {other.id} --on DATE"
+        )
+    _raise_if_any(problems)
+    made = await insert_contract(
+        connection,
+        customer=customer,
+        plan=plan,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        consent=consent,
+        agreement=agreement,
+    )
+    found = await get_contract(connection, made)
+    await _record(connection, "contracts.add", found, actor, now)
+    return found
+
+
+async def change_contract(
+    connection: AsyncConnection,
+    models: ServiceModels,
+    contract: int,
+    *,
+    changes: Mapping[str, Any],
+    starts_at: datetime,
+    actor: str,
+    now: datetime,
+) -> Contract:
+    """The contract as it is from `starts_at` on; until then it stays as it was. `changes`: what becomes different, by
+    the name of a field of Agreement, or `plan`, `consent` or `valid_to`.
+
+    One that has not begun is changed as it is. Raises NotFoundError, UnknownPlanError, or ContractError with all that
+    is wrong with it."""
+    was = await _locked(connection, contract)
+    plan, consent, valid_to = (
+        changes.get("plan", was.plan),
+        changes.get("consent", was.consent),
+        changes.get("valid_to", was.valid_to),
+    )
+    own = {name: value for name, value in changes.items() if name in Agreement.__annotations__}
+    agreement = replace(was.agreement, **own)
+    starts_at = starts_at if starts_at < now else max(starts_at, was.valid_from)
+    problems = [problem async for problem in _unknown_places(connection, was.customer, agreement.scope)]
+    problems += [*problems_of(agreement, model_named(models, plan)), *_wrong_times(starts_at, valid_to, now)]
+    if was.valid_to is not None and was.valid_to <= starts_at:
+        problems.append(f"contract {contract} ends {was.valid_to:%Y-%m-%d %H:%M} UTC: add another with contracts add")
+    other = await _overlapping(connection, was.customer, starts_at, valid_to, besides=contract)
+    if other is not None:
+        problems.append(
+            f"contract {other.id} ({other.plan}) holds {_span(other)}: name an earlier end, or end that one"
+        )
+    _raise_if_any(problems)
+    values = _columns(plan, consent, agreement) | {"valid_to": valid_to}
+    if starts_at == was.valid_from:
+        await connection.execute(update(contracts).where(contracts.c.id == contract).values(**values))
+        number = contract
+    else:
+        await connection.execute(update(contracts).where(contracts.c.id == contract).values(valid_to=starts_at))
+        number = await insert_contract(
+            connection,
+            customer=was.customer,
+            plan=plan,
+            valid_from=starts_at,
+            valid_to=valid_to,
+            consent=consent,
+            agreement=agreement,
+        )
+    found = await get_contract(connection, number)
+    await _record(connection, "contracts.change", found, actor, now, before=was)
+    return found
+
+
+async def end_contract(
+    connection: AsyncConnection, contract: int, *, ends_at: datetime, actor: str, now: datetime
+) -> Contract:
+    """One that has not begun by then never holds. To end what has ended by then changes nothing.
+
+    Raises NotFoundError or ContractError."""
+    was = await _locked(connection, contract)
+    if was.valid_to is not None and was.valid_to <= ends_at:
+        return was
+    if ends_at < now:
+        raise ContractError("a contract cannot end in the past, tickets were decided by it: name a later day, or none")
+    await connection.execute(
+        update(contracts).where(contracts.c.id == contract).values(valid_to=max(ends_at, was.valid_from))
+    )
+    found = await get_contract(connection, contract)
+    await _record(connection, "contracts.end", found, actor, now)
+    return found
+
+
+async def set_plan(
+    connection: AsyncConnection,
+    models: ServiceModels,
+    *,
+    customer: str,
+    plan: str,
+    starts_at: datetime,
+    consent: Consent | None,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Changes the plan from `starts_at` on. What held until then stays on record, what was planned for later does not.
+
+    A consent and a scope that were given earlier are carried over, and with the same plan the rest too. Raises
+    NotFoundError, FleetError or UnknownPlanError.
+    """
+    await lock_customer(connection, customer)
+    model_named(models, plan)
+    if starts_at < now:
+        raise FleetError("a plan cannot change in the past, tickets were decided by it: name a later day, or none")
+    before = await contract_at(connection, customer, starts_at)
+    of_customer = contracts.c.customer == customer
+    await connection.execute(delete(contracts).where(of_customer, contracts.c.valid_from >= starts_at))
+    await connection.execute(
+        update(contracts)
+        .where(of_customer, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > starts_at))
+        .values(valid_to=starts_at)
+    )
+    kept = AS_THE_MODEL_SAYS if before is None else before.agreement
+    await insert_contract(
+        connection,
+        customer=customer,
+        plan=plan,
+        valid_from=starts_at,
+        consent=consent or (before.consent if before else None),
+        agreement=kept if before is not None and before.plan == plan else Agreement(scope=kept.scope),
+    )
+    data = {"plan": plan, "from": starts_at.isoformat(), "before": before.plan if before else None}
+    await audit.record(connection, actor=actor, action="customers.set-plan", subject=customer, now=now, data=data)
+    await bump(connection, Topic.FLEET)
+
+
+async def get_contract(connection: AsyncConnection, contract: int) -> Contract:
+    """Raises NotFoundError."""
+    row = (await connection.execute(_CONTRACTS.where(contracts.c.id == contract))).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no contract {contract}; see: contracts list")
+    return _to_contract(row)
+
+
+async def list_contracts(connection: AsyncConnection, customer: str | None = None) -> list[Contract]:
+    """Every contract, or those of one customer, in the order in which they begin."""
+    query = _CONTRACTS.order_by(contracts.c.customer, contracts.c.valid_from, contracts.c.id)
+    if customer is not None:
+        query = query.where(contracts.c.customer == customer)
+    return [_to_contract(row) for row in await connection.execute(query)]
+
+
+async def contracts_before(
+    connection: AsyncConnection, before: int | None, limit: int, *, customer: str | None, holding_at: datetime | None
+) -> list[Contract]:
+    """`limit` at most, newest first: those with a number below `before`; `holding_at`: only those that hold then."""
+    query = _CONTRACTS.order_by(contracts.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(contracts.c.id < before)
+    if customer is not None:
+        query = query.where(contracts.c.customer == customer)
+    if holding_at is not None:
+        query = query.where(*_holds_at(holding_at))
+    return [_to_contract(row) for row in await connection.execute(query)]
+
+
+async def contracts_at(
+    connection: AsyncConnection, at: datetime, of: Sequence[str] | None = None
+) -> dict[str, Contract]:
+    """The contract that holds then, by customer: of all, or of these."""
+    query = _CONTRACTS.where(*_holds_at(at)).order_by(contracts.c.valid_from)
+    if of is not None:
+        query = query.where(contracts.c.customer.in_(of))
+    return {found.customer: found for found in map(_to_contract, await connection.execute(query))}
+
+
+async def contract_at(connection: AsyncConnection, customer: str, at: datetime) -> Contract | None:
+    """The contract that holds for `customer` at that time."""
+    return (await contracts_at(connection, at, [customer])).get(customer)
+
+
+async def plan_at(connection: AsyncConnection, customer: str, at: datetime) -> str | None:
+    contract = await contract_at(connection, customer, at)
+    return contract.plan if contract else None
+
+
+async def lock_customer(connection: AsyncConnection, customer: str) -> None:
+    """Until the end of the transaction nobody else agrees on anything with this customer. Raises NotFoundError, and
+    FleetError for one that is no longer looked after."""
+    row = (
+        await connection.execute(
+            select(customers.c.id, customers.c.ended_at).where(customers.c.id == customer).with_for_update()
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(
+            f"there is no customer {customer!r}; add it with: customers add {customer} --name … --plan …"
+        )
+    if row.ended_at is not None:
+        raise FleetError(f"customer {customer} is no longer looked after since {row.ended_at:%Y-%m-%d}")
+
+
+async def insert_contract(
+    connection: AsyncConnection,
+    *,
+    customer: str,
+    plan: str,
+    valid_from: datetime,
+    valid_to: datetime | None = None,
+    consent: Consent | None = None,
+    agreement: Agreement = AS_THE_MODEL_SAYS,
+) -> int:
+    """A row as it is told; `add_contract` looks whether it may be."""
+    values = _columns(plan, consent, agreement) | {"customer": customer, "valid_from": valid_from, "valid_to": valid_to}
+    number = await connection.scalar(insert(contracts).values(**values).returning(contracts.c.id))
+    assert number is not None  # noqa: S101 - as the database numbered it
+    return int(number)
+
+
+async def _locked(connection: AsyncConnection, contract: int) -> Contract:
+    await lock_customer(connection, (await get_contract(connection, contract)).customer)
+    return await get_contract(connection, contract)  # as it is now that nobody else changes it
+
+
+async def _overlapping(
+    connection: AsyncConnection, customer: str, start: datetime, end: datetime | None, *, besides: int | None = None
+) -> Contract | None:
+    wanted: list[ColumnElement[bool]] = [
+        contracts.c.customer == customer,
+        or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > start),
+        or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > contracts.c.valid_from),
+    ]
+    if end is not None:
+        wanted.append(contracts.c.valid_from < end)
+    if besides is not None:
+        wanted.append(contracts.c.id != besides)
+    query = _CONTRACTS.where(*wanted).order_by(contracts.c.valid_from).limit(1)
+    row = (await connection.execute(query)).one_or_none()
+    return None if row is None else _to_contract(row)
+
+
+def _holds_at(at: datetime) -> list[ColumnElement[bool]]:
+    return [contracts.c.valid_from <= at, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > at)]
+
+
+async def _unknown_places(
+    connection: AsyncConnection, customer: str, scope: ContractScope | None
+) -> AsyncIterator[str]:
+    """What a scope names and the customer does not have, a sentence each."""
+    if scope is None:
+        return
+    for what, names, table in (("sites", scope.sites, sites), ("devices", scope.devices, devices)):
+        wanted = names[:MAX_SCOPE_NAMES]
+        if wanted:
+            known = set(
+                await connection.scalars(select(table.c.id).where(table.c.customer == customer, table.c.id.in_(wanted)))
+            )
+            if missing := [name for name in wanted if name not in known]:
+                yield f"the scope names {what} that {customer} does not have: {', '.join(missing)[:200]}"
+
+
+def _wrong_times(valid_from: datetime, valid_to: datetime | None, now: datetime) -> Iterator[str]:
+    if valid_from < now:
+        yield "a contract cannot begin or change in the past, tickets were decided by it: name a later day, or none"
+    if valid_to is not None and valid_to <= valid_from:
+        yield f"it ends ({valid_to:%Y-%m-%d %H:%M} UTC) before it begins ({valid_from:%Y-%m-%d %H:%M} UTC)"
+
+
+def _raise_if_any(problems: Sequence[str]) -> None:
+    if problems:
+        raise ContractError("\n".join(problems))
+
+
+def _span(contract: Contract) -> str:
+    until = "until further notice" if contract.valid_to is None else f"until {contract.valid_to:%Y-%m-%d %H:%M} UTC"
+    return f"from {contract.valid_from:%Y-%m-%d %H:%M} UTC {until}"
+
+
+async def _record(
+    connection: AsyncConnection,
+    action: str,
+    contract: Contract,
+    actor: str,
+    now: datetime,
+    *,
+    before: Contract | None = None,
+) -> None:
+    data = _audited(contract) | ({} if before is None else {"before": _audited(before) | {"contract": before.id}})
+    await audit.record(connection, actor=actor, action=action, subject=str(contract.id), now=now, data=data)
+    await bump(connection, Topic.FLEET)
+
+
+def _audited(contract: Contract) -> dict[str, object]:
+    """For the audit, which keeps no person's name."""
+    return {
+        "customer": contract.customer,
+        "plan": contract.plan,
+        "from": contract.valid_from.isoformat(),
+        "until": None if contract.valid_to is None else contract.valid_to.isoformat(),
+        "monitoring_consent": contract.consent is not None,
+        **contract.agreement.told(),
+    }
+
+
+_CONTRACTS = select(
+    contracts.c.id,
+    contracts.c.customer,
+    contracts.c.plan,
+    contracts.c.valid_from,
+    contracts.c.valid_to,
+    contracts.c.monitoring_consent_by,
+    contracts.c.monitoring_consent_on,
+    *(contracts.c[name] for name in Agreement.__annotations__),
+)
+
+
+def _to_contract(row: Sequence[Any]) -> Contract:
+    (number, customer, plan, valid_from, valid_to, by, on), (*agreed, scope) = row[:7], row[7:]
+    consent = Consent(by, on) if by and on else None
+    told = dict(zip(Agreement.__annotations__, agreed, strict=False))
+    agreement = Agreement(**told, scope=ContractScope.of(scope))
+    return Contract(number, customer, plan, valid_from, valid_to, consent, agreement)
+
+
+def _columns(plan: str, consent: Consent | None, agreement: Agreement) -> dict[str, object]:
+    scope = agreement.scope
+    own: dict[str, object] = {name: getattr(agreement, name) for name in Agreement.__annotations__ if name != "scope"}
+    return own | {
+        "plan": plan,
+        "monitoring_consent_by": consent.by if consent else None,
+        "monitoring_consent_on": consent.on if consent else None,
+        "scope": null() if scope is None else scope.as_json(),
+    }
