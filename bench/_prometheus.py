@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 START_TIMEOUT_SECONDS = 30.0
 SNAPPY_LITERAL_BYTES = 65_536
+SCRAPES_NOTHING = "rule_files: [rules.yaml]\nstorage: {tsdb: {out_of_order_time_window: 2h}}\n"
 
 
 # Remote write 1.0: a WriteRequest of TimeSeries, each of Labels (name, value) and Samples (value, timestamp).
@@ -97,10 +98,13 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running_prometheus(program: str, folder: Path, *, options: Sequence[str] = ()) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes nothing and reads folder/rules.yaml, if there is one, on `reload`."""
+def running_prometheus(
+    program: str, folder: Path, *, configured: str = SCRAPES_NOTHING, options: Sequence[str] = ()
+) -> Iterator[Prometheus]:
+    """A Prometheus with its configuration in `folder`; the usual one reads folder/rules.yaml, if there is one, on
+    `reload`."""
     configuration = folder / "prometheus.yml"
-    configuration.write_text("rule_files: [rules.yaml]\nstorage: {tsdb: {out_of_order_time_window: 2h}}\n")
+    configuration.write_text(configured)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

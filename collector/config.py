@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -64,6 +65,11 @@ class ListenAddress:
             return False
 
 
+class RulesEngine(StrEnum):
+    EMBEDDED = "embedded"
+    EXTERNAL = "external"
+
+
 class Settings(BaseModel):
     """Everything that an operator decides. Made by `load_settings`."""
 
@@ -90,6 +96,11 @@ class Settings(BaseModel):
         "folder.",
     )
 
+    rules_engine: RulesEngine = Field(
+        default=RulesEngine.EMBEDDED,
+        description="Who evaluates the rules: `embedded`, the collector; `external`, a ruler that posts its alerts to "
+        "`/api/v2/alerts`. In the file also as `engine` below `[rules]`.",
+    )
     evaluation_interval_seconds: float = Field(
         default=15.0, ge=1, le=3600, description="How often rule groups that name no interval are evaluated."
     )
@@ -283,11 +294,19 @@ def variable_of(key: str) -> str:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _flat(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read: {exc.strerror}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: is not valid TOML: {exc}") from exc
+
+
+def _flat(written: Mapping[str, Any]) -> dict[str, Any]:
+    """`engine` below `[rules]` is `rules_engine`."""
+    flat: dict[str, Any] = {}
+    for key, value in written.items():
+        flat |= {f"{key}_{below}": one for below, one in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
 
 
 def _explain(error: ErrorDetails, places: Mapping[str, str], config: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from collector.alerting.ruleset import AlertRule, Group, RecordingRule
+from collector.alerting.ruleset import AlertRule, Group, RecordingRule, RuleOfAlert
 from collector.alerting.state import Alert, Change, Holding, Timing, fingerprint, step
 from collector.alerting.succession import Move, successors
 from collector.clock import to_milliseconds
@@ -25,13 +25,14 @@ ActiveAlerts = Mapping[str, Mapping[str, Alert]]  # by rule key, then by fingerp
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What an evaluation changed about one alert."""
+    """What an evaluation changed about one alert, or what an external ruler told of one."""
 
-    rule: AlertRule
+    rule: RuleOfAlert
     fingerprint: str
     alert: Alert  # as it stands now; as it stood last, where it ended
     changes: tuple[Change, ...]
     is_over_limit: bool = False  # this rule has more alerts now than its group's `limit`: a storm
+    why: str | None = None  # why it ended, where that is not that its condition is gone
 
 
 @dataclass(slots=True)

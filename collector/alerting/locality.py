@@ -4,11 +4,12 @@ from collections.abc import Collection
 
 import promql_parser as ast
 
-from collector.alerting.ruleset import AlertRule
+from collector.alerting.ruleset import AlertRule, RecordingRule
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from protocol.wire import RESERVED_METRICS
 
 DEVICE = "device_id"
+OF_DEVICES = ("quarkpulse_device_", "quarkpulse_site_", "quarkpulse_agent_")  # what the collector tells of the fleet
 WHOLE_VECTOR_FUNCTIONS = frozenset({"absent", "absent_over_time", "scalar", "vector"})
 
 
@@ -26,6 +27,14 @@ def is_per_device(rule: AlertRule, recorded: Collection[str]) -> bool:
         if metric.startswith("quarkpulse_") and metric != THRESHOLD_METRIC:
             return False
     return _is_local(ast.parse(rule.expr))
+
+
+def is_of_collector(rule: AlertRule | RecordingRule) -> bool:
+    """Whether the rule reads nothing but the collector's own health, and thresholds, or no series at all."""
+    return all(
+        metric is not None and metric.startswith("quarkpulse_") and not metric.startswith(OF_DEVICES)
+        for metric in rule.plan.windows
+    )
 
 
 def _is_local(node: ast.Expr) -> bool:

@@ -24,6 +24,7 @@ from collector.alerting.evaluation import (
     alert_samples,
     recorded_samples,
 )
+from collector.alerting.external import is_external
 from collector.alerting.recording import Recorder
 from collector.alerting.records import AlertRecord, AlertState
 from collector.alerting.ruleset import AlertRule, Group, RecordingRule, RuleSet
@@ -128,7 +129,8 @@ class Evaluator:
         loaded = {rule.key: (group, rule) for group in self._rules.groups for rule in group.alert_rules}
         async with self._database.begin() as connection:
             self._stored = await records.evaluated_until(connection)
-            kept, gone, rekeyed = self._inherited(await records.open_alerts(connection))
+            own = [one for one in await records.open_alerts(connection) if not is_external(one.rule_key)]
+            kept, gone, rekeyed = self._inherited(own)
             await records.update_alerts(connection, rekeyed)
             await self._incidents.retire(connection, gone, now)
             for record in kept:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.alerting.external import KEY_PREFIX
 from collector.db.tables import alerts, evaluations
 
 ROWS_AT_ONCE = 200  # written with one call: their values are made ready on the event loop, and pushes come first
@@ -108,6 +109,13 @@ async def count_open(connection: AsyncConnection) -> dict[tuple[str, str], int]:
         .group_by(alerts.c.rule_key, alerts.c.state)
     )
     return {(key, state): count for key, state, count in (await connection.execute(query)).all()}
+
+
+async def open_external(connection: AsyncConnection) -> list[tuple[str, str]]:
+    """The rule keys and names of the alerts of an external ruler that are not resolved."""
+    of_ruler = (alerts.c.rule_key > KEY_PREFIX, alerts.c.rule_key < KEY_PREFIX + "g")  # hex digits follow
+    query = select(alerts.c.rule_key, alerts.c.rule).where(alerts.c.resolved_at.is_(None), *of_ruler).distinct()
+    return [(key, rule) for key, rule in await connection.execute(query)]
 
 
 async def find_open(connection: AsyncConnection, marks: Collection[AlertMark]) -> dict[AlertMark, AlertRecord]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from collector.alerting.ruleset import (
     RuleSet,
     Scope,
     severity_of,
+    widest,
 )
 from collector.alerting.template import NO_SURROUNDINGS, Surroundings, Template, TemplateError
 from collector.alerting.tenancy import Findings, examine, reads
@@ -94,7 +95,7 @@ def load_rules(
     return RuleSet(
         groups=groups,
         version=_digest([[group.key, *_settings(group), [rule.version for rule in group.rules]] for group in groups]),
-        windows=_widest(rule.plan.windows for group in groups for rule in group.rules),
+        windows=widest(rule.plan.windows for group in groups for rule in group.rules),
         threshold_names=None if reads_any else names,
         notices=tuple(sorted(notice for reader in readers for notice in reader.notices)),
     )
@@ -408,14 +409,6 @@ def _refuse_same_names(files: Sequence[YamlFile]) -> None:
 
 def _settings(group: Group) -> list[object]:
     return [group.interval, group.limit, group.query_offset]
-
-
-def _widest(all_windows: Iterable[Mapping[str | None, float]]) -> dict[str | None, float]:
-    widest: dict[str | None, float] = {}
-    for windows in all_windows:
-        for metric, seconds in windows.items():
-            widest[metric] = max(seconds, widest.get(metric, 0.0))
-    return widest
 
 
 def _line(node: yaml.Node) -> int:

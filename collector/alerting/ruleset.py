@@ -1,9 +1,10 @@
 """What rule files hold, once they are read: groups of alerting and recording rules."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import Protocol
 
 from collector.alerting.template import Template
 from collector.alerting.yamlfile import Problem
@@ -69,6 +70,29 @@ class AlertRule:
         return {name: template.render(labels, value) for name, template in self.annotations.items()}
 
 
+class RuleOfAlert(Protocol):
+    """What an alert's rule is asked about once the alert is there: of a loaded rule, or of one that an external ruler
+    evaluates."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def alert(self) -> str: ...
+
+    @property
+    def hold_for(self) -> timedelta: ...
+
+    @property
+    def labels(self) -> Mapping[str, object]: ...
+
+    @property
+    def thresholds(self) -> frozenset[str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingRule:
     record: str
@@ -106,3 +130,19 @@ class RuleSet:
     @property
     def alert_rules(self) -> tuple[AlertRule, ...]:
         return tuple(rule for group in self.groups for rule in group.alert_rules)
+
+    def only(self, is_wanted: Callable[[AlertRule | RecordingRule], bool]) -> "RuleSet":
+        """The same with some of its rules, and the groups that have any of them."""
+        groups = [replace(group, rules=tuple(filter(is_wanted, group.rules))) for group in self.groups]
+        kept = tuple(group for group in groups if group.rules)
+        windows = widest(rule.plan.windows for group in kept for rule in group.rules)
+        return replace(self, groups=kept, windows=windows)
+
+
+def widest(all_windows: Iterable[Mapping[str | None, float]]) -> dict[str | None, float]:
+    """How far back each metric is read by any of them, in seconds."""
+    found: dict[str | None, float] = {}
+    for windows in all_windows:
+        for metric, seconds in windows.items():
+            found[metric] = max(found.get(metric, 0.0), seconds)
+    return found

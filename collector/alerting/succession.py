@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TypeVar
 
 from collector.alerting.records import AlertRecord
-from collector.alerting.ruleset import AlertRule, Scope
+from collector.alerting.ruleset import AlertRule, RuleOfAlert, Scope
 
 ALERTNAME = "alertname"
 MAX_CANDIDATES = 100  # that are compared with one alert: those of one rule at one device are few
@@ -19,7 +19,7 @@ Labels = Mapping[str, str]
 class Move:
     """An open alert that bears other labels now, since its rule was changed."""
 
-    rule: AlertRule
+    rule: RuleOfAlert
     old: str  # fingerprint
     new: str
     labels: Labels
@@ -41,7 +41,7 @@ def heir_of(record: AlertRecord, rules: Mapping[tuple[str, str], Collection[Aler
     return max(candidates, key=lambda rule: _likeness(rule, record), default=None)
 
 
-def successors(rule: AlertRule, ending: Mapping[K, Labels], starting: Mapping[str, Labels]) -> dict[K, str]:
+def successors(rule: RuleOfAlert, ending: Mapping[K, Labels], starting: Mapping[str, Labels]) -> dict[K, str]:
     """By the alert that ends, the fingerprint of the one that it goes on as: of the same ticket, and alike in all that
     the rule does not set."""
     if not ending or not starting:
@@ -69,7 +69,7 @@ def _ticket_of(labels: Labels) -> tuple[str, ...]:
     return (*place, labels.get("scope", Scope.DEVICE), labels.get("incident") or labels[ALERTNAME])
 
 
-def _is_compatible(rule: AlertRule, old: Labels, new: Labels) -> bool:
+def _is_compatible(rule: RuleOfAlert, old: Labels, new: Labels) -> bool:
     is_set = {ALERTNAME, *rule.labels}
     return all(old.get(name, text) == text for name, text in new.items() if name not in is_set)
 

@@ -39,6 +39,7 @@ from collector.api.query_params import (
 )
 from collector.api.query_rules import Alerting, describe_alerts, describe_rules
 from collector.api.query_workers import QueryWorkers, Stopwatch
+from collector.api.streaming import first_pieces, is_connected, stream
 from collector.clock import Clock, to_milliseconds
 from collector.promql import Engine, Limits, PromqlError, compile_expr
 from collector.promql.nodes import RangeSelector, Subquery, Text
@@ -265,12 +266,12 @@ class QueryApi:
 
     async def _answer(self, request: web.Request, compute: Compute, seconds: float) -> web.StreamResponse:
         """Computes and sends an answer. A long one keeps its turn until it is sent, which bounds what is in memory."""
-        is_wanted = partial(_is_connected, request)
+        is_wanted = partial(is_connected, request)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(seconds):
                     watch = await stack.enter_async_context(self._workers.turn())
-                    begun, rest = await self._workers.run(lambda: _begin(compute(watch)), is_wanted)
+                    begun, rest = await self._workers.run(lambda: first_pieces(compute(watch)), is_wanted)
             except TimeoutError as exc:
                 raise QueryError(ErrorType.TIMEOUT, f"query timed out after {seconds:g} s") from exc
             if len(begun) == 1:
@@ -278,30 +279,8 @@ class QueryApi:
                 if len(begun[0]) >= COMPRESS_FROM_BYTES:
                     response.enable_compression()
                 return response
-            return await self._stream(request, begun, rest)
-
-    async def _stream(self, request: web.Request, begun: list[bytes], rest: Iterator[bytes]) -> web.StreamResponse:
-        response = web.StreamResponse()
-        response.content_type = "application/json"
-        response.enable_compression()
-        is_wanted = partial(_is_connected, request)
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await response.prepare(request)
-                for piece in begun:
-                    await response.write(piece)
-                while (more := await self._workers.run(lambda: next(rest, None), is_wanted)) is not None:
-                    await response.write(more)
-                await response.write_eof()
-        except (ConnectionError, QueryError):
-            logger.debug("client left before its answer was sent: path=%s", request.path)
-        except TimeoutError:
-            logger.warning("answer broken off, read too slowly: path=%s limit_seconds=%g", request.path, SEND_SECONDS)
-            _break_off(request)
-        except Exception:
-            logger.exception("answer broken off: path=%s", request.path)
-            _break_off(request)
-        return response
+            headers = {"Content-Type": "application/json"}
+            return await stream(request, self._workers, begun, rest, headers=headers, seconds=SEND_SECONDS)
 
 
 def _answering(handler: Handler) -> Handler:
@@ -323,21 +302,6 @@ def _answering(handler: Handler) -> Handler:
             return QueryError(ErrorType.INTERNAL, "the collector failed to answer; its log says why").response()
 
     return answer
-
-
-def _is_connected(request: web.Request) -> bool:
-    return request.transport is not None and not request.transport.is_closing()
-
-
-def _break_off(request: web.Request) -> None:
-    """Ends the connection: when a part of the answer is out, nothing else tells that the rest will not come."""
-    if request.transport is not None:
-        request.transport.abort()
-
-
-def _begin(pieces: Iterator[bytes]) -> tuple[list[bytes], Iterator[bytes]]:
-    """The first two pieces, so that a short answer is known for one, and what gives the others."""
-    return list(islice(pieces, 2)), pieces
 
 
 def _sorted_texts(texts: set[str], limit: int | None) -> Iterator[bytes]:

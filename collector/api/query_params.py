@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-from multidict import MultiDict
+from multidict import MultiDict, MultiMapping
 
 from collector.alerting.rulefile import parse_duration
 from collector.api.query_errors import ErrorType, QueryError, client_left, invalid_parameter, quoted
@@ -118,7 +118,7 @@ def limit_param(params: Params, name: str = "limit") -> int | None:
     return int(text) or None
 
 
-def selector_texts(params: Params) -> list[str]:
+def selector_texts(params: MultiMapping[str]) -> list[str]:
     texts = params.getall("match[]", [])
     if len(texts) > MAX_SELECTORS:
         raise invalid_parameter("match[]", f"may stand {MAX_SELECTORS} times in a request, not {len(texts)}")

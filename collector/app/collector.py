@@ -17,6 +17,7 @@ from importlib.metadata import version
 
 from aiohttp import web
 
+from collector.alerting.external import Posted
 from collector.alerting.loop import EvaluationStats, Evaluator
 from collector.alerting.pack import RulePack
 from collector.alerting.reader import RoutingReader
@@ -27,9 +28,11 @@ from collector.alerting.rulefile import RuleFileError, RuleSet
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdReader, devices_of
 from collector.api.agents import AgentApi, configure, member_of
+from collector.api.alertmanager.api import AlertmanagerApi
 from collector.api.auth import ReadAccess
 from collector.api.connections import ConnectionLimits, GuardedSite, Listening
 from collector.api.desk.frame import DeskApi
+from collector.api.device_metrics import DeviceMetrics
 from collector.api.health import HealthApi
 from collector.api.limits import FAILURES_RATE, Buckets, PeerBuckets
 from collector.api.measure import measured
@@ -39,10 +42,10 @@ from collector.api.query import QueryApi
 from collector.api.shortcut import PushShortcut
 from collector.app.health import Wellbeing, evaluated_groups
 from collector.app.operations import desk_operations
-from collector.app.settings import incident_settings, load_rules, tls_context
+from collector.app.settings import incident_settings, load_rules, own_rules, tls_context
 from collector.app.upkeep import Upkeep, repeat
 from collector.clock import Clock, SteadyClock, from_milliseconds
-from collector.config import Settings
+from collector.config import RulesEngine, Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
@@ -63,8 +66,11 @@ from collector.fleet.provider import COLLECTOR_TARGET, ensure_provider
 from collector.fleet.thresholds import list_thresholds
 from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
+from collector.incidents.assigning import assigned
+from collector.incidents.external import ExternalAlerts, ExternalLive
 from collector.incidents.forgetting import forget_alerts
-from collector.incidents.late_data import LateData
+from collector.incidents.late import OwnAlerts, PostedAlerts
+from collector.incidents.late_data import LateData, Live
 from collector.incidents.questions import TicketQuestions
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
@@ -88,6 +94,7 @@ logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
+EXTERNAL_SECONDS = 1.0
 LATE_DATA_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 ASSIGNMENT_SECONDS = 3.0
@@ -161,14 +168,16 @@ class Collector:
             self._scope_of,
         )
         self._incidents = Incidents(world, self._thresholds.explain)
+        self._external = ExternalAlerts(database, self._incidents, self._assigned, clock)
         self._late_data = LateData(
             store,
             database,
             world,
-            lambda: self._evaluator,
+            lambda: self._live,
             self._reader_of,
             clock,
             timedelta(seconds=settings.lookback_seconds),
+            PostedAlerts() if self._has_ruler else OwnAlerts(),
         )
         self._assigner = Assigner(database, agreed_about, settings.escalate_to)
         self._questions = TicketQuestions(self._model_of)
@@ -177,12 +186,12 @@ class Collector:
         self._dead_man = DeadMan(
             "" if url is None else url.get_secret_value(),
             settings.deadman_seconds,
-            lambda: self._evaluator.passes if url is not None and not list(self._wellbeing.what_is_wrong()) else None,
+            lambda: None if url is None else self._passes(),
             clock,
             monotonic,
         )
         self._evaluation = EvaluationStats()
-        self._evaluator = self._new_evaluator(pack.rules)
+        self._take_up(pack)
         self._senders: dict[str, Sender] = {}
         self._ingest = Ingest(store, self, clock)
         self._pushes = PushMetrics()
@@ -208,6 +217,13 @@ class Collector:
             lambda: evaluated_groups(self._evaluator, self._evaluation),
             lookback=settings.lookback,
         )
+        self._device_metrics = DeviceMetrics(
+            RoutingReader(store.reader, {THRESHOLD_METRIC: self._thresholds}),
+            self._read_access,
+            clock,
+            settings.lookback,
+            lambda: self._directory.targets,
+        )
         self._seen_revisions: dict[str, int] = {}
 
     @classmethod
@@ -226,7 +242,7 @@ class Collector:
             clock = SteadyClock(wall, monotonic, reached=reached, unsure=interval)
             store = await SampleStore.open(
                 settings.data,
-                windows=pack.rules.windows,
+                windows=own_rules(pack, settings).windows,
                 clock=clock,
                 settings=StoreSettings(
                     head=HeadLimits(lookback_ms=int(settings.lookback_seconds * 1000)),
@@ -256,6 +272,7 @@ class Collector:
                 await ensure_provider(connection, collector._models, plan=settings.provider_plan, now=clock())
             await collector._reload_state()
             await collector._presence.turn()  # the rules find every device's presence as it was
+            await collector._external.restore(collector._evaluator.rules, takes_over=collector._has_ruler)
             await collector._evaluator.restore()
             yield collector
 
@@ -279,6 +296,7 @@ class Collector:
             "dead man": Upkeep(TURN_SECONDS, self._dead_man.turn),
             "own health": Upkeep(WRITE_SECONDS, self._own_health.write),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
+            "external alerts": Upkeep(EXTERNAL_SECONDS, self._external.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
             "assignment": Upkeep(ASSIGNMENT_SECONDS, self._assign_tickets),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
@@ -299,13 +317,32 @@ class Collector:
 
     async def use_rules(self, pack: RulePack) -> None:
         """Goes on with other rules; alerts whose rule stays go on with it."""
-        rules = pack.rules
-        await self._store.set_windows(rules.windows)
+        await self._store.set_windows(own_rules(pack, self._settings).windows)
         self._pack = pack
-        self._evaluator = self._new_evaluator(rules)
+        self._take_up(pack)
         await self._reload_state()
         await self._evaluator.restore()
-        logger.info("rules reloaded: groups=%d version=%s", len(rules.groups), rules.version)
+        logger.info("rules reloaded: groups=%d version=%s", len(pack.rules.groups), pack.rules.version)
+
+    def _take_up(self, pack: RulePack) -> None:
+        """Has the rules evaluated: by the collector, or, save those about itself, by a ruler."""
+        self._evaluator = self._new_evaluator(own_rules(pack, self._settings))
+        self._external.use_rules(pack.rules)
+        interval = timedelta(seconds=self._settings.evaluation_interval_seconds)
+        ruler = ExternalLive(pack.rules, self._external, interval, self._clock)
+        self._live: Live = ruler if self._has_ruler else self._evaluator
+
+    def _passes(self) -> int | None:
+        """How many passes there were; None while something is wrong, or the last one was not stored, or is late."""
+        own = None if list(self._wellbeing.what_is_wrong()) else self._evaluator.passes
+        return own if own is None or not self._has_ruler else own + self._external.sweeps
+
+    @property
+    def _has_ruler(self) -> bool:
+        return self._settings.rules_engine is RulesEngine.EXTERNAL
+
+    def _assigned(self, posted: Posted) -> tuple[Posted, bool]:
+        return assigned(posted, self._directory)
 
     async def _next_rules(self, reload: asyncio.Event) -> RulePack:
         """Waits for a reload that brings good rules; bad ones are told and change nothing."""
@@ -477,14 +514,13 @@ class Collector:
         finally:
             await runner.cleanup()
             self._queries.close()
+            self._device_metrics.close()
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[problems_middleware], client_max_size=wire.MAX_BODY_BYTES)
         application[FAILURES] = PeerBuckets(Buckets(FAILURES_RATE))
         settings = self._settings
-        access = ReadAccess(
-            self._access_token, only_loopback=settings.listen_address.is_loopback and not settings.trusted_proxy
-        )
+        access = self._read_access
         agents = AgentApi(
             directory=lambda: self._directory,
             reload_directory=self._reload_state,
@@ -500,6 +536,9 @@ class Collector:
             self._clock,
             version=self._version,
         )
+        alertmanager = AlertmanagerApi.of(
+            self._external, self._database, self._access_token, self._clock, self._version
+        )
         health = HealthApi(
             self._database, Exposition(self._wellbeing.report, self._pushes), self._wellbeing.what_is_wrong
         )
@@ -508,11 +547,19 @@ class Collector:
                 *agents.routes(),
                 web.post(wire.PUSH_PATH, measured(self._push_api.push, self._pushes)),
                 *self._queries.routes(access.guard),
+                *alertmanager.routes(),
+                *self._device_metrics.routes(),
                 *health.routes(access.guard),
                 *desk.routes(),
             ]
         )
         return application
+
+    @property
+    def _read_access(self) -> ReadAccess:
+        settings = self._settings
+        only_loopback = settings.listen_address.is_loopback and not settings.trusted_proxy
+        return ReadAccess(self._access_token, only_loopback=only_loopback)
 
     def _authenticate(self, secret: str | None) -> Sender:
         """Who pushes. Raises Refused."""

@@ -3,8 +3,10 @@
 import ssl
 from datetime import timedelta
 
+from collector.alerting.locality import is_of_collector
 from collector.alerting.pack import RulePack, load_pack
-from collector.config import Settings
+from collector.alerting.ruleset import RuleSet
+from collector.config import RulesEngine, Settings
 from collector.incidents.settings import IncidentSettings
 
 
@@ -12,6 +14,11 @@ def load_rules(settings: Settings) -> RulePack:
     """What the settings name, or else what is shipped. Raises RuleFileError with every problem of every file."""
     folders = [settings.rules_dir] if settings.rules_dir is not None else []
     return load_pack(folders, lookback=settings.lookback)
+
+
+def own_rules(pack: RulePack, settings: Settings) -> RuleSet:
+    """What the collector evaluates itself: beside an external ruler only the rules about its own health."""
+    return pack.rules if settings.rules_engine is RulesEngine.EMBEDDED else pack.rules.only(is_of_collector)
 
 
 def incident_settings(settings: Settings) -> IncidentSettings:

@@ -72,6 +72,7 @@ class FleetDirectory:
     _printers: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)  # by the device that reads them
     _contracts: Mapping[str, tuple[Contract, ...]] = field(default_factory=dict)  # by customer
     _tags: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by device id
+    sites: frozenset[SiteKey] = frozenset()
 
     def authenticate(self, secret: str) -> Member | None:
         """The device whose secret this is, whatever its status; None if it is nobody's."""
@@ -175,6 +176,7 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
         {reader: tuple(read) for reader, read in printers.items()},
         {customer: tuple(held) for customer, held in contracts.items()},
         await load_tags(connection),
+        frozenset(hours),
     )
 
 

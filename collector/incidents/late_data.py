@@ -11,12 +11,12 @@ from typing import Protocol
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting.locality import is_per_device
-from collector.alerting.loop import Evaluator
 from collector.alerting.replay import episodes
-from collector.alerting.ruleset import AlertRule, Group, RecordingRule
+from collector.alerting.ruleset import AlertRule, Group, RecordingRule, RuleSet
+from collector.alerting.state import Alert
 from collector.alerting.timeline import Episode
 from collector.clock import Clock, from_milliseconds, to_milliseconds
-from collector.incidents.late import LateJudge
+from collector.incidents.late import Identity, LateJudge, OwnAlerts
 from collector.incidents.round import Surroundings
 from collector.promql import Engine, PromqlError
 from collector.series.read import Matcher, MatchOp, SeriesReader
@@ -40,6 +40,21 @@ class Transactions(Protocol):
     def begin(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
 
+class Live(Protocol):
+    """Who evaluates the rules: the collector itself, or an external ruler."""
+
+    @property
+    def rules(self) -> RuleSet: ...
+
+    def interval(self, group: Group) -> timedelta: ...
+
+    def last_evaluated(self, group: Group) -> datetime | None: ...
+
+    def amending(self, group: Group) -> AbstractAsyncContextManager[dict[str, dict[str, Alert]]]:
+        """Its alerts by rule key and fingerprint; who enters may change them, once that is stored."""
+        ...
+
+
 _Turn = tuple[str, str, LateSpan]  # a group's key, a device, and what came late of it
 
 
@@ -51,19 +66,21 @@ class LateCounters:
 
 @dataclass(slots=True)
 class LateData:
-    """`reader_of` gives all that is stored of some devices, with the thresholds; `evaluator` is the one that runs."""
+    """`reader_of` gives all that is stored of some devices, with the thresholds; `evaluator` is the one that runs, and
+    another one after each reload of the rules."""
 
     source: LateSource
     database: Transactions
     world: Surroundings
-    evaluator: Callable[[], Evaluator]
+    evaluator: Callable[[], Live]
     reader_of: Callable[[Collection[str]], SeriesReader]
     clock: Clock
     lookback: timedelta
+    identity: Identity = field(default_factory=OwnAlerts)
     counters: LateCounters = field(default_factory=LateCounters)
     # What was replayed of spans that wait for other groups. A restart has all of it done again, which changes nothing.
     _replayed: set[_Turn] = field(default_factory=set)
-    _replayed_by: Evaluator | None = None
+    _replayed_by: Live | None = None
 
     async def settle(self) -> None:
         """Replays what has come to its end. A crash in between has it done again, which changes nothing."""
@@ -93,7 +110,7 @@ class LateData:
                 await self.source.forget_late(over)
                 self.counters.replays += len(over)
 
-    async def _replay(self, evaluator: Evaluator, group: Group, spans: Mapping[str, LateSpan]) -> bool:
+    async def _replay(self, evaluator: Live, group: Group, spans: Mapping[str, LateSpan]) -> bool:
         """A group's rules up to its last evaluation. False if other rules were taken up meanwhile."""
         first = from_milliseconds(min(span.first_ms for span in spans.values()))
         last, interval = evaluator.last_evaluated(group), evaluator.interval(group)
@@ -117,20 +134,21 @@ class LateData:
                 return False
         return True
 
-    async def _apply(self, evaluator: Evaluator, group: Group, rule: AlertRule, found: Sequence[Episode]) -> bool:
+    async def _apply(self, evaluator: Live, group: Group, rule: AlertRule, found: Sequence[Episode]) -> bool:
         """False if the rules were reloaded meanwhile: the alerts in hand are no longer those that are evaluated."""
         ended = {(one.labels["device_id"], one.ended_at) for one in found if one.fired_at and one.ended_at}
         seen = await asyncio.to_thread(self._seen, ended)
         async with evaluator.amending(group) as active:
-            live = active.get(rule.key, {})
+            key = self.identity.key(rule)
+            live = active.get(key, {})
             async with self.database.begin() as connection:
                 if self.evaluator() is not evaluator:
                     return False
-                judge = LateJudge(self.world, connection, self.clock())
-                backdated = await judge.apply(
+                judge = LateJudge(self.world, connection, self.clock(), self.identity)
+                changed = await judge.apply(
                     rule, found, live, interval=evaluator.interval(group), was_seen=lambda *one: one in seen
                 )
-            active[rule.key] = {**live, **backdated}
+            active[key] = {**live, **changed}
         return True
 
     def _seen(self, ends: Collection[tuple[str, datetime]]) -> set[tuple[str, datetime]]:

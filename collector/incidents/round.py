@@ -246,7 +246,7 @@ class Round:
 
     # What ends
 
-    async def end(self, ended: Sequence[AlertRecord]) -> None:
+    async def end(self, ended: Sequence[AlertRecord], why: str = GONE) -> None:
         """The condition is gone, or is only no longer reported: not seen is not healthy."""
         unseen = [
             one for one in ended if one.fired_at and one.device and not self._world.is_seen(one.device, self._now)
@@ -261,7 +261,7 @@ class Round:
                 noted.setdefault(record.ticket, []).append(record)
         for number, of_ticket in noted.items():
             await tickets.note(self._connection, number, self._now, self._not_seen(of_ticket))
-        await self.resolve([one for one in ended if one.id not in unseen_ids], GONE)
+        await self.resolve([one for one in ended if one.id not in unseen_ids], why)
 
     async def resolve(self, over: Sequence[AlertRecord], why: str, at: datetime | None = None) -> None:
         """Alerts that are over, and with its last alert the entry. Those that never fired leave no trace."""

@@ -7,6 +7,7 @@ neither an alert without its ticket nor a second ticket for the same incident.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from collector.alerting.thresholds import Effective
 from collector.contracts import AlertOutcome
 from collector.incidents.decision import may_have_ticket, ticket_key
 from collector.incidents.plan_change import promote_all
-from collector.incidents.round import AT_ONCE, Round, Surroundings
+from collector.incidents.round import AT_ONCE, GONE, Round, Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Incidents:
         await round_.write()
 
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
-        """What one evaluation changed."""
+        """What one evaluation changed, or an external ruler told."""
         if not transitions:
             return
         by_mark = {(one.rule.key, one.fingerprint): one for one in transitions}
@@ -71,10 +72,14 @@ class Incidents:
             alert = by_mark[mark].alert
             version = by_mark[mark].rule.version
             round_.change(
-                record, state=AlertState.PENDING, rule_version=version, value=alert.value, not_seen_since=None
+                record, state=AlertState.PENDING, rule_version=version, value=_stored(alert.value), not_seen_since=None
             )
         await round_.write()
-        await round_.end(_changed(by_mark, known, Change.RESOLVED, Change.DROPPED))
+        ended: dict[str, list[AlertRecord]] = {}
+        for record in _changed(by_mark, known, Change.RESOLVED, Change.DROPPED):
+            ended.setdefault(by_mark[record.rule_key, record.fingerprint].why or GONE, []).append(record)
+        for why, records_of in ended.items():
+            await round_.end(records_of, why)
         known |= await records.find_open(connection, started)
         fired = _changed(by_mark, known, Change.FIRED)
         current = []
@@ -86,7 +91,7 @@ class Incidents:
             round_.change(
                 record,
                 state=AlertState.FIRING,
-                value=alert.value,
+                value=_stored(alert.value),
                 annotations=dict(alert.annotations),
                 fired_at=record.fired_at or now,
             )
@@ -131,24 +136,34 @@ class Incidents:
         *,
         is_untold: Callable[[str, Mapping[str, str]], bool] = lambda _rule_key, _labels: False,
     ) -> None:
+        """`sweep_keys` for alerts of rules that are evaluated here."""
+        waits = {rule.key: TWO_FRAMES if rule.plan.looks_back else timedelta(0) for rule in rules}
+        await self.sweep_keys(connection, waits, now, is_untold=is_untold)
+
+    async def sweep_keys(
+        self,
+        connection: AsyncConnection,
+        waits: Mapping[str, timedelta],
+        now: datetime,
+        *,
+        is_untold: Callable[[str, Mapping[str, str]], bool] = lambda _rule_key, _labels: False,
+    ) -> None:
         """What changed without a change of the alerts of these rules: unknown ones whose device is seen again without
         the condition are over, and so are those of devices that nobody looks after any more; what has no ticket is
         decided again, since what held it back may be over and the plan may be another; shadow tickets of customers
         whose plan opens tickets by now become tickets; and what came and went has been steady for a while.
 
-        `is_untold`: whether nobody knows if the condition of a rule is gone for an alert, by rule key and labels.
+        `waits`: by rule key, how long a device must report again until its silence about the condition tells that it is
+        gone. `is_untold`: whether nobody knows if the condition of a rule is gone for an alert, by rule key and labels.
         """
         round_ = Round(self.world, connection, now)
-        rule_keys = [rule.key for rule in rules]
+        rule_keys = list(waits)
         unknown = await records.open_alerts(connection, rule_keys, state=AlertState.UNKNOWN)
-        look_back = {rule.key for rule in rules if rule.plan.looks_back}
         ended, over = [], []
         for one in unknown:
             if one.device is not None and self.world.is_ended(one.device, now):
                 ended.append(one)
-            elif not is_untold(one.rule_key, one.labels) and self._is_told_over(
-                one, now, looks_back=one.rule_key in look_back
-            ):
+            elif not is_untold(one.rule_key, one.labels) and self._is_told_over(one, now, waits[one.rule_key]):
                 over.append(one)
         if ended:
             await round_.resolve(ended, "the device is no longer looked after")
@@ -167,16 +182,15 @@ class Incidents:
         """Alerts whose rule is no longer loaded are over: nothing would ever resolve them."""
         await Round(self.world, connection, now).resolve(gone, "the rule is no longer loaded")
 
-    def _is_told_over(self, record: AlertRecord, now: datetime, *, looks_back: bool) -> bool:
-        """Whether an alert that was unknown is known to be over: its device reports again, and a rule over a range has
-        had two of its samples to see."""
+    def _is_told_over(self, record: AlertRecord, now: datetime, wait: timedelta) -> bool:
+        """Whether an alert that was unknown is known to be over: its device has reported again for so long."""
         if record.device is None:
             return True
         if not self._reported(record.device, now):
             self.back_since.pop(record.id, None)
             return False
         since = self.back_since.setdefault(record.id, now)
-        if looks_back and now - since < TWO_FRAMES:
+        if now - since < wait:
             return False
         self.back_since.pop(record.id, None)
         return True
@@ -218,7 +232,7 @@ def _pending_row(transition: Transition) -> dict[str, object]:
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
         "state": AlertState.PENDING,
-        "value": alert.value,
+        "value": _stored(alert.value),
         "active_since": alert.active_since,
         "customer": alert.labels.get("customer"),
         "device": alert.labels.get("device_id"),
@@ -240,6 +254,11 @@ def _changed(
         else:
             logger.error("an alert changed that was never stored: rule=%s", transition.rule.alert)
     return found
+
+
+def _stored(value: float) -> float | None:
+    """An external ruler tells no value, which is NaN in memory."""
+    return None if math.isnan(value) else value
 
 
 def _finite(value: float) -> float | str:

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy import event
 
 from collector.db.database import Database
 from tests.conftest import free_port, require, skip_or_fail
@@ -112,3 +114,20 @@ def database_url(make_url: Callable[[bool], str]) -> str:
 async def database(database_url: str) -> AsyncIterator[Database]:
     async with await Database.open(database_url) as opened:
         yield opened
+
+
+@asynccontextmanager
+async def counting_statements(database: Database) -> AsyncIterator[list[str]]:
+    """The statements that are run while this is entered, one for each call of the driver."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        statements.append(statement)
+
+    async with database.connect() as connection:
+        engine = connection.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
