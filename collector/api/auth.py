@@ -7,7 +7,8 @@ from aiohttp import web
 
 from collector.api.limits import is_loopback
 from collector.api.problems import Handler, Refused, problem
-from collector.fleet.tokens import Role, Token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import Token
 
 READING_ROLES = frozenset({Role.VIEWER, Role.TECHNICIAN, Role.MANAGER, Role.ADMIN})
 NEW_VIEWER = "quarkpulse-collector tokens create --role viewer"

@@ -14,6 +14,8 @@ NOUNS = (
     "customers",
     "sites",
     "contracts",
+    "contacts",
+    "users",
     "tokens",
     "devices",
     "tickets",

@@ -10,7 +10,8 @@ from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet import tokens as store
-from collector.fleet.tokens import ACCESS_ROLES, ENROLLMENT_LIFETIME, Role
+from collector.fleet.roles import Role
+from collector.fleet.tokens import ACCESS_ROLES, ENROLLMENT_LIFETIME
 from protocol.wire import Kind
 
 
@@ -32,8 +33,9 @@ def tokens() -> None:
 @click.option(
     "--role",
     type=click.Choice([role.value for role in ACCESS_ROLES]),
-    help="Makes an access token instead: a viewer reads, a technician also writes (/api/desk/v1).",
+    help="Makes an access token instead, for /api/desk/v1: a viewer reads, a technician also writes.",
 )
+@click.option("--user", help="Whose access token it is: what is done with it bears this name.")
 @click.option(
     "--expires",
     "lifetime",
@@ -50,13 +52,14 @@ async def create(
     kind: Kind | None,
     uses: int | None,
     role: Role | None,
+    user: str | None,
     lifetime: timedelta | None,
 ) -> None:
     """Print a new token, to enrol devices, to read or to write.
 
     \b
     E.g. `tokens create --customer acme --site hq --kind server --uses 1`
-    or   `tokens create --role viewer`.
+    or   `tokens create --role technician --user anna`.
     """
     now = system_clock()
     if role is not None:
@@ -64,11 +67,20 @@ async def create(
             raise click.UsageError("--kind and --uses belong to an enrolment token, --role makes an access token")
         async with database.begin() as connection:
             secret = await store.create_access_token(
-                connection, role=Role(role), customer=customer, site=site, lifetime=lifetime, actor=actor(), now=now
+                connection,
+                role=Role(role),
+                customer=customer,
+                site=site,
+                user=user,
+                lifetime=lifetime,
+                actor=actor(),
+                now=now,
             )
         if role in (Role.SENDER, Role.RULER):
             click.echo(f"note: so far nothing takes the token of a {role}", err=True)
     else:
+        if user is not None:
+            raise click.UsageError("--user belongs to an access token: name its --role")
         if customer is None or site is None or kind is None:
             raise click.UsageError("an enrolment token needs --customer, --site and --kind; an access token --role")
         models = load_service_models(settings.data)
@@ -102,6 +114,7 @@ async def list_command(database: Database, _settings: Settings, as_json: bool) -
         {
             "id": token.id,
             "role": token.role,
+            "user": token.user,
             "customer": token.customer,
             "site": token.site,
             "kind": token.kind,

@@ -17,9 +17,10 @@ from collector.fleet.names import COLLECTOR
 from collector.fleet.policies import customer_policies
 from collector.fleet.policy import Policy, policy_of
 from collector.fleet.presence import Presence, State
+from collector.fleet.roles import Role
 from collector.fleet.secrets import hash_secret
 from collector.fleet.tags import load_tags
-from collector.fleet.tokens import SELECT_TOKEN, Role, Token, to_token
+from collector.fleet.tokens import SELECT_TOKEN, Token, to_token
 from collector.series.labels import Target
 
 MAX_MODEL_CHARS = 200

@@ -17,8 +17,8 @@ from collector.db.text import one_line
 from collector.fleet.customers import require_monitoring
 from collector.fleet.errors import FleetError
 from collector.fleet.names import slug
+from collector.fleet.roles import Role
 from collector.fleet.secrets import hash_secret, new_secret
-from collector.fleet.tokens import Role
 from protocol.models import EnrollRequest
 
 SILENT_FOR = timedelta(minutes=5)  # a machine that still pushes is not the one that enrols here

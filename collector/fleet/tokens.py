@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import insert, select, update
@@ -12,25 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.contracts import ServiceModels
 from collector.db import audit
 from collector.db.revisions import Topic, bump
-from collector.db.tables import tokens
+from collector.db.tables import tokens, users
 from collector.fleet.customers import ensure_site, get_customer, get_site, require_monitoring
 from collector.fleet.errors import FleetError, NotFoundError
+from collector.fleet.roles import Role, reaches
 from collector.fleet.secrets import hash_secret, new_secret
 from protocol.wire import Kind
 
 ENROLLMENT_LIFETIME = timedelta(days=7)
 MAX_USES = 100_000
-
-
-class Role(StrEnum):
-    ENROLL = "enroll"
-    CONTACT = "contact"  # of a customer: reads what is that customer's
-    VIEWER = "viewer"  # reads
-    TECHNICIAN = "technician"
-    MANAGER = "manager"
-    ADMIN = "admin"
-    SENDER = "sender"  # writes samples of one customer or site
-    RULER = "ruler"  # posts alerts for all
 
 
 ACCESS_ROLES = tuple(role for role in Role if role is not Role.ENROLL)
@@ -47,10 +36,13 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    user: str | None = None  # whose it is
+    user_disabled_at: datetime | None = None
 
     def is_usable(self, now: datetime) -> bool:
         in_time = self.expires_at is None or now < self.expires_at
-        return self.revoked_at is None and in_time and self.uses_left != 0
+        is_taken_out = self.revoked_at is not None or self.user_disabled_at is not None
+        return not is_taken_out and in_time and self.uses_left != 0
 
 
 async def create_enrollment_token(
@@ -88,26 +80,48 @@ async def create_access_token(
     role: Role,
     customer: str | None,
     site: str | None,
+    user: str | None = None,
     lifetime: timedelta | None = None,
     actor: str,
     now: datetime,
 ) -> str:
-    """The secret of a new access token, bound to a customer or a site if they are named. Raises FleetError."""
+    """The secret of a new access token, bound to a customer or a site if they are named.
+
+    A user's token may no more than the user. Raises FleetError."""
     if role is Role.ENROLL:
         raise FleetError("an enrolment token needs a customer, a site and a kind, and no role")
     if role is Role.SENDER and customer is None:
         raise FleetError("a sender writes for one customer: name it with --customer")
     if role is Role.RULER and customer is not None:
         raise FleetError("a ruler posts alerts for all customers: leave out --customer and --site")
+    if user is not None:
+        customer = await _bound_by(connection, user, role, customer)
+    if role is Role.CONTACT and customer is None:
+        raise FleetError("a contact is of a customer: name it with --customer, or the user with --user")
     if site is not None and customer is None:
         raise FleetError("a site belongs to a customer: name it with --customer")
     if customer is not None:
         await get_customer(connection, customer)
     if customer is not None and site is not None:
         await get_site(connection, customer, site)
-    return await _create(
-        connection, {"role": role, "customer": customer, "site": site}, lifetime=lifetime, actor=actor, now=now
-    )
+    values = {"role": role, "customer": customer, "site": site, "user": user}
+    return await _create(connection, values, lifetime=lifetime, actor=actor, now=now)
+
+
+async def _bound_by(connection: AsyncConnection, user: str, role: Role, customer: str | None) -> str | None:
+    """The customer of a user's token. Raises NotFoundError or FleetError."""
+    query = select(users.c.role, users.c.customer, users.c.disabled_at).where(users.c.id == user)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no user {user!r}; see: users list")
+    if row.disabled_at is not None:
+        raise FleetError(f"user {user} is disabled: enable it first with users enable {user}")
+    if not reaches(Role(row.role), role):
+        raise FleetError(f"user {user} is a {row.role}, and a token of a {role} would reach further")
+    if row.customer is not None and customer not in (None, row.customer):
+        raise FleetError(f"user {user} is of customer {row.customer} alone")
+    found: str | None = row.customer or customer
+    return found
 
 
 async def revoke_token(connection: AsyncConnection, token: int, *, actor: str, now: datetime) -> None:
@@ -123,9 +137,36 @@ async def revoke_token(connection: AsyncConnection, token: int, *, actor: str, n
         await bump(connection, Topic.FLEET)
 
 
-async def list_tokens(connection: AsyncConnection) -> list[Token]:
-    rows = await connection.execute(SELECT_TOKEN.order_by(tokens.c.id))
-    return [to_token(row) for row in rows]
+async def get_token(connection: AsyncConnection, token: int) -> Token:
+    """Raises NotFoundError."""
+    row = (await connection.execute(SELECT_TOKEN.where(tokens.c.id == token))).one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no token {token}; see: tokens list")
+    return to_token(row)
+
+
+async def token_with(connection: AsyncConnection, secret: str) -> Token:
+    """The one whose secret this is, such as one that was made just now."""
+    return to_token((await connection.execute(SELECT_TOKEN.where(tokens.c.secret_hash == hash_secret(secret)))).one())
+
+
+async def list_tokens(
+    connection: AsyncConnection,
+    after: int | None = None,
+    limit: int | None = None,
+    *,
+    customer: str | None = None,
+    user: str | None = None,
+) -> list[Token]:
+    """`limit` at most, by number: those after `after`."""
+    query = SELECT_TOKEN.order_by(tokens.c.id).limit(limit)
+    if after is not None:
+        query = query.where(tokens.c.id > after)
+    if customer is not None:
+        query = query.where(tokens.c.customer == customer)
+    if user is not None:
+        query = query.where(tokens.c.user == user)
+    return [to_token(row) for row in await connection.execute(query)]
 
 
 SELECT_TOKEN = select(
@@ -138,7 +179,9 @@ SELECT_TOKEN = select(
     tokens.c.created_at,
     tokens.c.expires_at,
     tokens.c.revoked_at,
-)
+    tokens.c.user,
+    users.c.disabled_at,
+).select_from(tokens.outerjoin(users, users.c.id == tokens.c.user))
 
 
 def to_token(row: Sequence[Any]) -> Token:

@@ -7,7 +7,8 @@ from pytest_aiohttp import AiohttpClient
 
 from collector.api.auth import ReadAccess
 from collector.api.problems import problems_middleware
-from collector.fleet.tokens import Role, Token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import Token
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -8,7 +8,8 @@ from collector.db.tables import devices
 from collector.fleet.contracts import set_plan
 from collector.fleet.directory import FleetDirectory, load_directory
 from collector.fleet.errors import FleetError, NotFoundError
-from collector.fleet.tokens import Role, create_access_token, list_tokens, revoke_token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import create_access_token, list_tokens, revoke_token
 from collector.series.labels import Target
 from tests.fleet.world import ACTOR, MODELS, NOW, World, after, make_customer, make_token, request
 

@@ -20,7 +20,8 @@ from collector.fleet.enrollment import (
     UnknownTokenError,
 )
 from collector.fleet.errors import ConsentMissingError
-from collector.fleet.tokens import Role, create_access_token, revoke_token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import create_access_token, revoke_token
 from tests.db.racing import race
 from tests.fleet.world import ACTOR, MODELS, NOW, World, after, make_customer, make_token, request
 

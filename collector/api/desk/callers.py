@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from collector.api.desk.refusals import Refusal
-from collector.fleet.tokens import Role, Token
-
-# Each may what those before it may.
-ROLES = (Role.CONTACT, Role.VIEWER, Role.TECHNICIAN, Role.MANAGER, Role.ADMIN)
+from collector.fleet.roles import USER_ROLES, Role, reaches
+from collector.fleet.tokens import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,26 +15,27 @@ class Caller:
     role: Role
     customer: str | None = None
     site: str | None = None
+    user: str | None = None
 
     @classmethod
     def of(cls, token: Token) -> "Caller":
         """Raises Refusal (403) if the token's role has no business here."""
-        if token.role not in ROLES or (token.role is Role.CONTACT and token.customer is None):
+        if token.role not in USER_ROLES or (token.role is Role.CONTACT and token.customer is None):
             raise Refusal(
                 403,
                 "forbidden",
                 f"the token of a {token.role} does not read here; make another: tokens create --role viewer",
             )
-        return cls(token.id, token.role, token.customer, token.site)
+        return cls(token.id, token.role, token.customer, token.site, token.user)
 
     @property
     def name(self) -> str:
-        """For the audit: `token 3 (technician)`."""
-        return f"token {self.token} ({self.role})"
+        """For the audit and for tickets: the user, or `token 3 (technician)`."""
+        return self.user or f"token {self.token} ({self.role})"
 
     def require_role(self, least: Role) -> None:
         """Raises Refusal (403)."""
-        if ROLES.index(self.role) < ROLES.index(least):
+        if not reaches(self.role, least):
             raise Refusal(
                 403,
                 "forbidden",

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.api.desk.callers import Caller
-from collector.fleet.tokens import Role
+from collector.fleet.roles import Role
 
 MAX_BODY_BYTES = 65_536
 

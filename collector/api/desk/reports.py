@@ -9,7 +9,7 @@ from collector.api.desk.operations import AnyOperation, Call, Operation
 from collector.api.desk.paging import Page, PagingByName, cut
 from collector.contracts import ServiceModels
 from collector.contracts.months import Month
-from collector.fleet.tokens import Role
+from collector.fleet.roles import Role
 from collector.reporting.bill_shape import MonthlyBill, told
 from collector.reporting.usage import billed_customers, read_bills
 

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import ClientSession
 
 from collector.db import audit
-from collector.fleet.tokens import Role, create_access_token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import create_access_token
 from tests.db.fixtures import (  # noqa: F401 - fixtures
     backend,
     database,

@@ -13,7 +13,8 @@ from collector.api.desk.frame import DeskApi
 from collector.api.desk.operations import MAX_BODY_BYTES
 from collector.api.limits import Rate
 from collector.db.database import Database
-from collector.fleet.tokens import Role, Token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import Token
 from tests.api.desk.conftest import ROOT, Desk
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -19,7 +19,8 @@ from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.db.tables import customers
 from collector.fleet.customers import add_customer
-from collector.fleet.tokens import Role, Token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import Token
 from tests.api.desk.conftest import ROOT, Desk
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from collector.fleet.tokens import Role, create_access_token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import create_access_token
 from tests.api.desk.conftest import Desk
 
 pytestmark = pytest.mark.slow
