@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from collector.api.alertmanager import api
 from collector.api.alertmanager.shapes import silence_id, silence_number
-from collector.fleet.tokens import Role, create_access_token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import create_access_token
 from tests.fleet.living import Life, living
 
 MINUTE = timedelta(minutes=1)

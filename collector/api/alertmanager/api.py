@@ -35,7 +35,8 @@ from collector.api.limits import PUSH_RATE, Buckets
 from collector.api.problems import Handler, Refused, problem, too_many
 from collector.clock import Clock
 from collector.db.database import Database
-from collector.fleet.tokens import Role, Token
+from collector.fleet.roles import Role
+from collector.fleet.tokens import Token
 from collector.incidents import silences as store
 from collector.incidents.external import ExternalAlerts, TooManyAlertsError
 from protocol.errors import QuarkpulseError
