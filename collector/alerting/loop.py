@@ -63,7 +63,7 @@ class IncidentSink(Protocol):
 
 
 class Transactions(Protocol):
-    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+    def begin(self, *, short: bool = ...) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
 
 @dataclass(slots=True)
@@ -286,7 +286,7 @@ class Evaluator:
                 samples = await asyncio.to_thread(recorded_samples, rule, self._engine, done)
                 await self._recorder.record(record_stream(group, rule), rule.record, samples, done.read_at)
                 done.shared = Shared()  # what was computed before may read what is recorded now
-        async with self._database.begin() as connection:
+        async with self._database.begin(short=True) as connection:
             await self._incidents.move(connection, done.moved, at)
             await records.save_clear_since(connection, done.cleared)
             await self._incidents.apply(connection, done.transitions, at)

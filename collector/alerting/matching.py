@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from collector.series.read import Matcher, MatchOp
 from collector.series.regex import RegexError, compile_regex
@@ -18,6 +19,7 @@ class MatcherError(PermanentError):
     """Not a matcher; the message says what to write instead."""
 
 
+@lru_cache(maxsize=4096)  # silences are read at every evaluation, and hardly change
 def parse_matcher(text: str) -> Matcher:
     """`customer=acme`, `alertname=~"Disk.*"`, `kind!=server`; the quotes may be left out. Raises MatcherError."""
     found = _WRITTEN.fullmatch(text)

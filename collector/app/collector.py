@@ -489,7 +489,7 @@ class Collector:
         device, now = sender.target.device_id, from_milliseconds(received_ms)
         heard = self._heard(device)
         newest_at = None if heard is None else heard.newest_at
-        async with self._database.begin() as connection:
+        async with self._database.begin(short=True) as connection:
             told = await record_events(connection, device, events, inventory, now, newest_at=newest_at)
         self._watch.take(device, told, now)
         if told.goodbye is not None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from collector.db import migrate
+from collector.db import migrate, sqlite
 from collector.db.errors import DatabaseError, DatabaseUnavailableError
 
 BUSY_TIMEOUT_SECONDS = 15.0  # how long a writer waits for another process's transaction
@@ -25,6 +25,7 @@ POOL_SIZE = 8
 # How a transaction of SQLite begins. A writer takes its lock at once: one that read first and wanted to write later
 # would fail as soon as somebody else wrote in between.
 _BEGIN = "sqlite_begin"
+_SHORT = "sqlite_short"  # whether its statements are, see sqlite.py
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"}
 
@@ -38,6 +39,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writers = engine.execution_options(**{_BEGIN: "IMMEDIATE"})
+        self._short_writers = engine.execution_options(**{_BEGIN: "IMMEDIATE", _SHORT: True})
         # Writers of one process queue here, in order; SQLite's own way of waiting is to try again and again.
         self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
 
@@ -68,14 +70,17 @@ class Database:
         return self._engine.dialect.name
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    async def begin(self, *, short: bool = False) -> AsyncIterator[AsyncConnection]:
         """A transaction that may write: committed at the end, rolled back on an exception. Wait for nothing else in it.
+
+        `short`: each of its statements touches few rows. They cost less then, and the event loop waits for them.
 
         Raises DatabaseUnavailableError if another process keeps the database for longer than the busy timeout.
         """
         async with self._turn or nullcontext():
             with _explained():
-                async with _connected(self._writers) as connection, connection.begin():
+                writers = self._short_writers if short else self._writers
+                async with _connected(writers) as connection, connection.begin():
                     yield connection
 
     @asynccontextmanager
@@ -129,9 +134,8 @@ def _make_file(path: Path) -> None:
 def _make_engine(url: URL) -> AsyncEngine:
     if url.drivername == _DRIVERS["sqlite"]:
         # Without a level of its own, Python's sqlite3 would begin transactions behind SQLAlchemy's back.
-        engine = create_async_engine(
-            url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None}, pool_size=POOL_SIZE
-        )
+        options = {"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None, "async_creator_fn": sqlite.connect}
+        engine = create_async_engine(url, connect_args=options, pool_size=POOL_SIZE)
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
@@ -148,7 +152,11 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(_BEGIN, 'DEFERRED')}")
+    options, driver = connection.get_execution_options(), connection.connection.driver_connection
+    assert isinstance(driver, sqlite.OneTurnConnection)  # noqa: S101 - as `_make_engine` made it
+    driver.is_short = False  # another may hold the lock
+    connection.exec_driver_sql(f"BEGIN {options.get(_BEGIN, 'DEFERRED')}")
+    driver.is_short = options.get(_SHORT, False)
 
 
 @asynccontextmanager

@@ -90,7 +90,7 @@ async def expire_silence(connection: AsyncConnection, silence: int, *, actor: st
 
 async def list_silences(connection: AsyncConnection, *, ends_after: datetime | None = None) -> list[Silence]:
     """All silences, or those that end after a time, in the order in which they were made."""
-    query = select(*(silences.c[name] for name in Silence.__annotations__)).order_by(silences.c.id)
+    query = _SILENCES
     if ends_after is not None:
         query = query.where(silences.c.ends_at > ends_after)
     return [_to_silence(row) for row in await connection.execute(query)]
@@ -98,15 +98,18 @@ async def list_silences(connection: AsyncConnection, *, ends_after: datetime | N
 
 async def get_silence(connection: AsyncConnection, silence: int) -> Silence:
     """Raises SilenceError."""
-    query = select(*(silences.c[name] for name in Silence.__annotations__)).where(silences.c.id == silence)
-    row = (await connection.execute(query)).one_or_none()
+    row = (await connection.execute(_SILENCES.where(silences.c.id == silence))).one_or_none()
     if row is None:
         raise SilenceError(f"there is no silence {silence}; see: silences list --all")
     return _to_silence(row)
 
 
 async def silences_in_force(connection: AsyncConnection, at: datetime) -> list[Silence]:
-    return [one for one in await list_silences(connection, ends_after=at) if one.starts_at <= at]
+    query = _SILENCES.where(silences.c.starts_at <= at, silences.c.ends_at > at)
+    return [_to_silence(row) for row in await connection.execute(query)]
+
+
+_SILENCES = select(*(silences.c[name] for name in Silence.__annotations__)).order_by(silences.c.id)
 
 
 def _to_silence(row: Row[tuple[object, ...]]) -> Silence:

@@ -87,7 +87,7 @@ class DeskApi:
             async with self._database.connect() as connection:
                 answer = await operation.handle(Call(caller, connection, now, params, body))
             return _shown(operation, answer, request)
-        async with self._database.begin() as connection:
+        async with self._database.begin(short=True) as connection:
             call = Call(caller, connection, now, params, body)
             if key is None:
                 await _require_unchanged(operation, call, request)
