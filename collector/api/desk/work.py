@@ -103,7 +103,7 @@ class EntryOfTicket(TicketNumber):
 
 
 class VoidedOfTicket(EntryOfTicket):
-    reason: str = Field(min_length=1, max_length=MAX_NOTE_CHARS, description="Why it was a mistake.")
+    reason: str = Field(min_length=1, max_length=200, description="Why it was a mistake.")  # stands in an address
 
 
 async def list_work(call: Call[OfTicket, None]) -> WorkPage:
