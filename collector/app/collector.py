@@ -47,6 +47,7 @@ from collector.app.upkeep import Upkeep, repeat
 from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import RulesEngine, Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
+from collector.contracts.maintenance_tasks import load_maintenance_tasks
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.db.revisions import revisions
@@ -71,6 +72,7 @@ from collector.incidents.external import ExternalAlerts, ExternalLive
 from collector.incidents.forgetting import forget_alerts
 from collector.incidents.late import OwnAlerts, PostedAlerts
 from collector.incidents.late_data import LateData, Live
+from collector.incidents.maintenance import MaintenanceRounds
 from collector.incidents.questions import TicketQuestions
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
@@ -97,6 +99,7 @@ PRESENCE_SECONDS = 2.0
 EXTERNAL_SECONDS = 1.0
 LATE_DATA_SECONDS = 5.0
 SILENT_SECONDS = 60.0
+MAINTENANCE_SECONDS = 60.0
 ASSIGNMENT_SECONDS = 3.0
 DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
@@ -181,6 +184,13 @@ class Collector:
         )
         self._assigner = Assigner(database, agreed_about, settings.escalate_to)
         self._questions = TicketQuestions(self._model_of)
+        self._maintenance = MaintenanceRounds(
+            database,
+            self._models,
+            load_maintenance_tasks(settings.data),
+            lambda customer: self._directory.contracts.get(customer, ()),
+            clock,
+        )
         self._recorder = Recorder(store)
         url = settings.deadman_url
         self._dead_man = DeadMan(
@@ -300,6 +310,7 @@ class Collector:
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
             "assignment": Upkeep(ASSIGNMENT_SECONDS, self._assign_tickets),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
+            "maintenance": Upkeep(MAINTENANCE_SECONDS, self._maintenance.turn),
         }
 
     async def _evaluate(self, reload: asyncio.Event) -> None:

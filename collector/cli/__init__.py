@@ -22,6 +22,7 @@ NOUNS = (
     "alerts",
     "silences",
     "windows",
+    "maintenance",
     "thresholds",
     "technicians",
     "rules",

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
 from collector.alerting.records import AlertRecord, AlertState
-from collector.desk import tickets
+from collector.desk import checklists, tickets
 from collector.desk.states import TicketStatus
 from protocol.errors import PermanentError
 
@@ -24,8 +24,11 @@ async def set_status(
     """A person's change of status. While an alert of the ticket fires it is resolved or closed only with `force`; it
     then rests until a new alert fires for the same.
 
-    Raises StillFiringError, and what `tickets.set_status` raises.
+    Raises StillFiringError, MaintenanceError for a round with a checklist that is not over, and what
+    `tickets.set_status` raises.
     """
+    if status in OVER:
+        await checklists.require_over(connection, number)
     if status in OVER and not force:
         members = await records.open_members(connection, ticket=number)
         firing = [one for one in members if one.state is AlertState.FIRING]

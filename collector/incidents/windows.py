@@ -91,7 +91,7 @@ async def add_window(
 
     Raises WindowError, RecurrenceError, NotFoundError or FleetError."""
     await get_customer(connection, scope.customer)
-    zone = await _time_zone(connection, scope, time_zone)
+    zone = await zone_of(connection, scope, time_zone)
     if scope.tag is not None:
         checked_name("tag", scope.tag)
     reason = one_line(reason).strip()
@@ -171,8 +171,10 @@ def _to_window(row: Row[Any]) -> Window:
 _COLUMNS = tuple(maintenance_windows.c)
 
 
-async def _time_zone(connection: AsyncConnection, scope: Scope, given: str | None) -> str:
-    """Raises NotFoundError or WindowError if the scope names what is not the customer's."""
+async def zone_of(connection: AsyncConnection, scope: Scope, given: str | None) -> str:
+    """The time zone by which work is done there: the one given, or else the site's.
+
+    Raises NotFoundError or WindowError if the scope names what is not the customer's."""
     site = scope.site
     if scope.device is not None:
         device = await get_device(connection, scope.device)

@@ -180,9 +180,17 @@ def totals_families(totals: Totals) -> Iterator[Metric]:
         totals.alerts,
     )
     yield gauge(
-        "quarkpulse_tickets", "Tickets that are not closed.", ["customer", "status", "priority"], totals.tickets
+        "quarkpulse_tickets",
+        "Tickets that are not closed, save rounds of maintenance.",
+        ["customer", "status", "priority"],
+        totals.tickets,
     )
-    yield counter("quarkpulse_tickets_opened", "Tickets ever opened.", ["customer"], totals.tickets_opened)
+    yield counter(
+        "quarkpulse_tickets_opened",
+        "Tickets ever opened, save rounds of maintenance.",
+        ["customer"],
+        totals.tickets_opened,
+    )
     yield gauge(
         "quarkpulse_shadow_tickets",
         "Open shadow tickets: what would be a ticket under a plan that opens tickets.",

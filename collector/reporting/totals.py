@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import alerts, customers, shadow_tickets, tickets
+from collector.desk.fields import TicketKind
 
 Counts = dict[tuple[str, ...], int]  # label values → how many
 
@@ -14,8 +15,8 @@ Counts = dict[tuple[str, ...], int]  # label values → how many
 @dataclass(frozen=True, slots=True)
 class Totals:
     alerts: Counts  # (customer, severity, state), not resolved
-    tickets: Counts  # (customer, status, priority), not closed
-    tickets_opened: Counts  # (customer,), ever; every customer is there
+    tickets: Counts  # (customer, status, priority), not closed, without rounds of maintenance
+    tickets_opened: Counts  # (customer,), ever, likewise; every customer is there
     shadow_tickets: Counts  # (customer,), open; every customer is there
     shadow_tickets_opened: Counts  # (customer,), ever; every customer is there
 
@@ -24,6 +25,7 @@ async def count_totals(connection: AsyncConnection) -> Totals:
     everyone = {(row.id,): 0 for row in await connection.execute(select(customers.c.id))}
     severity = alerts.c.labels["severity"].as_string()
     number = func.count()
+    is_unplanned = tickets.c.kind != TicketKind.MAINTENANCE
 
     async def count(columns: Sequence[object], *conditions: object) -> Counts:
         query = select(*columns, number).where(*conditions).group_by(*columns)  # type: ignore[call-overload]
@@ -31,8 +33,10 @@ async def count_totals(connection: AsyncConnection) -> Totals:
 
     return Totals(
         alerts=await count([alerts.c.customer, severity, alerts.c.state], alerts.c.resolved_at.is_(None)),
-        tickets=await count([tickets.c.customer, tickets.c.status, tickets.c.priority], tickets.c.closed_at.is_(None)),
-        tickets_opened=everyone | await count([tickets.c.customer]),
+        tickets=await count(
+            [tickets.c.customer, tickets.c.status, tickets.c.priority], tickets.c.closed_at.is_(None), is_unplanned
+        ),
+        tickets_opened=everyone | await count([tickets.c.customer], is_unplanned),
         shadow_tickets=everyone | await count([shadow_tickets.c.customer], shadow_tickets.c.resolved_at.is_(None)),
         shadow_tickets_opened=everyone | await count([shadow_tickets.c.customer]),
     )

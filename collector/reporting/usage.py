@@ -13,13 +13,13 @@ from collector.contracts import ServiceModels
 from collector.contracts.charging import Agreed
 from collector.contracts.months import Month
 from collector.db.tables import contracts, customers, devices, parts, sites, tickets, work_entries
+from collector.desk.fields import TicketKind
 from collector.desk.parts import Part
 from collector.desk.work import WorkEntry, WorkKind
 from collector.fleet.customers import DEFAULT_TIME_ZONE
 from collector.fleet.names import PROVIDER
 from collector.reporting.billing import Bill, BilledContract, BilledDevice, Usage, bill
 
-MAINTENANCE = "maintenance"  # the kind of ticket that a round of regular maintenance is
 CUSTOMERS_AT_ONCE = 200
 # The clocks of the world are up to 14 hours ahead of UTC and up to 12 behind it.
 AROUND = timedelta(hours=15)
@@ -107,7 +107,7 @@ async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str])
     rounds = await connection.scalars(
         select(tickets.c.number)
         .join(work_entries, work_entries.c.ticket == tickets.c.number)
-        .where(tickets.c.kind == MAINTENANCE, tickets.c.customer.in_(ids))
+        .where(tickets.c.kind == TicketKind.MAINTENANCE, tickets.c.customer.in_(ids))
         .where(work_entries.c.started_at >= first, work_entries.c.started_at < end)
     )
     maintenance = frozenset(rounds)
