@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -26,6 +26,7 @@ from protocol.errors import PermanentError
 DEFAULT_DATA = Path("/var/lib/quarkpulse")
 CONFIG_NAME = "config.toml"
 DATABASE_NAME = "quarkpulse.db"
+MIN_WEBHOOK_SECRET_CHARS = 16
 ENVIRONMENT_PREFIX = "QUARKPULSE_"
 # Ours, but no settings of the collector: where its settings are, and the agent's enrolment token.
 OTHER_VARIABLES = frozenset({"QUARKPULSE_CONFIG", "QUARKPULSE_TOKEN"})
@@ -184,6 +185,34 @@ class Settings(BaseModel):
         description="How long alerts that are over, and the decisions about them, are kept.",
     )
 
+    webhook_url: SecretStr | None = Field(  # may hold a token
+        default=None,
+        description="Told (POST, JSON) of what happens to tickets. HTTPS, or HTTP on loopback.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        min_length=MIN_WEBHOOK_SECRET_CHARS,
+        description="What those calls are signed with, HMAC-SHA256; at least 16 characters.",
+    )
+    smtp_host: str | None = Field(
+        default=None, max_length=253, description="The mail server that technicians and watchers are written through."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65_535, description="Its port.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the connection is protected: `starttls`, `tls` from the start, or `none`."
+    )
+    smtp_user: str | None = Field(default=None, max_length=200, description="The user to log in as, if one is needed.")
+    smtp_password: SecretStr | None = Field(default=None, description="The user's password.")
+    smtp_sender: str | None = Field(
+        default=None,
+        max_length=254,
+        pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*$",
+        description="The address that mail comes from.",
+    )
+    outbox_retention_days: float = Field(
+        default=30.0, ge=1, le=36_500, description="How long it is kept what was told outside, and when."
+    )
+
     deadman_url: SecretStr | None = Field(
         default=None,
         description="Called (GET) after each successful pass of the rules: who waits there notices when no call comes. "
@@ -200,11 +229,36 @@ class Settings(BaseModel):
             raise ValueError("is no address that can be called; write it like https://hc.example/ping/0123")
         return url
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _webhook_url_is_safe(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return None
+        if not is_http_url(url.get_secret_value()):
+            raise ValueError("is no address that can be called; write it like https://desk.example/hooks/quarkpulse")
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme != "https" and not ListenAddress(parts.hostname or "", 0).is_loopback:
+            raise ValueError("would send tickets in the clear: use https")
+        return url
+
     @field_validator("listen")
     @classmethod
     def _listen_is_an_address(cls, listen: str) -> str:
         ListenAddress.parse(listen)
         return listen
+
+    @model_validator(mode="after")
+    def _ways_out_are_whole(self) -> Self:
+        if (self.webhook_url is None) != (self.webhook_secret is None):
+            raise ValueError("webhook_url and webhook_secret belong together: set both or neither")
+        if (self.smtp_host is None) != (self.smtp_sender is None):
+            raise ValueError("smtp_host and smtp_sender belong together: set both or neither")
+        if (self.smtp_user is None) != (self.smtp_password is None):
+            raise ValueError("smtp_user and smtp_password belong together: set both or neither")
+        is_near = self.smtp_host is None or ListenAddress(self.smtp_host, 0).is_loopback
+        if self.smtp_user is not None and self.smtp_security == "none" and not is_near:
+            raise ValueError("smtp_security = none would send smtp_password in the clear: use starttls or tls")
+        return self
 
     @model_validator(mode="after")
     def _tls_is_whole_and_there_when_needed(self) -> Self:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import (
     AsyncIterator,
@@ -40,6 +41,7 @@ from collector.api.problems import FAILURES, problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.shortcut import PushShortcut
+from collector.app.connectors import connectors_of
 from collector.app.health import Wellbeing, evaluated_groups
 from collector.app.operations import desk_operations
 from collector.app.settings import incident_settings, load_rules, own_rules, tls_context
@@ -51,9 +53,11 @@ from collector.contracts.maintenance_tasks import load_maintenance_tasks
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.db.revisions import revisions
+from collector.desk import outbox
 from collector.desk.agreed import agreed_about
 from collector.desk.assigning import Assigner
 from collector.desk.closing import close_resolved
+from collector.desk.delivery import Deliverer
 from collector.desk.work import stop_forgotten
 from collector.fleet import silent
 from collector.fleet.customers import list_sites
@@ -101,6 +105,7 @@ LATE_DATA_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 MAINTENANCE_SECONDS = 60.0
 ASSIGNMENT_SECONDS = 3.0
+OUTBOX_SECONDS = 1.0
 DAY_MS = 86_400_000
 HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
@@ -193,6 +198,8 @@ class Collector:
         )
         self._recorder = Recorder(store)
         url = settings.deadman_url
+        connectors = connectors_of(settings, database, clock)
+        self._deliverer = Deliverer(database, connectors, clock, random.random)
         self._dead_man = DeadMan(
             "" if url is None else url.get_secret_value(),
             settings.deadman_seconds,
@@ -214,6 +221,8 @@ class Collector:
             self._pushes,
             self._evaluation,
             self._dead_man,
+            self._deliverer,
+            clock,
             devices=lambda: self._watch.counts(self._directory.members),
             rules=lambda: self._evaluator.rules,
             without_contract=self._without_contract,
@@ -280,6 +289,7 @@ class Collector:
             await asyncio.to_thread(DEFAULT_OFFICE_HOURS.is_open, clock())  # loads the holidays, which takes a while
             async with database.begin() as connection:
                 await ensure_provider(connection, collector._models, plan=settings.provider_plan, now=clock())
+                await outbox.use_connectors(connection, collector._deliverer.names, clock())
             await collector._reload_state()
             await collector._presence.turn()  # the rules find every device's presence as it was
             await collector._external.restore(collector._evaluator.rules, takes_over=collector._has_ruler)
@@ -308,6 +318,7 @@ class Collector:
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "external alerts": Upkeep(EXTERNAL_SECONDS, self._external.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
+            "outbox": Upkeep(OUTBOX_SECONDS, self._deliverer.turn),
             "assignment": Upkeep(ASSIGNMENT_SECONDS, self._assign_tickets),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
             "maintenance": Upkeep(MAINTENANCE_SECONDS, self._maintenance.turn),
@@ -409,6 +420,12 @@ class Collector:
             return hours.get((customer, site or ""), DEFAULT_OFFICE_HOURS)
 
         await close_resolved(self._database, hours_of, settings.close_after_business_days, now)
+        async with self._database.begin() as connection:
+            await outbox.forget(
+                connection,
+                delivered_before=now - timedelta(days=settings.outbox_retention_days),
+                written_before=now - timedelta(days=settings.alert_retention_days),
+            )
         forgotten = await forget_alerts(self._database, now - timedelta(days=settings.alert_retention_days))
         if forgotten:
             logger.info("old alerts forgotten: count=%d", forgotten)

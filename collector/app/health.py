@@ -8,9 +8,12 @@ from pathlib import Path
 from collector.alerting.loop import EvaluationStats, Evaluator
 from collector.alerting.rulefile import RuleSet
 from collector.api.query_rules import EvaluatedGroup
+from collector.clock import Clock
+from collector.desk.delivery import Deliverer
 from collector.ingest.native import Ingest
 from collector.reporting.dead_man import DeadMan
 from collector.reporting.exposition import GroupHealth, Health
+from collector.reporting.outbox import outbox_health
 from collector.reporting.pushes import PushMetrics
 from collector.reporting.totals import Counts
 from collector.series.history.history import History
@@ -52,6 +55,8 @@ class Wellbeing:
     pushes: PushMetrics
     evaluation: EvaluationStats
     dead_man: DeadMan
+    deliverer: Deliverer
+    clock: Clock
     devices: Callable[[], Counts]  # (customer, kind, presence)
     rules: Callable[[], RuleSet]  # those that are evaluated now
     without_contract: Callable[[], int]  # customers with devices and no contract
@@ -97,6 +102,7 @@ class Wellbeing:
             customers_without_contract=self.without_contract(),
             deadman_pings=self.dead_man.pings,
             deadman_last_success=self.dead_man.last_success,
+            outbox=outbox_health(self.deliverer.waiting, self.deliverer.results, self.clock()),
         )
 
     def _push_results(self) -> dict[str, int]:

@@ -27,6 +27,7 @@ NOUNS = (
     "technicians",
     "rules",
     "report",
+    "outbox",
     "audit",
     "db",
 )

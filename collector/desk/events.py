@@ -36,6 +36,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import ticket_events
+from collector.desk import outbox
 
 SYSTEM = "system"  # the actor of what no person did
 MAX_ACTOR_CHARS = 200
@@ -85,11 +86,15 @@ async def add_all(
     actor: str,
     now: datetime,
 ) -> None:
-    """The same kind of event for several tickets, by number."""
+    """The same kind of event for several tickets, by number. What is told outside goes into the outbox, too."""
     if told:
         shared = {"at": now, "actor": actor[:MAX_ACTOR_CHARS], "type": str(kind)}
         rows = [{"ticket": number, "data": dict(data), **shared} for number, data in told]
-        await connection.execute(insert(ticket_events), rows)
+        added = await connection.scalars(
+            insert(ticket_events).returning(ticket_events.c.id, sort_by_parameter_order=True), rows
+        )
+        for told_as, ids in outbox.by_kind(str(kind), [data for _, data in told], added.all()).items():
+            await outbox.enqueue(connection, ids, told_as)
 
 
 async def history(connection: AsyncConnection, number: int) -> list[HistoryEvent]:

@@ -1,7 +1,7 @@
 """`/metrics`: the collector's own health and the fleet's totals, in Prometheus's text format."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from collector.reporting.families import counter, gauge
 from collector.reporting.history import history_families
+from collector.reporting.outbox import OutboxHealth, outbox_families
 from collector.reporting.pushes import PushMetrics
 from collector.reporting.totals import Counts, Totals
 from collector.series.history.history import HistoryStats
@@ -48,6 +49,7 @@ class Health:
     customers_without_contract: int  # although devices of theirs are looked after
     deadman_pings: Mapping[str, int]  # by result
     deadman_last_success: datetime | None
+    outbox: OutboxHealth = field(default_factory=OutboxHealth)
 
 
 class Exposition:
@@ -158,6 +160,7 @@ def health_families(health: Health) -> Iterator[Metric]:
         [],
         {(): health.customers_without_contract},
     )
+    yield from outbox_families(health.outbox)
     yield counter(
         "quarkpulse_deadman_pings",
         "Calls of the dead-man address (`deadman_url`), by what came of them.",

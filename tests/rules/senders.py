@@ -25,6 +25,8 @@ OWN_HEALTH: Labels = {
     "quarkpulse_history_failures_total": set(),
     "quarkpulse_history_segments_waiting": set(),
     "quarkpulse_history_damaged_reads_total": set(),
+    "quarkpulse_outbox_oldest_seconds": {"connector"},
+    "quarkpulse_outbox_parked": {"connector"},
     "quarkpulse_rule_group_iterations_missed_total": {"group"},
     "quarkpulse_rule_evaluation_failures_total": {"group"},
     "quarkpulse_rule_conflicts_total": set(),

@@ -285,13 +285,23 @@ maintenance_rounds = Table(
     Column("checklist", JSON, nullable=False),  # {text, done_at, done_by, note} in order
 )
 
+# The ways out that are in use, as the settings of `serve` say: what happens to tickets is told by these.
+connectors = Table(
+    "connectors",
+    metadata,
+    Column("name", String(16), primary_key=True),  # webhook, mail
+    Column("since", Instant, nullable=False),
+)
+
 # What is to leave the system, written in the transaction that it tells of: at least once, in order for each ticket.
 outbox = Table(
     "outbox",
     metadata,
     Column("id", Serial, primary_key=True),
     Column("key", String(200), nullable=False, unique=True),  # the receiver may drop repeats by it
+    Column("connector", String(16), nullable=False, server_default=""),  # by which way: webhook, mail
     Column("ticket", ForeignKey("tickets.number"), index=True),
+    Column("event", BigInteger),  # the ticket's event that it tells
     Column("kind", String(32), nullable=False),  # opened, commented, escalated, …
     Column("payload", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
