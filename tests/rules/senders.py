@@ -30,4 +30,5 @@ OWN_HEALTH: Labels = {
     "quarkpulse_rule_group_iterations_missed_total": {"group"},
     "quarkpulse_rule_evaluation_failures_total": {"group"},
     "quarkpulse_rule_conflicts_total": set(),
+    "quarkpulse_customers_without_contract": set(),
 }
