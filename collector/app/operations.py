@@ -4,13 +4,18 @@ from collections.abc import Callable, Mapping
 
 from collector.alerting.definitions import Definition
 from collector.api.desk.alerts import operations as alert_operations
-from collector.api.desk.customers import operations as customer_operations
+from collector.api.desk.contacts import operations as contact_operations
+from collector.api.desk.contracts import ContractOperations
+from collector.api.desk.customers import CustomerOperations
 from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.operations import AnyOperation
 from collector.api.desk.reports import ReportOperations
 from collector.api.desk.silences import operations as silence_operations
+from collector.api.desk.sites import operations as site_operations
 from collector.api.desk.thresholds import ThresholdOperations
 from collector.api.desk.tickets import operations as ticket_operations
+from collector.api.desk.tokens import TokenOperations
+from collector.api.desk.users import operations as user_operations
 from collector.api.desk.windows import WindowOperations
 from collector.api.desk.work import operations as work_operations
 from collector.contracts import ServiceModels
@@ -28,6 +33,11 @@ def desk_operations(
         *WindowOperations(directory).operations(),
         *ThresholdOperations(directory, definitions, models).operations(),
         *device_operations(),
-        *customer_operations(),
+        *CustomerOperations(models).operations(),
+        *site_operations(),
+        *ContractOperations(models).operations(),
+        *contact_operations(),
+        *user_operations(),
+        *TokenOperations(models).operations(),
         *ReportOperations(models).operations(),
     ]

@@ -103,14 +103,17 @@ async def contacts_after(
     limit: int | None = None,
     *,
     customer: str | None = None,
+    site: str | None = None,
     with_ended: bool = False,
 ) -> list[Contact]:
-    """`limit` at most, by number: those after `after`."""
+    """`limit` at most, by number: those after `after`; of a customer, or of one of its sites."""
     query = _CONTACTS.order_by(contacts.c.id).limit(limit)
     if after is not None:
         query = query.where(contacts.c.id > after)
     if customer is not None:
         query = query.where(contacts.c.customer == customer)
+    if site is not None:
+        query = query.where(contacts.c.site == site)
     if not with_ended:
         query = query.where(contacts.c.ended_at.is_(None))
     return [_to_contact(row) for row in await connection.execute(query)]

@@ -1,6 +1,7 @@
 """Customers and their sites."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -27,6 +28,8 @@ class Customer:
     name: str
     created_at: datetime
     ended_at: datetime | None
+    silent_days: int  # working days until it is asked about a device
+    retire_automatically: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,7 @@ async def add_customer(
 ) -> None:
     """A new customer, whose contract begins now. Raises AlreadyExistsError, FleetError or UnknownPlanError."""
     checked_name("customer", customer)
-    name = one_line(name).strip()
-    if not 1 <= len(name) <= 200:
-        raise FleetError("a customer's full name has 1 to 200 characters")
+    name = _full_name(name)
     model_named(models, plan)
     if customer == PROVIDER:
         raise AlreadyExistsError(
@@ -95,6 +96,35 @@ async def get_customer(connection: AsyncConnection, customer: str) -> Customer:
 
 async def list_customers(connection: AsyncConnection) -> list[Customer]:
     return [Customer(*row) for row in await connection.execute(_CUSTOMERS.order_by(customers.c.id))]
+
+
+async def customers_after(
+    connection: AsyncConnection, after: str | None, limit: int, *, only: str | None = None
+) -> list[Customer]:
+    """`limit` at most, by id: those after `after`, or `only` one."""
+    query = _CUSTOMERS.order_by(customers.c.id).limit(limit)
+    if after is not None:
+        query = query.where(customers.c.id > after)
+    if only is not None:
+        query = query.where(customers.c.id == only)
+    return [Customer(*row) for row in await connection.execute(query)]
+
+
+async def rename_customer(connection: AsyncConnection, customer: str, name: str, *, actor: str, now: datetime) -> None:
+    """Raises NotFoundError or FleetError."""
+    await get_customer(connection, customer)
+    name = _full_name(name)
+    await connection.execute(update(customers).where(customers.c.id == customer).values(name=name))
+    data = {"name": name}
+    await audit.record(connection, actor=actor, action="customers.rename", subject=customer, now=now, data=data)
+    await bump(connection, Topic.FLEET)
+
+
+def _full_name(name: str) -> str:
+    name = one_line(name).strip()
+    if not 1 <= len(name) <= 200:
+        raise FleetError("a full name has 1 to 200 characters")
+    return name
 
 
 async def require_monitoring(connection: AsyncConnection, models: ServiceModels, customer: str, now: datetime) -> None:
@@ -178,6 +208,36 @@ async def set_hours(
     await bump(connection, Topic.FLEET)
 
 
+async def change_site(
+    connection: AsyncConnection, customer: str, site: str, changes: Mapping[str, str], *, actor: str, now: datetime
+) -> Site:
+    """`changes`: name, time_zone, office_hours, holidays. Raises NotFoundError, FleetError or OfficeHoursError."""
+    was = await get_site(connection, customer, site)
+    found = Site(**(asdict(was) | dict(changes)))
+    checked_time_zone(found.time_zone)
+    found.hours.is_holiday(now.date())  # whether they are hours, and a country
+    values = dict(changes) | ({"name": _full_name(found.name)} if "name" in changes else {})
+    if values:
+        of_site = (sites.c.customer == customer, sites.c.id == site)
+        await connection.execute(update(sites).where(*of_site).values(**values))
+        subject = f"{customer}/{site}"
+        await audit.record(connection, actor=actor, action="sites.change", subject=subject, now=now, data=values)
+        await bump(connection, Topic.FLEET)
+    return await get_site(connection, customer, site)
+
+
+async def sites_after(
+    connection: AsyncConnection, customer: str, after: str | None, limit: int, *, only: str | None = None
+) -> list[Site]:
+    """`limit` of a customer's at most, by id: those after `after`, or `only` one."""
+    query = _SITES.where(sites.c.customer == customer).order_by(sites.c.id).limit(limit)
+    if after is not None:
+        query = query.where(sites.c.id > after)
+    if only is not None:
+        query = query.where(sites.c.id == only)
+    return [Site(*row) for row in await connection.execute(query)]
+
+
 async def get_site(connection: AsyncConnection, customer: str, site: str) -> Site:
     """Raises NotFoundError."""
     row = (await connection.execute(_SITES.where(sites.c.customer == customer, sites.c.id == site))).one_or_none()
@@ -191,5 +251,5 @@ async def list_sites(connection: AsyncConnection, customer: str | None = None) -
     return [Site(*row) for row in await connection.execute(query.order_by(sites.c.customer, sites.c.id))]
 
 
-_CUSTOMERS = select(customers.c.id, customers.c.name, customers.c.created_at, customers.c.ended_at)
+_CUSTOMERS = select(*(customers.c[name] for name in Customer.__annotations__))
 _SITES = select(*(sites.c[name] for name in Site.__annotations__))

@@ -1,6 +1,6 @@
 """Tags: words that people give devices, to name several at once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
@@ -40,6 +40,17 @@ async def add_tag(connection: AsyncConnection, device: str, tag: str, *, actor: 
     if await insert_if_absent(connection, device_tags, {"device": device, "tag": tag}):
         await audit.record(connection, actor=actor, action="devices.tag", subject=device, now=now, data={"tag": tag})
         await bump(connection, Topic.FLEET)
+
+
+async def set_tags(
+    connection: AsyncConnection, device: str, tags: Collection[str], *, actor: str, now: datetime
+) -> None:
+    """These, and no others. Raises NotFoundError or FleetError."""
+    had = await tags_of(connection, device)
+    for tag in sorted(set(had) - set(tags)):
+        await remove_tag(connection, device, tag, actor=actor, now=now)
+    for tag in sorted(set(tags) - set(had)):
+        await add_tag(connection, device, tag, actor=actor, now=now)
 
 
 async def remove_tag(connection: AsyncConnection, device: str, tag: str, *, actor: str, now: datetime) -> None:

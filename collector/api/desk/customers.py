@@ -1,38 +1,61 @@
 """`/customers`: who is looked after, and on which plan."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import BaseModel, Field
 
 from collector.api.desk.callers import missing
-from collector.api.desk.operations import AnyOperation, Call, Operation, Request
+from collector.api.desk.contracts import MonitoringConsent
+from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByName, cut
+from collector.api.desk.refusals import Refusal
+from collector.api.desk.shapes import Id
+from collector.contracts import ServiceModels
 from collector.fleet import customers as store
-from collector.fleet.contracts import Contract, contract_at, list_contracts
+from collector.fleet import silent
+from collector.fleet.agreements import Consent
+from collector.fleet.contracts import Contract, contract_at, contracts_at
 from collector.fleet.errors import NotFoundError
+from collector.fleet.roles import Role
 
 
 class Customer(BaseModel):
     id: str
     name: str
-    plan: str | None = Field(description="The one that holds now.")
+    plan: str | None = Field(description="The one that holds now; null: there is no contract.")
     plan_since: datetime | None
+    silent_days: int = Field(description="After how many working days of silence it is asked about a device.")
+    retire_automatically: bool = Field(description="Whether a device is retired when nobody answers that question.")
     created_at: datetime
-    ended_at: datetime | None
+    ended_at: datetime | None = Field(description="No longer looked after since then.")
 
 
-class Site(BaseModel):
+class SiteOfCustomer(BaseModel):
     id: str
     name: str
     time_zone: str
 
 
 class CustomerInFull(Customer):
-    sites: list[Site] = Field(description="Those that the token sees.")
+    sites: list[SiteOfCustomer] = Field(description="Those that the token sees.")
 
 
 class CustomerPage(Page[Customer]):
     pass
+
+
+class NewCustomer(Request):
+    id: Id = Field(examples=["acme"])
+    name: str = Field(min_length=1, max_length=200, examples=["Acme BV"])
+    plan: Id = Field(examples=["monthly"], description="The service model of a contract that begins now.")
+    monitoring_consent: MonitoringConsent | None = None
+
+
+class CustomerPatch(Patch):
+    name: str = Field(default="", min_length=1, max_length=200)
+    silent_days: int = Field(default=15, ge=1, le=silent.MAX_SILENT_DAYS)
+    retire_automatically: bool = False
 
 
 class CustomerFilter(PagingByName):
@@ -40,44 +63,120 @@ class CustomerFilter(PagingByName):
 
 
 class CustomerId(Request):
-    id: str = Field(min_length=1, max_length=64)
+    id: Id
 
 
-async def list_customers(call: Call[CustomerFilter, None]) -> CustomerPage:
-    asked = call.params
-    found = [
-        one
-        for one in await store.list_customers(call.connection)
-        if call.caller.sees(one.id, call.caller.site) and (asked.after is None or one.id > asked.after)
-    ]
-    page, cursor = cut(found[: asked.limit + 1], asked.limit, lambda one: one.id)
-    held = {one.customer: one for one in await list_contracts(call.connection) if one.holds_at(call.now)}
-    return CustomerPage(items=[Customer(**_fields(one, held.get(one.id))) for one in page], next_cursor=cursor)
+@dataclass(frozen=True, slots=True)
+class CustomerOperations:
+    models: ServiceModels
 
+    async def list_customers(self, call: Call[CustomerFilter, None]) -> CustomerPage:
+        asked = call.params
+        found = await store.customers_after(call.connection, asked.after, asked.limit + 1, only=call.caller.customer)
+        page, cursor = cut(found, asked.limit, lambda one: one.id)
+        held = await contracts_at(call.connection, call.now, [one.id for one in page])
+        return CustomerPage(items=[Customer(**_fields(one, held.get(one.id))) for one in page], next_cursor=cursor)
 
-async def get_customer(call: Call[CustomerId, None]) -> CustomerInFull:
-    customer, caller = call.params.id, call.caller
-    caller.require(f"customer {customer}", customer, caller.site)
-    try:
-        found = await store.get_customer(call.connection, customer)
-    except NotFoundError:
-        raise missing(f"customer {customer}") from None
-    contract = await contract_at(call.connection, customer, call.now)
-    sites = [
-        Site(id=one.id, name=one.name, time_zone=one.time_zone)
-        for one in await store.list_sites(call.connection, customer)
-        if caller.sees(customer, one.id)
-    ]
-    return CustomerInFull(**_fields(found, contract), sites=sites)
+    async def get_customer(self, call: Call[CustomerId, None]) -> CustomerInFull:
+        customer, caller = call.params.id, call.caller
+        caller.require(f"customer {customer}", customer, caller.site)
+        try:
+            found = await store.get_customer(call.connection, customer)
+        except NotFoundError:
+            raise missing(f"customer {customer}") from None
+        contract = await contract_at(call.connection, customer, call.now)
+        sites = [
+            SiteOfCustomer(id=one.id, name=one.name, time_zone=one.time_zone)
+            for one in await store.list_sites(call.connection, customer)
+            if caller.sees(customer, one.id)
+        ]
+        return CustomerInFull(**_fields(found, contract), sites=sites)
 
+    async def add_customer(self, call: Call[NoParameters, NewCustomer]) -> CustomerInFull:
+        asked, caller = call.body, call.caller
+        if caller.customer is not None:
+            raise Refusal(403, "forbidden", f"this token is of {caller.customer} alone")
+        consent = asked.monitoring_consent
+        await store.add_customer(
+            call.connection,
+            self.models,
+            customer=asked.id,
+            name=asked.name,
+            plan=asked.plan,
+            consent=None if consent is None else Consent.parse(f"{consent.by}, {consent.on}"),
+            actor=caller.name,
+            now=call.now,
+        )
+        return await self._now(call, asked.id)
 
-def operations() -> list[AnyOperation]:
-    return [
-        Operation("GET", "/customers", "Customers, by id", CustomerFilter, None, CustomerPage, list_customers),
-        Operation(
-            "GET", "/customers/{id}", "One customer with its sites", CustomerId, None, CustomerInFull, get_customer
-        ),
-    ]
+    async def change_customer(self, call: Call[CustomerId, CustomerPatch]) -> CustomerInFull:
+        customer, given, actor = call.params.id, call.body.given(), call.caller.name
+        was = await store.get_customer(call.connection, customer)
+        if "name" in given:
+            await store.rename_customer(call.connection, customer, given["name"], actor=actor, now=call.now)
+        if "silent_days" in given or "retire_automatically" in given:
+            await silent.set_silence(
+                call.connection,
+                customer,
+                days=given.get("silent_days", was.silent_days),
+                retire_automatically=given.get("retire_automatically", was.retire_automatically),
+                actor=actor,
+                now=call.now,
+            )
+        return await self._now(call, customer)
+
+    async def _now(
+        self, call: Call[NoParameters, NewCustomer] | Call[CustomerId, CustomerPatch], customer: str
+    ) -> CustomerInFull:
+        return await self.get_customer(Call(call.caller, call.connection, call.now, CustomerId(id=customer), None))
+
+    def operations(self) -> list[AnyOperation]:
+        one = Operation(
+            "GET",
+            "/customers/{id}",
+            "One customer with its sites",
+            CustomerId,
+            None,
+            CustomerInFull,
+            self.get_customer,
+            role=Role.CONTACT,
+        )
+        return [
+            Operation(
+                "GET",
+                "/customers",
+                "Customers, by id",
+                CustomerFilter,
+                None,
+                CustomerPage,
+                self.list_customers,
+                role=Role.CONTACT,
+            ),
+            one,
+            Operation(
+                "POST",
+                "/customers",
+                "Add a customer",
+                NoParameters,
+                NewCustomer,
+                CustomerInFull,
+                self.add_customer,
+                creates=True,
+                role=Role.MANAGER,
+                description="With a contract that begins now.",
+            ),
+            Operation(
+                "PATCH",
+                "/customers/{id}",
+                "Change a customer",
+                CustomerId,
+                CustomerPatch,
+                CustomerInFull,
+                self.change_customer,
+                changes=one,
+                role=Role.MANAGER,
+            ),
+        ]
 
 
 def _fields(customer: store.Customer, contract: Contract | None) -> dict[str, object]:
@@ -86,6 +185,8 @@ def _fields(customer: store.Customer, contract: Contract | None) -> dict[str, ob
         "name": customer.name,
         "plan": contract.plan if contract else None,
         "plan_since": contract.valid_from if contract else None,
+        "silent_days": customer.silent_days,
+        "retire_automatically": customer.retire_automatically,
         "created_at": customer.created_at,
         "ended_at": customer.ended_at,
     }

@@ -8,13 +8,22 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.api.desk.callers import Caller, missing
-from collector.api.desk.operations import AnyOperation, Call, Operation, Request
+from collector.api.desk.operations import AnyOperation, Call, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByName, cut
+from collector.api.desk.shapes import Id
 from collector.fleet import devices as store
 from collector.fleet import tags
 from collector.fleet.errors import NotFoundError
+from collector.fleet.policies import set_device_policy
+from collector.fleet.policy import Policy
 from collector.fleet.presence import Presence
+from collector.fleet.roles import Role
 from protocol.wire import Kind
+
+# What changes without anybody changing the device.
+TOLD_BY_THE_DEVICE = frozenset(
+    {"presence", "presence_since", "presence_reason", "last_seen", "os", "arch", "agent_version", "inventory"}
+)
 
 
 class DeviceStatus(StrEnum):
@@ -45,8 +54,16 @@ class Device(BaseModel):
 
 
 class DeviceInFull(Device):
+    policy: Policy | None = Field(description="When it is expected to be there; null: as its customer or kind has it.")
     tags: list[str]
     inventory: dict[str, Any] | None = Field(description="What the device last told of itself.")
+
+
+class DevicePatch(Patch):
+    policy: Policy | None = Field(
+        default=None, description="When it is expected to be there; null: as its customer or kind has it."
+    )
+    tags: list[Id] = Field(default_factory=list, max_length=tags.MAX_TAGS, description="All that it has afterwards.")
 
 
 class DevicePage(Page[Device]):
@@ -83,7 +100,22 @@ async def get_device(call: Call[DeviceId, None]) -> DeviceInFull:
     found = await seen_device(call.connection, call.caller, call.params.id)
     inventory = await store.get_inventory(call.connection, found.id)
     tagged = await tags.tags_of(call.connection, found.id)
-    return DeviceInFull(**_fields(found), tags=tagged, inventory=inventory)
+    return DeviceInFull(**_fields(found), policy=_policy(found), tags=tagged, inventory=inventory)
+
+
+async def change_device(call: Call[DeviceId, DevicePatch]) -> DeviceInFull:
+    device, given, actor = call.params.id, call.body.given(), call.caller.name
+    if "policy" in given:
+        await set_device_policy(call.connection, device, given["policy"], actor=actor, now=call.now)
+    if "tags" in given:
+        await tags.set_tags(call.connection, device, given["tags"], actor=actor, now=call.now)
+    return await get_device(Call(call.caller, call.connection, call.now, call.params, None))
+
+
+async def end_device(call: Call[DeviceId, None]) -> DeviceInFull:
+    """One that has ended stays as it is."""
+    await store.end_device(call.connection, call.params.id, actor=call.caller.name, now=call.now)
+    return await get_device(call)
 
 
 async def seen_device(connection: AsyncConnection, caller: Caller, device: str) -> store.Device:
@@ -97,10 +129,47 @@ async def seen_device(connection: AsyncConnection, caller: Caller, device: str) 
 
 
 def operations() -> list[AnyOperation]:
+    one = Operation(
+        "GET",
+        "/devices/{id}",
+        "One device in full",
+        DeviceId,
+        None,
+        DeviceInFull,
+        get_device,
+        role=Role.CONTACT,
+        moving=TOLD_BY_THE_DEVICE,
+    )
     return [
-        Operation("GET", "/devices", "Devices, by id", DeviceFilter, None, DevicePage, list_devices),
-        Operation("GET", "/devices/{id}", "One device in full", DeviceId, None, DeviceInFull, get_device),
+        Operation("GET", "/devices", "Devices, by id", DeviceFilter, None, DevicePage, list_devices, role=Role.CONTACT),
+        one,
+        Operation(
+            "PATCH",
+            "/devices/{id}",
+            "Change a device's policy or tags",
+            DeviceId,
+            DevicePatch,
+            DeviceInFull,
+            change_device,
+            changes=one,
+        ),
+        Operation(
+            "DELETE",
+            "/devices/{id}",
+            "Look after a device no longer",
+            DeviceId,
+            None,
+            DeviceInFull,
+            end_device,
+            changes=one,
+            role=Role.MANAGER,
+            description="Its agent is told to stop.",
+        ),
     ]
+
+
+def _policy(device: store.Device) -> Policy | None:
+    return None if device.policy is None else Policy(device.policy)
 
 
 def _fields(device: store.Device) -> dict[str, Any]:

@@ -104,7 +104,8 @@ class DeskApi:
             await _require_unchanged(operation, call, request)
             answer = await operation.handle(call)
             if isinstance(answer, BaseModel):
-                await idempotency.finish(connection, asked, answer.model_dump_json())
+                kept = answer.model_copy(update=dict.fromkeys(operation.told_once))
+                await idempotency.finish(connection, asked, kept.model_dump_json())
             return _told(operation, answer)
 
     def _caller(self, request: web.Request) -> Caller:

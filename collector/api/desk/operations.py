@@ -85,6 +85,8 @@ class Operation(Generic[P, B, A]):
     no parameters beyond those of this one. `moving`, of a GET: fields of the answer that time or machines change, which
     make no difference to who changes the thing.
 
+    `told_once`: fields of the answer, such as a secret, that are kept nowhere: to a repeat they are null.
+
     `role` is the least that may: a viewer to read and a technician to write, unless it says otherwise. A contact may
     what says so, and has a token of its customer alone."""
 
@@ -101,6 +103,7 @@ class Operation(Generic[P, B, A]):
     changes: "AnyOperation | None" = None
     moving: frozenset[str] = frozenset()
     description: str = ""
+    told_once: frozenset[str] = frozenset()
 
     @property
     def least_role(self) -> Role:

@@ -105,6 +105,10 @@ async def desk(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Desk]:  #
                 ("bakkerij", Role.TECHNICIAN, "bakkerij", None),
                 ("ny", Role.TECHNICIAN, "acme", "ny"),
                 ("sender", Role.SENDER, "acme", None),
+                ("manager", Role.MANAGER, None, None),
+                ("admin", Role.ADMIN, None, None),
+                ("contact", Role.CONTACT, "acme", None),
+                ("other admin", Role.ADMIN, "bakkerij", None),
             ):
                 tokens[who] = await create_access_token(
                     connection, role=role, customer=customer, site=site, actor="test", now=life.now

@@ -8,10 +8,11 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
-from collector.api.desk import customers
+from collector.api.desk.customers import CustomerOperations
 from collector.api.desk.frame import DeskApi
 from collector.api.desk.operations import MAX_BODY_BYTES
 from collector.api.limits import Rate
+from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet.roles import Role
 from collector.fleet.tokens import Token
@@ -246,9 +247,9 @@ async def test_one_caller_cannot_ask_without_end(aiohttp_client: AiohttpClient, 
     tokens = {
         name: Token(place, Role.VIEWER, None, None, None, None, NOW, None, None) for place, name in enumerate("ab")
     }
-    api = DeskApi(
-        customers.operations(), database, tokens.get, lambda: NOW, version="1", rate=Rate(per_second=0.001, burst=2)
-    )
+    operations = CustomerOperations(load_service_models()).operations()
+    rate = Rate(per_second=0.001, burst=2)
+    api = DeskApi(operations, database, tokens.get, lambda: NOW, version="1", rate=rate)
     application = web.Application()
     application.add_routes(api.routes())
     client = await aiohttp_client(application)

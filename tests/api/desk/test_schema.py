@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 import requests
+import schemathesis
 from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks as known
 
 from tests.e2e.harness import Collector, collector_in, eventually
-
-schemathesis = pytest.importorskip("schemathesis")
 
 EXAMPLES = 12  # of each operation, and as many that must be refused
 
@@ -26,9 +27,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["POSITIVE", "NEGATIVE"])
 def test_every_answer_is_as_described(served: Collector, mode: str) -> None:
-    from schemathesis.checks import not_a_server_error  # noqa: PLC0415 - see importorskip
-    from schemathesis.specs.openapi import checks as known  # noqa: PLC0415
-
     checks = [
         not_a_server_error,
         known.status_code_conformance,
@@ -37,7 +35,7 @@ def test_every_answer_is_as_described(served: Collector, mode: str) -> None:
         known.unsupported_method,
         known.negative_data_rejection,
     ]
-    token = served.run("tokens", "create", "--role", "technician").strip()
+    token = served.run("tokens", "create", "--role", "admin").strip()
     headers = {"Authorization": f"Bearer {token}"}
     address = f"{served.url}/api/desk/v1/openapi.json"
     # `serve` takes a new token up within a second.
@@ -45,7 +43,7 @@ def test_every_answer_is_as_described(served: Collector, mode: str) -> None:
     schema = schemathesis.openapi.from_url(address, headers=headers)
     asked = set()
     for found in schema.get_all_operations():
-        operation = found.ok()
+        operation: Any = found.ok()  # type: ignore[union-attr] # of an invalid schema this ends the test
 
         @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=schemathesis.GenerationMode[mode]))
@@ -54,4 +52,4 @@ def test_every_answer_is_as_described(served: Collector, mode: str) -> None:
 
         run()
         asked.add(operation.label)
-    assert len(asked) > 15
+    assert len(asked) > 40
