@@ -23,7 +23,8 @@ from collector.db.database import Database
 from collector.desk import checklists
 from collector.desk import maintenance as store
 from collector.desk.maintenance import Plan, Round
-from collector.incidents.maintenance import NewPlan, add_plan, end_plan, rounds_between
+from collector.desk.rounds import rounds_between
+from collector.incidents.maintenance import NewPlan, add_plan, end_plan
 from collector.incidents.windows import Scope
 
 LIST_COLUMNS = ["id", "where", "task", "title", "next_due", "repeat", "minutes", "window", "ended_at"]

@@ -4,18 +4,20 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import click
 
-from collector.cli.common import Row, json_option, print_rows, with_database
+from collector.cli.common import Row, json_option, print_rows, printable, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.contracts.months import Month
 from collector.db.database import Database
 from collector.fleet.customers import get_customer
-from collector.reporting.bill_shape import told, told_line
+from collector.reporting import bill_shape
 from collector.reporting.billing import Bill, ContractBill
+from collector.reporting.maintenance import MaintenanceReport, RoundReport, Told, read_maintenance
 from collector.reporting.usage import billed_customers, read_bills
 
 CSV_COLUMNS = (
@@ -40,6 +42,7 @@ CSV_COLUMNS = (
     "vat_percent",
     "currency",
 )
+ROUND_COLUMNS = ["due", "title", "state", "ticket", "items", "items_done", "minutes"]
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 
@@ -76,12 +79,98 @@ async def billing(
     if in_csv:
         click.echo(as_csv(bills), nl=False)
     elif as_json:
-        print_rows([told(bill).model_dump(mode="json") for bill in bills], as_json=True)
+        print_rows([bill_shape.told(bill).model_dump(mode="json") for bill in bills], as_json=True)
     elif bills:
         for bill in bills:
             _print_bill(bill)
     else:
         click.echo(f"nothing to bill for {wanted}", err=True)
+
+
+@report.command("maintenance")
+@click.option("--month", required=True, help="By the clock of each plan, such as 2026-03.")
+@click.option("--customer", help="Only this customer.")
+@json_option
+@with_database
+async def maintenance(
+    database: Database, _settings: Settings, *, month: str, customer: str | None, as_json: bool
+) -> None:
+    """What was maintained in a month: rounds planned, done and skipped, minutes, and what shows that it was done.
+
+    E.g. `report maintenance --month 2026-03 --customer acme`.
+    """
+    wanted = Month.parse(month)
+    async with database.connect() as connection:
+        if customer is not None:
+            await get_customer(connection, customer)
+        found = await read_maintenance(connection, wanted, system_clock(), customer=customer)
+    if as_json:
+        print_rows([_maintenance_row(one) for one in found], as_json=True)
+        return
+    if not found:
+        click.echo(f"no maintenance in {wanted}", err=True)
+    for one in found:
+        click.echo(
+            f"{one.name} ({one.customer}), {wanted}: {one.planned} planned, {one.done} done, {one.skipped} skipped, "
+            f"{one.minutes} minutes"
+        )
+        print_rows([_round_row(round_) for round_ in one.rounds], as_json=False, columns=ROUND_COLUMNS)
+        for round_ in one.rounds:
+            for told in round_.evidence:
+                click.echo(f"ticket {round_.ticket}, {printable(told.step.en)}: {printable(_evidence(told))}")
+            for told in round_.left_out:
+                why = printable(told.step.left_out or "")
+                click.echo(f"ticket {round_.ticket}, {printable(told.step.en)}: left out, {why}")
+        click.echo()
+
+
+def _maintenance_row(report: MaintenanceReport) -> Row:
+    return {
+        "customer": report.customer,
+        "name": report.name,
+        "month": str(report.month),
+        "planned": report.planned,
+        "done": report.done,
+        "skipped": report.skipped,
+        "minutes": report.minutes,
+        "rounds": [_round_row(one) for one in report.rounds],
+    }
+
+
+def _round_row(one: RoundReport) -> Row:
+    return {
+        "plan": one.plan.id,
+        "task": one.plan.task,
+        "title": one.plan.title,
+        "due": f"{one.due_at.astimezone(ZoneInfo(one.plan.time_zone)):%Y-%m-%d %H:%M}",
+        "due_at": one.due_at,
+        "state": one.state,
+        "ticket": one.ticket,
+        "items": one.items,
+        "items_done": one.items_done,
+        "minutes": one.minutes,
+        "evidence": [
+            {
+                "item": told.item,
+                "en": told.step.en,
+                "nl": told.step.nl,
+                "done_at": told.step.done_at,
+                "done_by": told.step.done_by,
+                "evidence": told.step.evidence,
+                "attachment": told.step.attachment,
+            }
+            for told in one.evidence
+        ],
+        "left_out": [
+            {"item": told.item, "en": told.step.en, "nl": told.step.nl, "reason": told.step.left_out}
+            for told in one.left_out
+        ],
+    }
+
+
+def _evidence(told: Told) -> str:
+    file = f"file {told.step.attachment}" if told.step.attachment is not None else None
+    return "; ".join(one for one in (told.step.evidence, file) if one)
 
 
 def as_csv(bills: Sequence[Bill]) -> str:
@@ -98,7 +187,7 @@ def _csv_rows(bill: Bill) -> Iterator[Row]:
     for contract, line in bill.lines:
         of = {"contract": contract.contract, "model": contract.model}
         tickets = " ".join(map(str, line.tickets))
-        yield {**whose, **of, **told_line(line).model_dump(mode="json"), "tickets": tickets}
+        yield {**whose, **of, **bill_shape.told_line(line).model_dump(mode="json"), "tickets": tickets}
     for total in bill.totals:
         for vat in total.vat:
             percent = _text(vat.percent)

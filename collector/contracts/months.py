@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from protocol.errors import PermanentError
 
+_OFF_UTC = timedelta(hours=15)
+
 
 class MonthError(PermanentError):
     """No month; the message shows how one is written."""
@@ -40,6 +42,12 @@ class Month:
         """Its first moment and the first after it, in UTC."""
         midnights = _midnights(self, zone)
         return midnights[0], midnights[-1]
+
+    @property
+    def anywhere(self) -> tuple[datetime, datetime]:
+        """The same wherever on earth it is: clocks are up to 14 hours ahead of UTC and up to 12 behind it."""
+        first = datetime(self.year, self.number, 1, tzinfo=UTC)
+        return first - _OFF_UTC, first + timedelta(days=self.days) + _OFF_UTC
 
     def days_held(self, start: datetime, end: datetime | None, zone: ZoneInfo) -> range:
         """The days, from 0, that count for what holds from `start` until just before `end`; None: until further notice.

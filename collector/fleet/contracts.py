@@ -234,6 +234,20 @@ async def contracts_at(
     return {found.customer: found for found in map(_to_contract, await connection.execute(query))}
 
 
+async def contracts_between(
+    connection: AsyncConnection, first: datetime, end: datetime, of: Sequence[str]
+) -> dict[str, list[Contract]]:
+    """The contracts of these customers that hold at some time from `first` until just before `end`, by customer, in the
+    order in which they begin."""
+    held = (contracts.c.valid_from < end, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > first))
+    query = _CONTRACTS.where(contracts.c.customer.in_(of), *held)
+    found: dict[str, list[Contract]] = {}
+    for row in await connection.execute(query.order_by(contracts.c.valid_from, contracts.c.id)):
+        contract = _to_contract(row)
+        found.setdefault(contract.customer, []).append(contract)
+    return found
+
+
 async def contract_at(connection: AsyncConnection, customer: str, at: datetime) -> Contract | None:
     """The contract that holds for `customer` at that time."""
     return (await contracts_at(connection, at, [customer])).get(customer)

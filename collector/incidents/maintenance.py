@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -18,13 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.clock import Clock
 from collector.contracts import Priority, ServiceModels, model_named
 from collector.contracts.maintenance_tasks import DEFAULT_LEAD, MaintenanceTasks, task_named
-from collector.contracts.recurrence import MAX_LENGTH, checked_recurrence, next_start, starts_between
+from collector.contracts.recurrence import MAX_LENGTH, checked_recurrence
 from collector.db import audit
 from collector.desk import maintenance as store
 from collector.desk import tickets
 from collector.desk.events import SYSTEM
 from collector.desk.fields import checked_category, checked_title
 from collector.desk.maintenance import MaintenanceError, Plan, Standing, Step
+from collector.desk.rounds import due
 from collector.fleet.contracts import Contract, contract_at, list_contracts
 from collector.fleet.customers import get_customer
 from collector.fleet.names import checked_name
@@ -33,7 +34,6 @@ from collector.incidents.windows import Scope, add_window, end_window, get_windo
 logger = logging.getLogger(__name__)
 
 MAX_TOLD = 20  # rounds that a ticket names as missed
-LOOK_AGAIN = timedelta(days=1)  # at plans that have no round within a year
 MAX_TITLE_CHARS = 150  # the date of a round is added
 
 
@@ -145,47 +145,6 @@ async def end_plan(
             await tickets.note(connection, round_.ticket, now, text)
     data = {"reason": why} if why else {}
     await audit.record(connection, actor=actor, action="maintenance.end", subject=str(plan), now=now, data=data)
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What a look at a plan finds: the rounds to open, those that were missed, and when to look again."""
-
-    to_open: tuple[datetime, ...]
-    missed: tuple[datetime, ...]
-    next_look: datetime
-
-
-def due(plan: Plan, latest: datetime | None, lead: timedelta, now: datetime) -> Due:
-    """`latest`: when the plan's latest round is, or was, due. One round at a time is ahead of its time."""
-    if latest is not None and latest > now:
-        return Due((), (), latest)
-    past = _starts(plan, plan.created_at if latest is None else latest, now)
-    coming = next_start(plan.starts_local, plan.recurrence, plan.time_zone, now)
-    if coming is None:
-        return Due(tuple(past[-1:]), tuple(past[:-1]), now + LOOK_AGAIN)
-    if coming - lead > now:
-        return Due(tuple(past[-1:]), tuple(past[:-1]), coming - lead)
-    return Due((*past[-1:], coming), tuple(past[:-1]), coming)
-
-
-def rounds_between(plan: Plan, first: datetime, end: datetime) -> list[datetime]:
-    """When the plan's rounds are due from `first` until just before `end`, made and ended as it was."""
-    ended = end if plan.ended_at is None else min(end, plan.ended_at)
-    last = ended - timedelta(microseconds=1)
-    return _starts(plan, max(first - timedelta(microseconds=1), plan.created_at), last)
-
-
-def _starts(plan: Plan, after: datetime, until: datetime) -> list[datetime]:
-    """After a time, up to another, which is included; UTC."""
-    if until <= after:
-        return []
-    zone = ZoneInfo(plan.time_zone)
-    first, last = (at.astimezone(zone).replace(tzinfo=None) for at in (after, until))
-    hour = timedelta(hours=1)  # on either side, for the change of summer time
-    local = starts_between(plan.recurrence, plan.starts_local, plan.time_zone, first - hour, last + hour)
-    starts = (one.replace(tzinfo=zone).astimezone(UTC) for one in local)
-    return [one for one in starts if after < one <= until]
 
 
 def is_agreed(contracts: Iterable[Contract], models: ServiceModels, standing: Standing, now: datetime) -> bool:

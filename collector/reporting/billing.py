@@ -29,21 +29,9 @@ from collector.contracts.charging import (
 from collector.contracts.months import Month
 from collector.desk.parts import Part
 from collector.desk.work import WorkEntry, WorkKind
+from collector.fleet.contracts import Contract
 
 MAX_TOLD = 20  # entries that a notice names
-
-
-@dataclass(frozen=True, slots=True)
-class BilledContract:
-    """A contract as far as a bill needs it."""
-
-    plan: str
-    valid_from: datetime
-    valid_to: datetime | None
-    agreed: Agreed
-
-    def holds_at(self, at: datetime) -> bool:
-        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +51,7 @@ class Usage:
     customer: str
     name: str
     time_zone: str
-    contracts: Sequence[BilledContract]
+    contracts: Sequence[Contract]
     devices: Sequence[BilledDevice] = ()
     entries: Sequence[WorkEntry] = ()
     parts: Sequence[Part] = ()
@@ -122,11 +110,11 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
         model = models.get(contract.plan)
         if model is None:
             notices.append(
-                f"contract {contract.agreed.contract} is of plan {contract.plan}, which service_models.yaml has not: "
+                f"contract {contract.id} is of plan {contract.plan}, which service_models.yaml has not: "
                 "it is not billed"
             )
             continue
-        terms = terms_of(model.name, model.charge, contract.agreed)
+        terms = terms_of(model.name, model.charge, _agreed(contract))
         notices.extend(terms.notices)
         worked = [_worked(one, zone, is_maintenance=one.ticket in usage.maintenance) for one in of_entries]
         included = part_of_included(terms.included_minutes, len(days), month.days)
@@ -136,9 +124,7 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
             *charged.lines,
             *charge_parts(terms, [_part(one) for one in sorted(of_parts, key=lambda one: (one.ticket, one.id))]),
         ]
-        bills.append(
-            ContractBill(contract.agreed.contract, model.name, model.title, len(days), tuple(lines), charged.uncharged)
-        )
+        bills.append(ContractBill(contract.id, model.name, model.title, len(days), tuple(lines), charged.uncharged))
     notices.extend(_told_of_what_no_contract_covers(left_entries, left_parts))
     return Bill(
         usage.customer,
@@ -150,6 +136,11 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
         minutes,
         tuple(notices),
     )
+
+
+def _agreed(contract: Contract) -> Agreed:
+    own = contract.agreement
+    return Agreed(contract.id, own.fee, own.hourly_rate, own.included_minutes, own.currency)
 
 
 def _worked(entry: WorkEntry, zone: ZoneInfo, *, is_maintenance: bool) -> Worked:
@@ -168,13 +159,13 @@ def _part(part: Part) -> PartUsed:
 
 
 def _device_days(
-    devices: Iterable[BilledDevice], contract: BilledContract, days: range, month: Month, zone: ZoneInfo
+    devices: Iterable[BilledDevice], contract: Contract, days: range, month: Month, zone: ZoneInfo
 ) -> dict[str, DeviceDays]:
     """By kind: how many of a contract's devices were looked after on its days, and on how many of these in sum."""
     count: dict[str, int] = defaultdict(int)
     total: dict[str, int] = defaultdict(int)
     for device in devices:
-        if contract.agreed.contract not in device.covered_by:
+        if contract.id not in device.covered_by:
             continue
         there = month.days_held(device.since, device.until, zone)
         both = min(there.stop, days.stop) - max(there.start, days.start)

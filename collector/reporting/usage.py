@@ -3,26 +3,24 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import ServiceModels
-from collector.contracts.charging import Agreed
 from collector.contracts.months import Month
-from collector.db.tables import contracts, customers, devices, parts, sites, tickets, work_entries
+from collector.db.tables import contracts, customers, device_tags, devices, parts, sites, tickets, work_entries
 from collector.desk.fields import TicketKind
 from collector.desk.parts import Part
 from collector.desk.work import WorkEntry, WorkKind
+from collector.fleet.contracts import Contract, contracts_between
 from collector.fleet.customers import DEFAULT_TIME_ZONE
 from collector.fleet.names import PROVIDER
-from collector.reporting.billing import Bill, BilledContract, BilledDevice, Usage, bill
+from collector.reporting.billing import Bill, BilledDevice, Usage, bill
 
 CUSTOMERS_AT_ONCE = 200
-# The clocks of the world are up to 14 hours ahead of UTC and up to 12 behind it.
-AROUND = timedelta(hours=15)
 
 T = TypeVar("T")
 
@@ -53,7 +51,7 @@ async def billed_customers(
     limit: int | None = None,
 ) -> list[str]:
     """Who has a contract in the month, or work or parts in it; beyond the id `after`, `limit` at most."""
-    first, end = _around(month)
+    first, end = month.anywhere
     has_contract = (
         select(contracts.c.id).where(contracts.c.customer == customers.c.id).where(*_contracts_in(first, end)).exists()
     )
@@ -73,7 +71,7 @@ async def billed_customers(
 
 
 async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str]) -> list[Usage]:
-    first, end = _around(month)
+    first, end = month.anywhere
 
     async def grouped(
         query: Select[tuple[object, ...]], make: Callable[[Sequence[object]], T]
@@ -88,7 +86,7 @@ async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str])
     names = {row.id: row.name for row in await connection.execute(named)}
     of_sites = select(sites.c.customer, sites.c.time_zone).where(sites.c.customer.in_(ids)).distinct()
     zones = await grouped(of_sites, lambda row: str(row[0]))
-    agreed = await _contracts(connection, ids, first, end)
+    agreed = await contracts_between(connection, first, end, ids)
     there = await _devices(connection, ids, first, end, agreed)
     entries = await grouped(
         select(tickets.c.customer, *(work_entries.c[name] for name in WorkEntry.__annotations__))
@@ -127,55 +125,43 @@ async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str])
     ]
 
 
-async def _contracts(
-    connection: AsyncConnection, ids: Sequence[str], first: datetime, end: datetime
-) -> Mapping[str, list[BilledContract]]:
-    columns = (contracts.c.fee, contracts.c.hourly_rate, contracts.c.included_minutes, contracts.c.currency)
-    rows = await connection.execute(
-        select(
-            contracts.c.customer,
-            contracts.c.plan,
-            contracts.c.valid_from,
-            contracts.c.valid_to,
-            contracts.c.id,
-            *columns,
-        )
-        .where(contracts.c.customer.in_(ids), *_contracts_in(first, end))
-        .order_by(contracts.c.valid_from, contracts.c.id)
-    )
-    found: dict[str, list[BilledContract]] = defaultdict(list)
-    for customer, plan, valid_from, valid_to, *agreed in rows:
-        found[customer].append(BilledContract(plan, valid_from, valid_to, Agreed(*agreed)))
-    return found
-
-
 async def _devices(
     connection: AsyncConnection,
     ids: Sequence[str],
     first: datetime,
     end: datetime,
-    agreed: Mapping[str, Sequence[BilledContract]],
+    agreed: Mapping[str, Sequence[Contract]],
 ) -> Mapping[str, list[BilledDevice]]:
     rows = await connection.execute(
-        select(devices.c.customer, devices.c.kind, devices.c.enrolled_at, devices.c.ended_at)
+        select(
+            devices.c.customer,
+            devices.c.id,
+            devices.c.site,
+            devices.c.kind,
+            devices.c.enrolled_at,
+            devices.c.ended_at,
+        )
         .where(devices.c.customer.in_(ids), devices.c.enrolled_at < end)
         .where(or_(devices.c.ended_at.is_(None), devices.c.ended_at > first))
     )
+    tags: dict[str, set[str]] = defaultdict(set)
+    tagged = select(device_tags.c.device, device_tags.c.tag).join(devices, devices.c.id == device_tags.c.device)
+    for device, tag in await connection.execute(tagged.where(devices.c.customer.in_(ids))):
+        tags[device].add(tag)
     found: dict[str, list[BilledDevice]] = defaultdict(list)
-    for customer, kind, since, until in rows:
-        covered_by = frozenset(one.agreed.contract for one in agreed.get(customer, ()))
+    for customer, device, site, kind, since, until in rows:
+        labels = {"device_id": device, "site": site, "kind": kind}
+        covered_by = frozenset(
+            one.id
+            for one in agreed.get(customer, ())
+            if one.agreement.scope is None or one.agreement.scope.covers(labels, tags[device])
+        )
         found[customer].append(BilledDevice(kind, since, until, covered_by))
     return found
 
 
 def _contracts_in(first: datetime, end: datetime) -> list[ColumnElement[bool]]:
     return [contracts.c.valid_from < end, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > first)]
-
-
-def _around(month: Month) -> tuple[datetime, datetime]:
-    """The month wherever on earth it is."""
-    first = datetime(month.year, month.number, 1, tzinfo=UTC)
-    return first - AROUND, first + timedelta(days=month.days) + AROUND
 
 
 def _zone(zones: Iterable[str]) -> str:

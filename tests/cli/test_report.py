@@ -47,3 +47,24 @@ def test_wrong_questions(run: Run) -> None:
         "no customer 'nosuch'" in run("report", "billing", "--month", "2026-03", "--customer", "nosuch", code=1).stderr
     )
     assert "choose one" in run("report", "billing", "--month", "2026-03", "--csv", "--json", code=2).stderr
+
+
+def test_maintenance_from_plan_to_report(run: Run) -> None:
+    now = system_clock()
+    tomorrow = now + timedelta(days=1)
+    assert "patch_round" in run("maintenance", "tasks").stdout
+    arguments = ("--customer", "acme", "--task", "restore_test", "--repeat", "FREQ=DAILY;COUNT=2")
+    plan = run("maintenance", "add", *arguments, "--from", f"{tomorrow:%Y-%m-%d %H:%M}").stdout.strip()
+    (listed,) = json.loads(run("maintenance", "list", "--json").stdout)
+    assert (listed["task"], listed["repeat"], listed["window"]) == ("restore_test", "FREQ=DAILY;COUNT=2", None)
+    assert len(json.loads(run("maintenance", "due", "--within", "7d", "--json").stdout)) == 2
+    (shown,) = json.loads(run("maintenance", "show", plan, "--language", "nl", "--json").stdout)
+    assert shown["checklist"][0] == "Back-up van een server gekozen" and shown["rounds"] == []
+    month = f"{tomorrow:%Y-%m}"
+    (report,) = json.loads(run("report", "maintenance", "--month", month, "--json").stdout)
+    assert report["planned"] >= 1 and report["rounds"][0]["state"] == "coming"
+    assert "planned" in run("report", "maintenance", "--month", month).stdout
+    assert "is no round of maintenance" in run("maintenance", "checklist", "1001", code=1).stderr
+    run("maintenance", "end", plan)
+    assert "has ended before" in run("maintenance", "end", plan, code=1).stderr
+    assert "no maintenance" in run("report", "maintenance", "--month", "2020-01").stderr

@@ -17,7 +17,7 @@ from collector.contracts import Priority, ServiceModels, load_service_models
 from collector.contracts.months import Month
 from collector.contracts.service_models import parse_service_models
 from collector.db.database import Database
-from collector.db.tables import contracts, devices, sites, tickets
+from collector.db.tables import contracts, device_tags, devices, sites, tickets
 from collector.desk import parts, work
 from collector.desk.opening import NewTicket
 from collector.desk.tickets import join_or_open
@@ -267,6 +267,17 @@ async def test_each_customer_has_a_bill_of_its_own(books: Books) -> None:
     async with books.database.connect() as connection:
         assert await billed_customers(connection, MARCH, after="acme", limit=1) == ["bakkerij"]
         assert await billed_customers(connection, MARCH, customer="later") == []
+
+
+async def test_only_devices_that_the_contract_covers_are_charged(books: Books) -> None:
+    await books.customer("acme", "monthly")
+    await books.device("srv-1", "server")
+    await books.device("ws-1", "desktop")
+    await books.device("ws-2", "desktop")
+    async with books.database.begin() as connection:
+        await connection.execute(insert(device_tags).values(device="ws-2", tag="care"))
+    await books.agree("acme", scope={"kinds": ["desktop"], "tags": ["care"], "devices": ["srv-1"]})
+    assert [text for text, _, _ in told(await books.bill())] == ["monthly fee", "1 x desktop", "1 x server"]
 
 
 async def test_a_plan_that_is_gone_is_told(books: Books) -> None:
