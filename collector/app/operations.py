@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from collector.alerting.definitions import Definition
 from collector.api.desk.alerts import operations as alert_operations
+from collector.api.desk.assignment import operations as assignment_operations
 from collector.api.desk.contacts import operations as contact_operations
 from collector.api.desk.contracts import ContractOperations
 from collector.api.desk.customers import CustomerOperations
@@ -12,6 +13,7 @@ from collector.api.desk.operations import AnyOperation
 from collector.api.desk.reports import ReportOperations
 from collector.api.desk.silences import operations as silence_operations
 from collector.api.desk.sites import operations as site_operations
+from collector.api.desk.technicians import operations as technician_operations
 from collector.api.desk.thresholds import ThresholdOperations
 from collector.api.desk.tickets import operations as ticket_operations
 from collector.api.desk.tokens import TokenOperations
@@ -29,6 +31,8 @@ def desk_operations(
         *alert_operations(),
         *ticket_operations(),
         *work_operations(),
+        *assignment_operations(),
+        *technician_operations(),
         *silence_operations(),
         *WindowOperations(directory).operations(),
         *ThresholdOperations(directory, definitions, models).operations(),

@@ -131,12 +131,15 @@ async def remove_shift(connection: AsyncConnection, shift: int, *, actor: str, n
 async def list_shifts(
     connection: AsyncConnection,
     *,
+    shift: int | None = None,
     technician: str | None = None,
     not_over_at: datetime | None = None,
     starts_by: datetime | None = None,
 ) -> list[Shift]:
     """In the order in which they begin: those that end after `not_over_at` and begin by `starts_by`."""
     query = _SHIFTS.order_by(on_call.c.starts_at, on_call.c.id)
+    if shift is not None:
+        query = query.where(on_call.c.id == shift)
     if technician is not None:
         query = query.where(on_call.c.technician == technician)
     if not_over_at is not None:

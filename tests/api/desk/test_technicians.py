@@ -1,0 +1,92 @@
+"""Technicians, shifts and who works on a ticket, through the API."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import insert
+
+from collector.db.tables import users
+from tests.api.desk.conftest import Desk
+
+ANNA = {"id": "anna", "name": "Anna", "skills": ["network"], "serves": ["acme"]}
+ALWAYS = {"hours": "Mon-Sun 00:00-24:00", "holidays": "none"}
+
+
+async def change(desk: Desk, method: str, path: str, body: object = None, *, of: str) -> object:
+    """With the ETag of the thing that it changes."""
+    etag = (await desk.ask("GET", of, who="manager")).headers["ETag"]
+    answer = await desk.ask(method, path, body, who="manager", headers={"If-Match": etag})
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+async def test_technicians_are_added_changed_and_leave(desk: Desk) -> None:
+    assert await desk.refused("POST", "/technicians", ANNA) == (403, "forbidden")  # a manager's
+    added = await desk.ask("POST", "/technicians", ANNA, who="manager")
+    assert (added.status, added.json["skills"], added.json["max_open"]) == (201, ["network"], 20)
+    assert await desk.refused("POST", "/technicians", ANNA, who="manager") == (409, "conflict")
+    wrong = {**ANNA, "id": "bob", "serves": ["nobody"]}
+    assert await desk.refused("POST", "/technicians", wrong, who="manager") == (422, "refused")
+    path = "/technicians/anna"
+    assert await desk.refused("PATCH", path, {"max_open": 3}, who="manager") == (428, "precondition_required")
+    changed = await change(desk, "PATCH", path, {"max_open": 3, "skills": []}, of=path)
+    assert isinstance(changed, dict) and (changed["max_open"], changed["skills"], changed["name"]) == (3, [], "Anna")
+    assert [one["id"] for one in (await desk.get("/technicians"))["items"]] == ["anna"]
+    left = await change(desk, "POST", f"{path}/leave", {}, of=path)
+    assert left == {"tickets": [], "gaps": [], "escalated": [], "accounts": []}
+    assert (await desk.get("/technicians"))["items"] == []
+    assert [one["id"] for one in (await desk.get("/technicians?all=true"))["items"]] == ["anna"]
+    actors = [actor for actor, action in await desk.actors() if action.startswith("technicians.")]
+    assert len(actors) == 3 and all("manager" in actor for actor in actors)
+
+
+async def test_absences_and_shifts(desk: Desk) -> None:
+    await desk.ask("POST", "/technicians", ANNA, who="manager")
+    now = desk.life.now
+    span = {"starts_at": now.isoformat(), "ends_at": (now + timedelta(days=1)).isoformat()}
+    absence = await desk.ask("POST", "/technicians/anna/absences", {**span, "reason": "ill"})
+    assert absence.status == 201, absence.text
+    assert (await desk.get("/technicians/anna/absences"))["items"] == [absence.json]
+    shift = await desk.ask("POST", "/on-call", {"technician": "anna", **span}, who="manager")
+    assert shift.status == 201, shift.text
+    assert (await desk.get("/on-call"))["items"] == [shift.json]
+    path = f"/on-call/{shift.json['id']}"
+    await change(desk, "DELETE", path, of=path)
+    assert await desk.refused("GET", path) == (404, "not_found")
+    assert await desk.refused("GET", "/technicians/bob/absences") == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/technicians", "/technicians/anna", "/on-call", "/on-call/1"])
+async def test_a_customers_token_learns_nothing_of_technicians(desk: Desk, path: str) -> None:
+    assert await desk.refused("GET", path, who="acme") == (403, "forbidden")
+
+
+async def test_a_ticket_is_taken_assigned_and_handed_over(desk: Desk) -> None:
+    for name in ("anna", "bob"):
+        await desk.ask("POST", "/technicians", {**ANNA, **ALWAYS, "id": name}, who="manager")
+    number = next(one["number"] for one in (await desk.get("/tickets"))["items"] if one["customer"] == "acme")
+    told = await desk.get(f"/tickets/{number}/assignment")
+    assert (told["verdict"], told["assignee"], set(told["why_not"])) == ("assign", "anna", {"bob"})
+    path = f"/tickets/{number}"
+    assert await desk.refused("POST", f"{path}/take", {"technician": "anna"}, who="bakkerij") == (404, "not_found")
+    assert await desk.refused("POST", f"{path}/take", {"technician": "anna"}, who="viewer") == (403, "forbidden")
+    taken = await desk.ask("POST", f"{path}/take", {"technician": "anna"})
+    assert (taken.status, taken.json["assignee"]) == (200, "anna")
+    late = await desk.ask("POST", f"{path}/take", {"technician": "bob"})
+    assert late.status == 409 and "is anna's" in late.json["detail"]
+    assert await desk.refused("POST", f"{path}/hand-over", {"technician": "bob"}) == (422, "invalid")
+    handed = await desk.ask("POST", f"{path}/hand-over", {"technician": "bob", "note": "on site tomorrow"})
+    assert handed.status == 200, handed.text
+    assigned = await desk.ask("POST", f"{path}/assign", {"technician": "anna"})
+    assert (assigned.status, assigned.json["lacks"]) == (200, None)
+    history = (await desk.get(path))["history"]
+    assert [event["data"]["to"] for event in history if event["type"] == "assigned"] == ["anna", "bob", "anna"]
+
+
+async def test_who_left_can_no_longer_sign_in(desk: Desk) -> None:
+    await desk.ask("POST", "/technicians", ANNA, who="manager")
+    async with desk.life.opened() as state, state.begin() as connection:
+        user = {"id": "anna@desk", "name": "Anna", "role": "technician", "technician": "anna"}
+        await connection.execute(insert(users).values(**user, created_at=desk.life.now))
+    left = await change(desk, "POST", "/technicians/anna/leave", {}, of="/technicians/anna")
+    assert isinstance(left, dict) and left["accounts"] == ["anna@desk"]
