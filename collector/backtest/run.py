@@ -30,13 +30,14 @@ from collector.fleet.thresholds import Threshold, list_thresholds
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
 from collector.incidents.settings import IncidentSettings
-from collector.promql import Engine
+from collector.promql import Engine, Limits
 from collector.series import snapshot
 from collector.series.history.history import History, HistorySettings
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp, SeriesReader
 from collector.series.store import SampleStore
 
+STRETCH_SECONDS = 3600.0  # for a rule over a day of all devices: whoever asked sees how it goes, and may end it
 WARM_UP = timedelta(hours=2)  # of earlier samples, so that what was firing at the beginning is known to have been
 
 
@@ -109,7 +110,7 @@ async def _outcome(
     thresholds = ThresholdReader(past.reader.strings)
     devices, contracts = devices_of(past.directory), past.directory.contracts
     thresholds.update(pack.thresholds, pack.rules.threshold_names, devices, past.overrides, contracts)
-    engine = Engine(RoutingReader(past.reader, {THRESHOLD_METRIC: thresholds}))
+    engine = Engine(RoutingReader(past.reader, {THRESHOLD_METRIC: thresholds}), limits=Limits(seconds=STRETCH_SECONDS))
     if not past.seen.is_read:
         progress("reading when devices were seen")
         await asyncio.to_thread(past.seen.read, engine, question.start, question.end)

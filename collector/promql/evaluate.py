@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from collector.promql import binary
+from collector.promql import binary, sliding
 from collector.promql.aggregate import aggregate
 from collector.promql.calls import Argument, absent, call
 from collector.promql.context import Context, Grid
@@ -113,23 +113,27 @@ def _call(context: Context, node: Call, times: Times) -> Grid | Values:
 
 
 def _over_time(context: Context, node: Call, times: Times) -> Grid:
-    scalars = []
-    labels, windows = LabelFrame(0), None
+    scalars: list[Values] = []
+    read = None
     for arg in node.args:
         if isinstance(arg, RangeSelector | Subquery):
-            labels, samples, starts, ends = read_windows(context, arg, times)
-            windows = slice_windows(samples, times, starts, ends)
+            read = read_windows(context, arg, times)
         else:
             scalar = evaluate(context, arg, times)
             assert isinstance(scalar, np.ndarray)  # noqa: S101
             scalars.append(scalar)
-    assert windows is not None  # noqa: S101 - the parser has counted the arguments
+    assert read is not None  # noqa: S101 - the parser has counted the arguments
+    labels, samples, starts, ends = read
     series, steps = labels.length, len(times)
     context.charge_samples(series * steps)
     values = np.zeros(series * steps)
     present = np.zeros(series * steps, dtype=np.bool_)
+    wanted = None
+    if node.name in sliding.KERNELS and sliding.is_worth_it(samples, starts, ends):
+        slid, sure = sliding.KERNELS[node.name](samples, times, starts, ends, *scalars)
+        values[:], present[:], wanted = slid.ravel(), sure.ravel(), ~sure
     kernel = KERNELS[node.name]
-    for places, window in windows:
+    for places, window in slice_windows(samples, times, starts, ends, wanted):
         context.check_time()
         at_step = (
             np.searchsorted(times, window.at) if scalars and steps > 1 else np.zeros(len(window.at), dtype=np.intp)

@@ -63,9 +63,12 @@ def without_stale(samples: Samples) -> Samples:
     return Samples(times, values, counts)
 
 
-def slice_windows(samples: Samples, at: Times, starts: Times, ends: Times) -> Iterator[tuple[slice | Indexes, Windows]]:
+def slice_windows(
+    samples: Samples, at: Times, starts: Times, ends: Times, wanted: Mask | None = None
+) -> Iterator[tuple[slice | Indexes, Windows]]:
     """The non-empty windows (starts[s], ends[s]] of each series, chunk by chunk, each with its places in the flattened
-    (series, steps) grid. `at`, `starts` and `ends` have shape (steps,), rising."""
+    (series, steps) grid; of several steps only those that are `wanted`, of shape (series, steps). `at`, `starts` and
+    `ends` have shape (steps,), rising."""
     series, width = samples.values.shape
     steps = len(at)
     if series == 0 or steps == 0 or width == 0:
@@ -80,6 +83,8 @@ def slice_windows(samples: Samples, at: Times, starts: Times, ends: Times) -> It
         )
         first, beyond = bounds(chunk, starts), bounds(chunk, ends)
         counts = (beyond - first).ravel()
+        if wanted is not None:
+            counts = np.where(wanted[low : low + rows].ravel(), counts, 0)
         places = np.flatnonzero(counts > 0)
         if len(places) == 0:
             continue
