@@ -94,8 +94,9 @@ class BusinessCalendar:
             return timedelta()
         start, end = start.astimezone(UTC), end.astimezone(UTC)
         ticks = self._year(end.year).until(_tick(end)) - self._year(start.year).until(_tick(start))
-        ticks += sum(self._year(year).total for year in range(start.year, end.year))
-        return ticks * _TICK
+        for year in range(start.year, end.year):
+            ticks += self._year(year).total
+        return timedelta(microseconds=ticks)
 
     def after(self, start: datetime, amount: timedelta) -> datetime | None:
         """When `amount` of the time from `start` on has counted: the first such instant. For nothing it is `start`,
@@ -272,4 +273,4 @@ def _tick(at: datetime) -> int:
 
 
 def _instant(tick: int) -> datetime:
-    return _EPOCH + tick * _TICK
+    return _EPOCH + timedelta(microseconds=tick)

@@ -107,7 +107,8 @@ def _merged(course: Course, _event: LoggedEvent, at: datetime) -> None:
 
 
 def _terms(course: Course, event: LoggedEvent, at: datetime) -> None:
-    course.terms.append((_time(event.data.get("from"), course) or at, event.terms or Terms.of_data(event.data)))
+    since = at if course.terms else course.opened_at
+    course.terms.append((_time(event.data.get("from"), course) or since, event.terms or Terms.of_data(event.data)))
 
 
 def _record(course: Course, event: LoggedEvent, at: datetime) -> None:

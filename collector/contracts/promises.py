@@ -3,7 +3,7 @@ one ticket, which are both as they were agreed."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -150,6 +150,7 @@ class Terms:
     targets: tuple[tuple[Priority, timedelta | None, timedelta | None], ...] = ()  # response, resolution
     warn_at: float = WARN_AT
     escalate_to: str | None = None
+    _calendar: BusinessCalendar | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def agreed(cls, book: SlaBook, *, plan: str, sla: str, support_level: str) -> Self:
@@ -171,7 +172,11 @@ class Terms:
     @property
     def calendar(self) -> BusinessCalendar:
         """Raises OfficeHoursError if nothing was promised."""
-        return _calendar(self)
+        if self._calendar is None:  # asked several times for each ticket, and hashing all of this is slower than it
+            hours = OfficeHours.parse(self.hours, self.time_zone, self.holidays)
+            object.__setattr__(self, "_calendar", calendar_of(hours, self.days_off))
+        assert self._calendar is not None  # noqa: S101 - set above
+        return self._calendar
 
     def data(self) -> dict[str, object]:
         """As JSON, for the ticket's event; `of_data` reads it."""
@@ -246,8 +251,3 @@ def _seconds(length: timedelta | None) -> int | None:
 
 def _span(seconds: int | None) -> timedelta | None:
     return None if seconds is None else timedelta(seconds=seconds)
-
-
-@lru_cache(maxsize=1024)
-def _calendar(terms: Terms) -> BusinessCalendar:
-    return calendar_of(OfficeHours.parse(terms.hours, terms.time_zone, terms.holidays), terms.days_off)

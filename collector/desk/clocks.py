@@ -1,0 +1,336 @@
+"""Keeps the SLA clocks of tickets: writes down what was promised, where the clocks stand, and each warning, breach and
+escalation, once.
+
+| event | data | |
+|---|---|---|
+| terms | as `Terms.data` writes them, from? | without `from` they hold since the opening, or since they were written |
+| sla_warned, sla_breached | clock, at, used_seconds, target_seconds | `at` may lie in a time when nobody served |
+| escalated | to, reason | a technician or a group shall look at it |
+
+A ticket is reckoned again when something happened to it, when its time has come (`next_at`), and when its customer's
+terms have changed. The events stay the truth: what is in `ticket_clocks` may be thrown away, and comes again.
+"""
+
+import json
+import logging
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, delete, func, insert, null, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.contracts import Priority
+from collector.contracts.course import (
+    BREACHED,
+    CLOSED,
+    ESCALATED,
+    READ_TYPES,
+    TERMS,
+    WARNED,
+    Course,
+    LoggedEvent,
+    course_of,
+)
+from collector.contracts.promises import Terms
+from collector.contracts.sla import Clock, ClockName, ClockState, clocks_of
+from collector.db.tables import ticket_clocks, ticket_events, tickets
+from collector.desk import events
+from collector.desk.events import SYSTEM, EventType
+from collector.desk.fields import TicketKind
+from collector.desk.states import TicketStatus
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 200  # tickets reckoned in one transaction, so that evaluations need not wait
+# Ids of events are given before their transactions commit: one may appear after a later one was seen.
+SEEN_AFTER = timedelta(minutes=1)
+LOOK_BACK = 10_000  # events before the last reckoned that are looked at again after a start
+OWN_TYPES = (TERMS, WARNED, BREACHED, ESCALATED)
+NEWS_TYPES = tuple(kind for kind in READ_TYPES if kind not in OWN_TYPES)
+NOT_CLOSED = tuple(status for status in TicketStatus if status != CLOSED)
+SECOND = timedelta(seconds=1)
+
+
+class Promises(Protocol):
+    """What is promised to customers, by time."""
+
+    def terms_of(self, customer: str, at: datetime) -> Terms: ...
+
+    def changes(self, customer: str, since: datetime, until: datetime) -> Sequence[datetime]:
+        """When another contract began to hold, or none any more: after `since`, no later than `until`, in order."""
+        ...
+
+
+class Database(Protocol):
+    def connect(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a reckoning writes."""
+
+    clocks: list[dict[str, Any]] = field(default_factory=list)  # rows, both of a ticket
+    terms: list[tuple[int, dict[str, object]]] = field(default_factory=list)
+    warned: list[tuple[int, dict[str, object]]] = field(default_factory=list)
+    breached: list[tuple[int, dict[str, object]]] = field(default_factory=list)
+    escalated: dict[int, dict[str, object]] = field(default_factory=dict)  # by ticket
+
+
+class ClockKeeper:
+    """`turn` is called every few seconds. One at a time: two would each write a warning."""
+
+    def __init__(self, database: Database, promises: Promises) -> None:
+        self._database = database
+        self._promises = promises
+        self._in_force: dict[str, Terms] = {}  # by customer, of those with tickets, as of the last turn
+        self._seen: deque[tuple[datetime, int]] = deque()  # the newest event, as of each turn of the last minute
+        self._mark = 0  # events up to here have been looked at
+        self._has_begun = False
+
+    async def turn(self, now: datetime) -> int:
+        """Reckons what there is to reckon, and returns how many tickets that were."""
+        async with self._database.connect() as connection:
+            newest = await connection.scalar(select(func.max(ticket_events.c.id))) or 0
+            numbers = await self._due(connection, newest, now)
+        for start in range(0, len(numbers), AT_ONCE):
+            async with self._database.begin() as connection:
+                await self._reckon(connection, numbers[start : start + AT_ONCE], now)
+        self._has_begun = True
+        self._seen.append((now, newest))
+        while self._seen and self._seen[0][0] <= now - SEEN_AFTER:
+            self._mark = self._seen.popleft()[1]
+        return len(numbers)
+
+    async def _due(self, connection: AsyncConnection, newest: int, now: datetime) -> list[int]:
+        """Tickets to reckon, by number."""
+        found = set(await connection.scalars(select(ticket_clocks.c.ticket).where(ticket_clocks.c.next_at <= now)))
+        if not self._has_begun:
+            found.update(await self._promised_otherwise(connection, now))
+            reached = await connection.scalar(select(func.max(ticket_clocks.c.as_of_event)))
+            self._mark = newest if reached is None else max(0, reached - LOOK_BACK)
+        found.update(await connection.scalars(_news_after(self._mark)))
+        changed = [
+            customer for customer, terms in self._in_force.items() if self._promises.terms_of(customer, now) != terms
+        ]
+        for start in range(0, len(changed), AT_ONCE):
+            query = select(tickets.c.number).where(
+                tickets.c.customer.in_(changed[start : start + AT_ONCE]), tickets.c.status.in_(NOT_CLOSED)
+            )
+            found.update(await connection.scalars(query))
+        for customer in changed:
+            self._in_force.pop(customer)
+        return sorted(found)
+
+    async def _promised_otherwise(self, connection: AsyncConnection, now: datetime) -> list[int]:
+        """After a start: tickets that are not closed and have no clocks, or do not know what is promised now. Files may
+        have been edited, and contracts have begun, while nobody served."""
+        rows = (await connection.execute(_LAST_TERMS)).all()
+        for customer in {row.customer for row in rows}:
+            self._in_force[customer] = self._promises.terms_of(customer, now)
+        return [
+            row.number
+            for row in rows
+            if row.clock is None
+            or row.data is None
+            or (row.kind != TicketKind.MAINTENANCE and _decoded_terms(row.data)[1] != self._in_force[row.customer])
+        ]
+
+    async def _reckon(self, connection: AsyncConnection, numbers: Sequence[int], now: datetime) -> None:
+        told = _Told()
+        of_these = ticket_clocks.c.ticket.in_(numbers)
+        known = {(row[0], row[1]): tuple(row) for row in await connection.execute(_CLOCKS.where(of_these))}
+        rows = (await connection.execute(_TICKETS.where(tickets.c.number.in_(numbers)).with_for_update())).all()
+        logged = await read_events(connection, numbers)
+        for row in rows:
+            last, happened = logged.get(row.number, (0, []))
+            course = course_of(row.opened_at, Priority(row.priority), happened)
+            told.terms += [(row.number, data) for data in self._new_terms(row, course, now)]
+            clocks = clocks_of(course, now)
+            rows_of = {clock.name: _row_of(row.number, clock, last) for clock in clocks}
+            if any(known.get((row.number, name)) != tuple(values.values()) for name, values in rows_of.items()):
+                told.clocks += rows_of.values()
+            _take_down(told, row.number, course, clocks)
+        await _write(connection, told, now)
+
+    def _new_terms(self, row: Any, course: Course, now: datetime) -> Iterator[dict[str, object]]:  # noqa: ANN401 - a row
+        """What was promised beside what the ticket has on record, and since when. Added to its course, too."""
+        if course.is_over and course.terms:
+            return  # if it reopens, what was promised until then is made up for
+        if row.customer not in self._in_force:
+            self._in_force[row.customer] = self._promises.terms_of(row.customer, now)
+        until = course.statuses[-1][0] if course.is_over else now
+        since, last = course.terms[-1] if course.terms else (row.opened_at, None)
+        starts = [row.opened_at] if last is None else []
+        starts += self._promises.changes(row.customer, since, until)
+        if not course.is_over:
+            starts.append(now)  # a file may have been edited
+        for start in starts:
+            terms = self._in_force[row.customer] if start == now else self._promises.terms_of(row.customer, start)
+            if row.kind == TicketKind.MAINTENANCE:
+                terms = Terms(terms.plan)  # planned work has its own day, and nobody waits for an answer
+            if terms == last:
+                continue
+            data = terms.data()
+            yield data if last is None or start == now else data | {"from": start.isoformat()}
+            course.terms.append((start, terms))
+            last = terms
+
+
+async def read_events(
+    connection: AsyncConnection, numbers: Collection[int]
+) -> dict[int, tuple[int, list[LoggedEvent]]]:
+    """What clocks are reckoned from, by ticket, in order; with the id of the newest event that is not the clocks' own.
+
+    Texts of comments stay where they are, only whether they are public is read."""
+    rows = await connection.execute(_EVENTS.where(ticket_events.c.ticket.in_(numbers)))
+    found: dict[int, tuple[int, list[LoggedEvent]]] = {}
+    for event, number, at, actor, kind, data, is_public in rows:
+        last, happened = found.get(number, (0, []))
+        if kind == TERMS:
+            told, terms = _decoded_terms(data)
+            happened.append(LoggedEvent(at, actor, kind, told, terms))
+        else:
+            happened.append(
+                LoggedEvent(at, actor, kind, {"public": bool(is_public)} if data is None else _decoded(data))
+            )
+        found[number] = (last if kind in OWN_TYPES else event, happened)
+    return found
+
+
+async def _write(connection: AsyncConnection, told: _Told, now: datetime) -> None:
+    await events.add_all(connection, told.terms, TERMS, actor=SYSTEM, now=now)
+    if told.clocks:
+        numbers = sorted({row["ticket"] for row in told.clocks})
+        await connection.execute(delete(ticket_clocks).where(ticket_clocks.c.ticket.in_(numbers)))
+        await connection.execute(insert(ticket_clocks), told.clocks)
+    await events.add_all(connection, told.warned, WARNED, actor=SYSTEM, now=now)
+    await events.add_all(connection, told.breached, BREACHED, actor=SYSTEM, now=now)
+    for to in sorted({str(data["to"]) for data in told.escalated.values()}):
+        numbers = [number for number, data in told.escalated.items() if data["to"] == to]
+        await connection.execute(update(tickets).where(tickets.c.number.in_(numbers)).values(escalated_to=to))
+    await events.add_all(connection, list(told.escalated.items()), ESCALATED, actor=SYSTEM, now=now)
+    if told.warned or told.breached:
+        logger.info(
+            "sla: warned=%d breached=%d escalated=%d", len(told.warned), len(told.breached), len(told.escalated)
+        )
+
+
+def _take_down(told: _Told, number: int, course: Course, clocks: Sequence[Clock]) -> None:
+    """Warnings and breaches that are not on record yet. Nobody is warned of what is over, or late already."""
+    for clock in clocks:
+        if clock.breached_at is not None:
+            if (BREACHED, clock.name) in course.recorded:
+                continue
+            told.breached.append((number, _record(clock, clock.breached_at)))
+            to = course.terms[-1][1].escalate_to
+            if to is not None and not course.is_over and course.escalated_to != to:
+                reason = f"the {clock.name} clock of {_hours(clock.target)} ran out"
+                told.escalated[number] = {"to": to, "reason": reason}
+        elif clock.state is ClockState.RUNNING and clock.warned_at and (WARNED, clock.name) not in course.recorded:
+            told.warned.append((number, _record(clock, clock.warned_at)))
+
+
+def _record(clock: Clock, at: datetime) -> dict[str, object]:
+    return {
+        "clock": clock.name,
+        "at": at.isoformat(),
+        "used_seconds": clock.used // SECOND,
+        "target_seconds": None if clock.target is None else clock.target // SECOND,
+    }
+
+
+def _hours(length: timedelta | None) -> str:
+    minutes = (length or timedelta()) // timedelta(minutes=1)
+    return f"{minutes // 60}:{minutes % 60:02}"
+
+
+def _row_of(number: int, clock: Clock, last: int) -> dict[str, Any]:
+    return {
+        "ticket": number,
+        "clock": clock.name,
+        "state": clock.state,
+        "target_seconds": None if clock.target is None else clock.target // SECOND,
+        "used_seconds": clock.used // SECOND,
+        "due_at": clock.due_at,
+        "warned_at": clock.warned_at,
+        "breached_at": clock.breached_at,
+        "as_of_event": last,
+        "next_at": clock.next_at,
+    }
+
+
+def _is_response(ticket: ColumnElement[int]) -> ColumnElement[bool]:
+    return and_(ticket_clocks.c.ticket == ticket, ticket_clocks.c.clock == ClockName.RESPONSE)
+
+
+def _news_after(mark: int) -> Select[tuple[int]]:
+    """Tickets to which something happened that their clocks do not know."""
+    return (
+        select(ticket_events.c.ticket)
+        .distinct()
+        .outerjoin(ticket_clocks, _is_response(ticket_events.c.ticket))
+        .where(
+            ticket_events.c.id > mark,
+            ticket_events.c.type.in_(NEWS_TYPES),
+            or_(ticket_clocks.c.as_of_event.is_(None), ticket_clocks.c.as_of_event < ticket_events.c.id),
+        )
+    )
+
+
+@lru_cache(maxsize=4096)
+def _decoded(text: str) -> Mapping[str, object]:
+    """Most events of one type say the same."""
+    data: Mapping[str, object] = json.loads(text)
+    return data
+
+
+@lru_cache(maxsize=4096)
+def _decoded_terms(text: str) -> tuple[Mapping[str, object], Terms]:
+    data = _decoded(text)
+    return data, Terms.of_data(data)
+
+
+_TICKETS = select(
+    tickets.c.number, tickets.c.customer, tickets.c.kind, tickets.c.priority, tickets.c.opened_at
+).order_by(tickets.c.number)
+_CLOCKS = select(*ticket_clocks.c)
+_last_terms = (
+    select(ticket_events.c.ticket, func.max(ticket_events.c.id).label("id"))
+    .where(ticket_events.c.type == TERMS)
+    .group_by(ticket_events.c.ticket)
+    .subquery()
+)
+_LAST_TERMS = (
+    select(
+        tickets.c.number,
+        tickets.c.customer,
+        tickets.c.kind,
+        ticket_clocks.c.clock,
+        cast(ticket_events.c.data, Text).label("data"),
+    )
+    .outerjoin(ticket_clocks, _is_response(tickets.c.number))
+    .outerjoin(_last_terms, _last_terms.c.ticket == tickets.c.number)
+    .outerjoin(ticket_events, ticket_events.c.id == _last_terms.c.id)
+    .where(tickets.c.status.in_(NOT_CLOSED))
+)
+_IS_COMMENT = ticket_events.c.type == EventType.COMMENT
+_EVENTS = (
+    select(
+        ticket_events.c.id,
+        ticket_events.c.ticket,
+        ticket_events.c.at,
+        ticket_events.c.actor,
+        ticket_events.c.type,
+        case((_IS_COMMENT, null()), else_=cast(ticket_events.c.data, Text)),
+        case((_IS_COMMENT, ticket_events.c.data["public"].as_boolean()), else_=null()),
+    )
+    .where(ticket_events.c.type.in_(READ_TYPES))
+    .order_by(ticket_events.c.ticket, ticket_events.c.id)
+)
