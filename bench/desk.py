@@ -32,11 +32,13 @@ from collector.api.desk.frame import ROOT, DeskApi
 from collector.api.limits import Rate
 from collector.app.operations import desk_operations
 from collector.contracts import ServiceModel, load_service_models
+from collector.contracts.promises import load_sla_book
 from collector.db import tables
 from collector.db.database import Database
 from collector.fleet.directory import FleetDirectory
 from collector.fleet.roles import Role
 from collector.fleet.tokens import Token
+from collector.incidents.promised import Promised
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
 from collector.incidents.settings import IncidentSettings
@@ -161,7 +163,7 @@ def surroundings(model: ServiceModel) -> Surroundings:
 async def lists(database: Database) -> dict[str, dict[str, float]]:
     """For each list of the API, median and longest time of a page in milliseconds, as an HTTP client sees it."""
     models = load_service_models()
-    operations = desk_operations(FleetDirectory, dict, models)
+    operations = desk_operations(FleetDirectory, dict, models, Promised(dict, models, load_sla_book()))
     token = Token(1, Role.ADMIN, None, None, None, None, NOW, None, None)
     api = DeskApi(operations, database, lambda _secret: token, lambda: NOW, version="bench", rate=Rate(1e6, 1_000_000))
     application = web.Application()

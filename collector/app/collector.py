@@ -50,12 +50,14 @@ from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import RulesEngine, Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
 from collector.contracts.maintenance_tasks import load_maintenance_tasks
+from collector.contracts.promises import load_sla_book
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.desk import outbox
 from collector.desk.agreed import agreed_about
 from collector.desk.assigning import Assigner
+from collector.desk.clocks import ClockKeeper
 from collector.desk.closing import close_resolved
 from collector.desk.delivery import Deliverer
 from collector.desk.work import stop_forgotten
@@ -77,6 +79,7 @@ from collector.incidents.forgetting import forget_alerts
 from collector.incidents.late import OwnAlerts, PostedAlerts
 from collector.incidents.late_data import LateData, Live
 from collector.incidents.maintenance import MaintenanceRounds
+from collector.incidents.promised import Promised
 from collector.incidents.questions import TicketQuestions
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
@@ -104,6 +107,7 @@ EXTERNAL_SECONDS = 1.0
 LATE_DATA_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 MAINTENANCE_SECONDS = 60.0
+SLA_SECONDS = 2.0
 ASSIGNMENT_SECONDS = 3.0
 OUTBOX_SECONDS = 1.0
 DAY_MS = 86_400_000
@@ -187,6 +191,9 @@ class Collector:
             timedelta(seconds=settings.lookback_seconds),
             PostedAlerts() if self._has_ruler else OwnAlerts(),
         )
+        self._sla_book = load_sla_book(settings.data)
+        self._promised = Promised(lambda: self._directory.contracts, self._models, self._sla_book)
+        self._clocks = ClockKeeper(database, self._promised)
         self._assigner = Assigner(database, agreed_about, settings.escalate_to)
         self._questions = TicketQuestions(self._model_of)
         self._maintenance = MaintenanceRounds(
@@ -287,6 +294,8 @@ class Collector:
                 monotonic=monotonic,
             )
             await asyncio.to_thread(DEFAULT_OFFICE_HOURS.is_open, clock())  # loads the holidays, which takes a while
+            for level in collector._sla_book.support_levels.values():
+                await asyncio.to_thread(level.calendar.counted, clock() - timedelta(days=366), clock())
             async with database.begin() as connection:
                 await ensure_provider(connection, collector._models, plan=settings.provider_plan, now=clock())
                 await outbox.use_connectors(connection, collector._deliverer.names, clock())
@@ -319,6 +328,7 @@ class Collector:
             "external alerts": Upkeep(EXTERNAL_SECONDS, self._external.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
             "outbox": Upkeep(OUTBOX_SECONDS, self._deliverer.turn),
+            "sla clocks": Upkeep(SLA_SECONDS, self._keep_clocks),
             "assignment": Upkeep(ASSIGNMENT_SECONDS, self._assign_tickets),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
             "maintenance": Upkeep(MAINTENANCE_SECONDS, self._maintenance.turn),
@@ -397,6 +407,9 @@ class Collector:
             overrides,
             self._directory.contracts,
         )
+
+    async def _keep_clocks(self) -> None:
+        await self._clocks.turn(self._clock())
 
     async def _assign_tickets(self) -> None:
         assigned = await self._assigner.turn(self._clock())
@@ -558,7 +571,7 @@ class Collector:
             push_interval_seconds=settings.push_interval_seconds,
         )
         desk = DeskApi(
-            desk_operations(lambda: self._directory, lambda: self._pack.thresholds, self._models),
+            desk_operations(lambda: self._directory, lambda: self._pack.thresholds, self._models, self._promised),
             self._database,
             self._access_token,
             self._clock,

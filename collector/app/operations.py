@@ -13,6 +13,7 @@ from collector.api.desk.operations import AnyOperation
 from collector.api.desk.reports import ReportOperations
 from collector.api.desk.silences import operations as silence_operations
 from collector.api.desk.sites import operations as site_operations
+from collector.api.desk.sla import SlaOperations
 from collector.api.desk.technicians import operations as technician_operations
 from collector.api.desk.thresholds import ThresholdOperations
 from collector.api.desk.tickets import operations as ticket_operations
@@ -21,11 +22,15 @@ from collector.api.desk.users import operations as user_operations
 from collector.api.desk.windows import WindowOperations
 from collector.api.desk.work import operations as work_operations
 from collector.contracts import ServiceModels
+from collector.desk.clock_reading import Promises
 from collector.fleet.directory import FleetDirectory
 
 
 def desk_operations(
-    directory: Callable[[], FleetDirectory], definitions: Callable[[], Mapping[str, Definition]], models: ServiceModels
+    directory: Callable[[], FleetDirectory],
+    definitions: Callable[[], Mapping[str, Definition]],
+    models: ServiceModels,
+    promises: Promises,
 ) -> list[AnyOperation]:
     return [
         *alert_operations(),
@@ -33,6 +38,7 @@ def desk_operations(
         *work_operations(),
         *assignment_operations(),
         *technician_operations(),
+        *SlaOperations(promises).operations(),
         *silence_operations(),
         *WindowOperations(directory).operations(),
         *ThresholdOperations(directory, definitions, models).operations(),

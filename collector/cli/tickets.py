@@ -7,6 +7,7 @@ import click
 from collector.alerting import records
 from collector.cli.common import Row, actor, iso, json_option, print_fields, print_rows, printable, with_database
 from collector.cli.ticket_assignment import assign, hand_over, take
+from collector.cli.ticket_sla import sla
 from collector.cli.ticket_work import parts, work
 from collector.clock import system_clock
 from collector.config import Settings
@@ -34,6 +35,7 @@ def tickets() -> None:
 for command in (assign, take, hand_over):
     tickets.add_command(command)
 tickets.add_command(work)
+tickets.add_command(sla)
 tickets.add_command(parts)
 
 

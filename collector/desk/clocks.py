@@ -11,17 +11,15 @@ A ticket is reckoned again when something happened to it, when its time has come
 terms have changed. The events stay the truth: what is in `ticket_clocks` may be thrown away, and comes again.
 """
 
-import json
 import logging
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, delete, func, insert, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
@@ -33,14 +31,14 @@ from collector.contracts.course import (
     TERMS,
     WARNED,
     Course,
-    LoggedEvent,
     course_of,
 )
 from collector.contracts.promises import Terms
 from collector.contracts.sla import Clock, ClockName, ClockState, clocks_of
 from collector.db.tables import ticket_clocks, ticket_events, tickets
 from collector.desk import events
-from collector.desk.events import SYSTEM, EventType
+from collector.desk.clock_reading import OWN_TYPES, TICKETS, Promises, decoded_terms, new_terms, read_events
+from collector.desk.events import SYSTEM
 from collector.desk.fields import TicketKind
 from collector.desk.states import TicketStatus
 
@@ -50,20 +48,9 @@ AT_ONCE = 200  # tickets reckoned in one transaction, so that evaluations need n
 # Ids of events are given before their transactions commit: one may appear after a later one was seen.
 SEEN_AFTER = timedelta(minutes=1)
 LOOK_BACK = 10_000  # events before the last reckoned that are looked at again after a start
-OWN_TYPES = (TERMS, WARNED, BREACHED, ESCALATED)
 NEWS_TYPES = tuple(kind for kind in READ_TYPES if kind not in OWN_TYPES)
 NOT_CLOSED = tuple(status for status in TicketStatus if status != CLOSED)
 SECOND = timedelta(seconds=1)
-
-
-class Promises(Protocol):
-    """What is promised to customers, by time."""
-
-    def terms_of(self, customer: str, at: datetime) -> Terms: ...
-
-    def changes(self, customer: str, since: datetime, until: datetime) -> Sequence[datetime]:
-        """When another contract began to hold, or none any more: after `since`, no later than `until`, in order."""
-        ...
 
 
 class Database(Protocol):
@@ -139,69 +126,26 @@ class ClockKeeper:
             for row in rows
             if row.clock is None
             or row.data is None
-            or (row.kind != TicketKind.MAINTENANCE and _decoded_terms(row.data)[1] != self._in_force[row.customer])
+            or (row.kind != TicketKind.MAINTENANCE and decoded_terms(row.data)[1] != self._in_force[row.customer])
         ]
 
     async def _reckon(self, connection: AsyncConnection, numbers: Sequence[int], now: datetime) -> None:
         told = _Told()
         of_these = ticket_clocks.c.ticket.in_(numbers)
         known = {(row[0], row[1]): tuple(row) for row in await connection.execute(_CLOCKS.where(of_these))}
-        rows = (await connection.execute(_TICKETS.where(tickets.c.number.in_(numbers)).with_for_update())).all()
+        rows = (await connection.execute(TICKETS.where(tickets.c.number.in_(numbers)).with_for_update())).all()
         logged = await read_events(connection, numbers)
         for row in rows:
             last, happened = logged.get(row.number, (0, []))
             course = course_of(row.opened_at, Priority(row.priority), happened)
-            told.terms += [(row.number, data) for data in self._new_terms(row, course, now)]
+            self._in_force.setdefault(row.customer, self._promises.terms_of(row.customer, now))
+            told.terms += [(row.number, data) for data in new_terms(self._promises, row, course, now)]
             clocks = clocks_of(course, now)
             rows_of = {clock.name: _row_of(row.number, clock, last) for clock in clocks}
             if any(known.get((row.number, name)) != tuple(values.values()) for name, values in rows_of.items()):
                 told.clocks += rows_of.values()
             _take_down(told, row.number, course, clocks)
         await _write(connection, told, now)
-
-    def _new_terms(self, row: Any, course: Course, now: datetime) -> Iterator[dict[str, object]]:  # noqa: ANN401 - a row
-        """What was promised beside what the ticket has on record, and since when. Added to its course, too."""
-        if course.is_over and course.terms:
-            return  # if it reopens, what was promised until then is made up for
-        if row.customer not in self._in_force:
-            self._in_force[row.customer] = self._promises.terms_of(row.customer, now)
-        until = course.statuses[-1][0] if course.is_over else now
-        since, last = course.terms[-1] if course.terms else (row.opened_at, None)
-        starts = [row.opened_at] if last is None else []
-        starts += self._promises.changes(row.customer, since, until)
-        if not course.is_over:
-            starts.append(now)  # a file may have been edited
-        for start in starts:
-            terms = self._in_force[row.customer] if start == now else self._promises.terms_of(row.customer, start)
-            if row.kind == TicketKind.MAINTENANCE:
-                terms = Terms(terms.plan)  # planned work has its own day, and nobody waits for an answer
-            if terms == last:
-                continue
-            data = terms.data()
-            yield data if last is None or start == now else data | {"from": start.isoformat()}
-            course.terms.append((start, terms))
-            last = terms
-
-
-async def read_events(
-    connection: AsyncConnection, numbers: Collection[int]
-) -> dict[int, tuple[int, list[LoggedEvent]]]:
-    """What clocks are reckoned from, by ticket, in order; with the id of the newest event that is not the clocks' own.
-
-    Texts of comments stay where they are, only whether they are public is read."""
-    rows = await connection.execute(_EVENTS.where(ticket_events.c.ticket.in_(numbers)))
-    found: dict[int, tuple[int, list[LoggedEvent]]] = {}
-    for event, number, at, actor, kind, data, is_public in rows:
-        last, happened = found.get(number, (0, []))
-        if kind == TERMS:
-            told, terms = _decoded_terms(data)
-            happened.append(LoggedEvent(at, actor, kind, told, terms))
-        else:
-            happened.append(
-                LoggedEvent(at, actor, kind, {"public": bool(is_public)} if data is None else _decoded(data))
-            )
-        found[number] = (last if kind in OWN_TYPES else event, happened)
-    return found
 
 
 async def _write(connection: AsyncConnection, told: _Told, now: datetime) -> None:
@@ -284,22 +228,6 @@ def _news_after(mark: int) -> Select[tuple[int]]:
     )
 
 
-@lru_cache(maxsize=4096)
-def _decoded(text: str) -> Mapping[str, object]:
-    """Most events of one type say the same."""
-    data: Mapping[str, object] = json.loads(text)
-    return data
-
-
-@lru_cache(maxsize=4096)
-def _decoded_terms(text: str) -> tuple[Mapping[str, object], Terms]:
-    data = _decoded(text)
-    return data, Terms.of_data(data)
-
-
-_TICKETS = select(
-    tickets.c.number, tickets.c.customer, tickets.c.kind, tickets.c.priority, tickets.c.opened_at
-).order_by(tickets.c.number)
 _CLOCKS = select(*ticket_clocks.c)
 _last_terms = (
     select(ticket_events.c.ticket, func.max(ticket_events.c.id).label("id"))
@@ -319,18 +247,4 @@ _LAST_TERMS = (
     .outerjoin(_last_terms, _last_terms.c.ticket == tickets.c.number)
     .outerjoin(ticket_events, ticket_events.c.id == _last_terms.c.id)
     .where(tickets.c.status.in_(NOT_CLOSED))
-)
-_IS_COMMENT = ticket_events.c.type == EventType.COMMENT
-_EVENTS = (
-    select(
-        ticket_events.c.id,
-        ticket_events.c.ticket,
-        ticket_events.c.at,
-        ticket_events.c.actor,
-        ticket_events.c.type,
-        case((_IS_COMMENT, null()), else_=cast(ticket_events.c.data, Text)),
-        case((_IS_COMMENT, ticket_events.c.data["public"].as_boolean()), else_=null()),
-    )
-    .where(ticket_events.c.type.in_(READ_TYPES))
-    .order_by(ticket_events.c.ticket, ticket_events.c.id)
 )

@@ -195,6 +195,15 @@ def totals_families(totals: Totals) -> Iterator[Metric]:
         totals.tickets_opened,
     )
     yield gauge(
+        "quarkpulse_sla_clocks",
+        "SLA clocks of tickets that are not closed: running, paused, met, breached, or none where nothing is promised.",
+        ["clock", "state", "priority"],
+        totals.sla_clocks,
+    )
+    yield counter(
+        "quarkpulse_sla_breaches", "SLA clocks that ever ran out.", ["clock", "priority"], totals.sla_breaches
+    )
+    yield gauge(
         "quarkpulse_shadow_tickets",
         "Open shadow tickets: what would be a ticket under a plan that opens tickets.",
         ["customer"],

@@ -9,11 +9,14 @@ import pytest
 from collector.api.desk.operations import AnyOperation
 from collector.app.operations import desk_operations
 from collector.contracts import load_service_models
+from collector.contracts.promises import load_sla_book
 from collector.fleet.directory import FleetDirectory
 from collector.fleet.roles import Role
+from collector.incidents.promised import Promised
 from tests.api.desk.conftest import Desk
 
-OPERATIONS = desk_operations(FleetDirectory, dict, load_service_models())
+MODELS = load_service_models()
+OPERATIONS = desk_operations(FleetDirectory, dict, MODELS, Promised(dict, MODELS, load_sla_book()))
 FOREIGN = re.compile(r"acme|srv-1|srv-2|ws-1|\bny\b")
 WORDS = {"customer": "acme", "site": "hq", "number": "1001", "ticket": "1001"}
 

@@ -1,0 +1,141 @@
+"""What the SLA clocks of tickets are reckoned from, and where those of one ticket stand now."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Protocol
+
+from sqlalchemy import Text, case, cast, null, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.contracts import Priority
+from collector.contracts.course import BREACHED, ESCALATED, READ_TYPES, TERMS, WARNED, Course, LoggedEvent, course_of
+from collector.contracts.promises import Terms
+from collector.contracts.sla import Clock, clocks_of
+from collector.db.tables import ticket_events, tickets
+from collector.desk.events import EventType
+from collector.desk.fields import TicketError, TicketKind
+
+OWN_TYPES = (TERMS, WARNED, BREACHED, ESCALATED)
+
+
+class Promises(Protocol):
+    """What is promised to customers, by time."""
+
+    def terms_of(self, customer: str, at: datetime) -> Terms: ...
+
+    def changes(self, customer: str, since: datetime, until: datetime) -> Sequence[datetime]:
+        """When another contract began to hold, or none any more: after `since`, no later than `until`, in order."""
+        ...
+
+
+class TicketRow(Protocol):
+    @property
+    def customer(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def opened_at(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TicketClocks:
+    number: int
+    course: Course
+    response: Clock
+    resolution: Clock
+
+    @property
+    def terms(self) -> Terms:
+        """What is promised now."""
+        return self.course.terms[-1][1] if self.course.terms else Terms()
+
+
+async def clocks_now(connection: AsyncConnection, number: int, promises: Promises, now: datetime) -> TicketClocks:
+    """The clocks as of now, also of a ticket that no sweep has come to yet; writes nothing. Raises TicketError."""
+    row = (await connection.execute(TICKETS.where(tickets.c.number == number))).one_or_none()
+    if row is None:
+        raise TicketError(f"there is no ticket {number}; see: tickets list --all")
+    _, happened = (await read_events(connection, [number])).get(number, (0, []))
+    course = course_of(row.opened_at, Priority(row.priority), happened)
+    list(new_terms(promises, row, course, now))
+    return TicketClocks(number, course, *clocks_of(course, now))
+
+
+def new_terms(promises: Promises, ticket: TicketRow, course: Course, now: datetime) -> Iterator[dict[str, object]]:
+    """What was promised beside what the ticket has on record, and since when. Added to its course, too."""
+    if course.is_over and course.terms:
+        return  # if it reopens, what was promised until then is made up for
+    until = course.statuses[-1][0] if course.is_over else now
+    since, last = course.terms[-1] if course.terms else (ticket.opened_at, None)
+    starts = [ticket.opened_at] if last is None else []
+    starts += promises.changes(ticket.customer, since, until)
+    if not course.is_over:
+        starts.append(now)  # a file may have been edited
+    for start in starts:
+        terms = promises.terms_of(ticket.customer, start)
+        if ticket.kind == TicketKind.MAINTENANCE:
+            terms = Terms(terms.plan)  # planned work has its own day, and nobody waits for an answer
+        if terms == last:
+            continue
+        data = terms.data()
+        yield data if last is None or start == now else data | {"from": start.isoformat()}
+        course.terms.append((start, terms))
+        last = terms
+
+
+async def read_events(
+    connection: AsyncConnection, numbers: Collection[int]
+) -> dict[int, tuple[int, list[LoggedEvent]]]:
+    """What clocks are reckoned from, by ticket, in order; with the id of the newest event that is not the clocks' own.
+
+    Texts of comments stay where they are, only whether they are public is read."""
+    rows = await connection.execute(_EVENTS.where(ticket_events.c.ticket.in_(numbers)))
+    found: dict[int, tuple[int, list[LoggedEvent]]] = {}
+    for event, number, at, actor, kind, data, is_public in rows:
+        last, happened = found.get(number, (0, []))
+        if kind == TERMS:
+            told, terms = decoded_terms(data)
+            happened.append(LoggedEvent(at, actor, kind, told, terms))
+        else:
+            happened.append(
+                LoggedEvent(at, actor, kind, {"public": bool(is_public)} if data is None else _decoded(data))
+            )
+        found[number] = (last if kind in OWN_TYPES else event, happened)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _decoded(text: str) -> Mapping[str, object]:
+    """Most events of one type say the same."""
+    data: Mapping[str, object] = json.loads(text)
+    return data
+
+
+@lru_cache(maxsize=4096)
+def decoded_terms(text: str) -> tuple[Mapping[str, object], Terms]:
+    data = _decoded(text)
+    return data, Terms.of_data(data)
+
+
+TICKETS = select(
+    tickets.c.number, tickets.c.customer, tickets.c.kind, tickets.c.priority, tickets.c.opened_at
+).order_by(tickets.c.number)
+_IS_COMMENT = ticket_events.c.type == EventType.COMMENT
+_EVENTS = (
+    select(
+        ticket_events.c.id,
+        ticket_events.c.ticket,
+        ticket_events.c.at,
+        ticket_events.c.actor,
+        ticket_events.c.type,
+        case((_IS_COMMENT, null()), else_=cast(ticket_events.c.data, Text)),
+        case((_IS_COMMENT, ticket_events.c.data["public"].as_boolean()), else_=null()),
+    )
+    .where(ticket_events.c.type.in_(READ_TYPES))
+    .order_by(ticket_events.c.ticket, ticket_events.c.id)
+)
