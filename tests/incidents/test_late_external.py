@@ -122,7 +122,6 @@ async def test_what_the_ruler_never_tells_of_is_over(world: World, ruler: Ruler)
     await replay(world, ruler, (minutes(40), None))
     await ruler.minutes_pass(12, {ACME: GOOD})  # its `for`, its lag, and the time to repeat it
     assert [one.status for one in await world.tickets()] == [TicketStatus.RESOLVED]
-    assert timedelta(minutes=12) > RESOLVE_TIMEOUT
 
 
 async def gone_and_unknown(world: World, ruler: Ruler) -> None:
@@ -211,4 +210,3 @@ async def test_late_frames_are_replayed_by_the_loaded_rules(world: World, ruler:
     assert (spans.spans, late.counters.replays, late.counters.failures) == ({}, 1, 0)
     (alert,) = await world.alerts()
     assert (alert["active_since"], alert["resolved_at"], alert["outcome"]) == (minutes(1), minutes(6), "none")
-    assert timedelta(minutes=1) > GATHER
