@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +19,7 @@ ROWS_AT_ONCE = 200  # written with one call: their values are made ready on the 
 AT_ONCE = 500  # values in one statement's list; SQLite and PostgreSQL take many more
 
 AlertMark = tuple[str, str]  # a rule's key and the fingerprint of a label set
+EntryColumn = Literal["ticket", "shadow_ticket"]  # where an alert says what it belongs to
 T = TypeVar("T")
 
 
@@ -173,31 +174,36 @@ async def open_members(
     return await _open_records(connection, belongs)
 
 
-async def has_open_members(
-    connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
-) -> bool:
-    """Whether an alert of a ticket, or of a shadow ticket, is not resolved."""
-    belongs = _belongs(ticket, shadow)
-    open_one = select(alerts.c.id).where(belongs, alerts.c.resolved_at.is_(None)).limit(1)
-    return await connection.scalar(open_one) is not None
+async def with_open_members(connection: AsyncConnection, column: EntryColumn, numbers: Collection[int]) -> set[int]:
+    """Those of some tickets, or shadow tickets, of which an alert is not resolved."""
+    found: set[int] = set()
+    entry = alerts.c[column]
+    for chunk in _chunks(sorted(numbers)):
+        open_ones = select(entry).where(entry.in_(chunk), alerts.c.resolved_at.is_(None)).distinct()
+        found.update(await connection.scalars(open_ones))
+    return found
 
 
 async def changes_since(
-    connection: AsyncConnection, since: datetime, *, ticket: int | None = None, shadow: int | None = None
-) -> dict[str, int]:
-    """How often the incidents of a ticket, or of a shadow ticket, began or ended after a time, by ticket key."""
-    belongs = _belongs(ticket, shadow)
+    connection: AsyncConnection, column: EntryColumn, numbers: Collection[int], since: datetime
+) -> dict[int, dict[str, int]]:
+    """How often the incidents of some tickets, or shadow tickets, began or ended after a time, by ticket key."""
+    entry = alerts.c[column]
     began, ended = (case((changed_at > since, 1), else_=0) for changed_at in (alerts.c.fired_at, alerts.c.resolved_at))
-    rows = await connection.execute(
-        select(alerts.c.ticket_key, func.sum(began + ended))
-        .where(
-            belongs,
-            or_(alerts.c.fired_at > since, alerts.c.resolved_at > since),
-            alerts.c.ticket_key.is_not(None),
+    found: dict[int, dict[str, int]] = {}
+    for chunk in _chunks(sorted(numbers)):
+        rows = await connection.execute(
+            select(entry, alerts.c.ticket_key, func.sum(began + ended))
+            .where(
+                entry.in_(chunk),
+                or_(alerts.c.fired_at > since, alerts.c.resolved_at > since),
+                alerts.c.ticket_key.is_not(None),
+            )
+            .group_by(entry, alerts.c.ticket_key)
         )
-        .group_by(alerts.c.ticket_key)
-    )
-    return {row[0]: int(row[1]) for row in rows}
+        for number, key, count in rows:
+            found.setdefault(number, {})[key] = int(count)
+    return found
 
 
 async def last_placed_at(

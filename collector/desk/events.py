@@ -90,10 +90,15 @@ async def add_all(
     if told:
         shared = {"at": now, "actor": actor[:MAX_ACTOR_CHARS], "type": str(kind)}
         rows = [{"ticket": number, "data": dict(data), **shared} for number, data in told]
-        added = await connection.scalars(
-            insert(ticket_events).returning(ticket_events.c.id, sort_by_parameter_order=True), rows
+        # Unordered, or SQLite would take a statement for each row; ids rise in the order of the rows of one ticket.
+        added = await connection.execute(
+            insert(ticket_events).returning(ticket_events.c.ticket, ticket_events.c.id), rows
         )
-        for told_as, ids in outbox.by_kind(str(kind), [data for _, data in told], added.all()).items():
+        by_ticket: dict[int, list[int]] = {}
+        for number, event in sorted(map(tuple, added), reverse=True):
+            by_ticket.setdefault(number, []).append(event)
+        in_order = [by_ticket[number].pop() for number, _ in told]
+        for told_as, ids in outbox.by_kind(str(kind), [data for _, data in told], in_order).items():
             await outbox.enqueue(connection, ids, told_as)
 
 

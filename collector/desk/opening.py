@@ -1,13 +1,13 @@
 """What tickets and shadow tickets have in common: at most one open row for each key, whoever writes; a row may be the
 child of a storm; and a row whose fault comes and goes is unstable, and stays open until that has ended."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Result, Row, Select, Table, func, or_, select, update
+from sqlalchemy import ColumnElement, FromClause, Result, Row, Select, Table, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
@@ -110,10 +110,26 @@ async def forget_parent(connection: AsyncConnection, table: Table, row_id: int) 
     return forgotten.rowcount == 1
 
 
-async def open_children(connection: AsyncConnection, table: Table, parent: int) -> int:
-    """How many of the incidents that a storm began with are not over."""
-    count = select(func.count()).select_from(table).where(table.c.parent == parent, _is_open(table))
-    return await connection.scalar(count) or 0
+async def with_open_children(connection: AsyncConnection, table: Table, parents: Collection[int]) -> set[int]:
+    """Those storms of which an incident that they began with is not over."""
+    found: set[int] = set()
+    for chunk in chunks(parents):
+        rows = await connection.scalars(
+            select(table.c.parent).where(table.c.parent.in_(chunk), _is_open(table)).distinct()
+        )
+        found.update(number for number in rows if number is not None)
+    return found
+
+
+async def parents_of(connection: AsyncConnection, table: Table, ids: Collection[int]) -> set[int]:
+    """The storms that some rows were the beginning of."""
+    found: set[int] = set()
+    for chunk in chunks(ids):
+        rows = await connection.scalars(
+            select(table.c.parent).where(_id_of(table).in_(chunk), table.c.parent != _id_of(table)).distinct()
+        )
+        found.update(number for number in rows if number is not None)
+    return found
 
 
 async def set_unstable(connection: AsyncConnection, table: Table, row_id: int, since: datetime | None) -> bool:
@@ -140,6 +156,12 @@ def _id_of(table: FromClause) -> ColumnElement[int]:
 
 def _is_open(table: Table) -> ColumnElement[bool]:
     return table.c.resolved_at.is_(None)
+
+
+def chunks(ids: Collection[int]) -> Iterator[list[int]]:
+    """As many as one statement takes."""
+    wanted = sorted(ids)
+    return (wanted[start : start + KEYS_AT_ONCE] for start in range(0, len(wanted), KEYS_AT_ONCE))
 
 
 async def insert_open(connection: AsyncConnection, table: Table, wanted: NewTicket, **more: object) -> bool:

@@ -1,6 +1,6 @@
 """Shadow tickets: what would have been a ticket under a plan that opens tickets, kept by the very same rules."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,12 +67,22 @@ async def get_shadow(connection: AsyncConnection, shadow: int) -> ShadowTicket:
 
 
 async def resolve(connection: AsyncConnection, shadow: int, now: datetime, over_since: datetime | None = None) -> None:
-    """Its incident is over, since now or, as late data tell, since earlier; or it became a ticket."""
-    await connection.execute(
-        update(shadow_tickets)
-        .where(shadow_tickets.c.id == shadow, shadow_tickets.c.resolved_at.is_(None))
-        .values(resolved_at=over_since or now, unstable_since=None)
-    )
+    """`resolve_all` for one; or it became a ticket."""
+    await resolve_all(connection, {shadow: over_since}, now)
+
+
+async def resolve_all(connection: AsyncConnection, over: Mapping[int, datetime | None], now: datetime) -> None:
+    """Their incidents are over, since now or, as late data tell, since earlier."""
+    alike: dict[datetime, list[int]] = {}
+    for shadow, over_since in over.items():
+        alike.setdefault(over_since or now, []).append(shadow)
+    for at, shadows in alike.items():
+        for chunk in opening.chunks(shadows):
+            await connection.execute(
+                update(shadow_tickets)
+                .where(shadow_tickets.c.id.in_(chunk), shadow_tickets.c.resolved_at.is_(None))
+                .values(resolved_at=at, unstable_since=None)
+            )
 
 
 async def correct_times(
@@ -107,21 +117,21 @@ async def adopt(connection: AsyncConnection, children: Sequence[int], parent: in
     await opening.set_parent(connection, shadow_tickets, children, parent)
 
 
-async def parent_of(connection: AsyncConnection, shadow: int) -> int | None:
-    return (await get_shadow(connection, shadow)).parent
+async def parents_of(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
+    return await opening.parents_of(connection, shadow_tickets, shadows)
 
 
-async def current(_connection: AsyncConnection, shadow: int) -> int:
+async def current(_connection: AsyncConnection, shadows: Collection[int]) -> dict[int, int]:
     """Shadows are never merged."""
-    return shadow
+    return {shadow: shadow for shadow in shadows}
 
 
 async def open_among(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
     return await opening.open_among(connection, shadow_tickets, shadows)
 
 
-async def open_children(connection: AsyncConnection, shadow: int) -> int:
-    return await opening.open_children(connection, shadow_tickets, shadow)
+async def with_open_children(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
+    return await opening.with_open_children(connection, shadow_tickets, shadows)
 
 
 async def retitle(connection: AsyncConnection, shadow: int, title: str) -> None:

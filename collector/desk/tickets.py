@@ -4,7 +4,7 @@ Whatever happens to a ticket is an event; `collector.desk.events` has the table 
 works in the caller's transaction, so that an evaluation and the tickets it makes are one.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
@@ -43,17 +43,18 @@ __all__ = [
     "note",
     "open_among",
     "open_by_key",
-    "open_children",
-    "parent_of",
+    "parents_of",
     "raise_priority",
     "recent",
     "resolve",
+    "resolve_all",
     "resolved_before",
     "retitle",
     "set_status",
     "steady",
     "touch",
     "unstable",
+    "with_open_children",
 ]
 
 
@@ -98,16 +99,55 @@ async def join_or_open(
 
 
 async def resolve(connection: AsyncConnection, number: int, now: datetime, over_since: datetime | None = None) -> None:
-    """Its incident is over, since now or, as late data tell, since earlier: resolves it if nobody touched it, else
-    leaves a comment for who has it in hand. A ticket that is resolved already is left as it is."""
-    ticket = await get_ticket(connection, number)
-    if ticket.resolved_at is not None:
-        return
-    if ticket.touched:
-        await note(connection, number, now, "the condition is gone; resolve the ticket when you are done")
-        return
+    """`resolve_all` for one."""
+    await resolve_all(connection, {number: over_since}, now)
+
+
+async def resolve_all(connection: AsyncConnection, over: Mapping[int, datetime | None], now: datetime) -> None:
+    """Their incidents are over, since now or, as late data tell, since earlier: resolves those that nobody touched, and
+    leaves a comment for who has one in hand. A ticket that is resolved already is left as it is.
+
+    Raises TicketConflictError if somebody else changes one of them at the same moment."""
+    found: list[Ticket] = []
+    for chunk in opening.chunks(over):
+        rows = await connection.execute(
+            TICKETS.where(tickets.c.number.in_(chunk), tickets.c.resolved_at.is_(None)).with_for_update()
+        )
+        found += map(to_ticket, rows)
+    comment = {"text": "the condition is gone; resolve the ticket when you are done", "public": False}
+    in_hand = [(ticket.number, comment) for ticket in found if ticket.touched]
+    await events.add_all(connection, in_hand, EventType.COMMENT, actor=SYSTEM, now=now)
+    alike: dict[tuple[TicketStatus, datetime | None], list[int]] = {}
+    for ticket in found:
+        if not ticket.touched:
+            alike.setdefault((ticket.status, over[ticket.number]), []).append(ticket.number)
+    for (before, over_since), numbers in alike.items():
+        await _resolve_alike(connection, numbers, before, now, over_since)
+
+
+async def _resolve_alike(
+    connection: AsyncConnection,
+    numbers: Sequence[int],
+    before: TicketStatus,
+    now: datetime,
+    over_since: datetime | None,
+) -> None:
+    """Tickets of one status, all over since the same time."""
+    status = advance(before, TicketAction.RESOLVE)
+    for chunk in opening.chunks(numbers):
+        moved = await connection.execute(
+            update(tickets)
+            .where(tickets.c.number.in_(chunk), tickets.c.status == before)
+            .values(status=status, resolved_at=over_since or now, unstable_since=None)
+        )
+        if moved.rowcount != len(chunk):
+            raise TicketConflictError("somebody else changed a ticket as its fault ended: look at it again")
     why = "the condition is gone" if over_since is None else f"the condition is gone {_since(over_since)}"
-    await move(connection, ticket, TicketAction.RESOLVE, actor=SYSTEM, now=now, why=why, at=over_since)
+    data: dict[str, object] = {"from": before, "to": status, "reason": why}
+    if over_since is not None:
+        data["at"] = over_since.isoformat()
+    told = [(number, data) for number in numbers]
+    await events.add_all(connection, told, EventType.STATUS, actor=SYSTEM, now=now)
 
 
 async def resolved_before(connection: AsyncConnection, before: datetime, *, after: int, limit: int) -> list[Ticket]:
@@ -185,9 +225,19 @@ async def _merged_last(connection: AsyncConnection, keys: Collection[str]) -> di
     return found
 
 
-async def current(connection: AsyncConnection, number: int) -> int:
-    """The ticket that stands for this one: itself, or the one that it was merged into."""
-    return (await _followed(connection, await get_ticket(connection, number))).number
+async def current(connection: AsyncConnection, numbers: Collection[int]) -> dict[int, int]:
+    """The tickets that stand for these: themselves, or those that they were merged into."""
+    standing = {number: number for number in numbers}
+    ahead = set(numbers)
+    while ahead:  # always into one that was open, so never in a circle
+        into: dict[int, int] = {}
+        for chunk in opening.chunks(ahead):
+            wanted = (tickets.c.number.in_(chunk), tickets.c.merged_into.is_not(None))
+            rows = await connection.execute(select(tickets.c.number, tickets.c.merged_into).where(*wanted))
+            into |= {row[0]: row[1] for row in rows}
+        standing = {number: into.get(at, at) for number, at in standing.items()}
+        ahead = set(into.values())
+    return standing
 
 
 async def recent(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
@@ -201,8 +251,8 @@ async def adopt(connection: AsyncConnection, children: Sequence[int], parent: in
     await events.add_all(connection, told, EventType.PARENT, actor=SYSTEM, now=now)
 
 
-async def parent_of(connection: AsyncConnection, number: int) -> int | None:
-    return (await get_ticket(connection, number)).parent
+async def parents_of(connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
+    return await opening.parents_of(connection, tickets, numbers)
 
 
 async def open_among(connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
@@ -213,8 +263,8 @@ async def children(connection: AsyncConnection, number: int) -> list[int]:
     return await opening.children(connection, tickets, number)
 
 
-async def open_children(connection: AsyncConnection, number: int) -> int:
-    return await opening.open_children(connection, tickets, number)
+async def with_open_children(connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
+    return await opening.with_open_children(connection, tickets, numbers)
 
 
 async def retitle(connection: AsyncConnection, number: int, title: str) -> None:

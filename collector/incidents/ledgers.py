@@ -1,6 +1,6 @@
 """Tickets and shadow tickets behind one interface: what is decided about incidents is the same for both."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -30,13 +30,13 @@ class Entries(Protocol):
         self, connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime, /
     ) -> None: ...
 
-    async def current(self, connection: AsyncConnection, number: int, /) -> int: ...
+    async def current(self, connection: AsyncConnection, numbers: Collection[int], /) -> dict[int, int]: ...
 
-    async def parent_of(self, connection: AsyncConnection, number: int, /) -> int | None: ...
+    async def parents_of(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
 
     async def open_among(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
 
-    async def open_children(self, connection: AsyncConnection, number: int, /) -> int: ...
+    async def with_open_children(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
 
     async def retitle(self, connection: AsyncConnection, number: int, title: str, /) -> None: ...
 
@@ -46,8 +46,8 @@ class Entries(Protocol):
 
     async def unstable(self, connection: AsyncConnection, /) -> list[int]: ...
 
-    async def resolve(
-        self, connection: AsyncConnection, number: int, now: datetime, over_since: datetime | None = ..., /
+    async def resolve_all(
+        self, connection: AsyncConnection, over: Mapping[int, datetime | None], now: datetime, /
     ) -> None: ...
 
     async def correct_times(
@@ -82,20 +82,26 @@ class Ledger:
     def placed_nowhere() -> dict[str, object]:
         return {"ticket": None, "shadow_ticket": None}
 
-    async def has_open_members(self, connection: AsyncConnection, number: int) -> bool:
-        return await records.has_open_members(connection, **self._which(number))
+    async def with_open_members(self, connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
+        return await records.with_open_members(connection, self._column, numbers)
 
     async def open_members(self, connection: AsyncConnection, number: int) -> list[AlertRecord]:
         return await records.open_members(connection, **self._which(number))
 
-    async def changes_since(self, connection: AsyncConnection, number: int, since: datetime) -> dict[str, int]:
-        return await records.changes_since(connection, since, **self._which(number))
+    async def changes_since(
+        self, connection: AsyncConnection, numbers: Collection[int], since: datetime
+    ) -> dict[int, dict[str, int]]:
+        return await records.changes_since(connection, self._column, numbers, since)
 
     async def last_resolved_at(self, connection: AsyncConnection, number: int) -> datetime | None:
         return await records.last_resolved_at(connection, **self._which(number))
 
     async def last_placed_at(self, connection: AsyncConnection, number: int) -> datetime | None:
         return await records.last_placed_at(connection, **self._which(number))
+
+    @property
+    def _column(self) -> records.EntryColumn:
+        return "ticket" if self.outcome is Outcome.TICKET else "shadow_ticket"
 
     def _which(self, number: int) -> dict[str, int]:
         return {"ticket": number} if self.outcome is Outcome.TICKET else {"shadow": number}

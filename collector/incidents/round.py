@@ -266,8 +266,10 @@ class Round:
     async def resolve(self, over: Sequence[AlertRecord], why: str, at: datetime | None = None) -> None:
         """Alerts that are over, and with its last alert the entry. Those that never fired leave no trace."""
         await records.delete_alerts(self._connection, [one.id for one in over if one.fired_at is None])
-        settled: dict[tuple[Outcome, int], Ledger] = {}
-        for record in over:
+        settled: dict[Outcome, set[int]] = {ledger.outcome: set() for ledger in LEDGERS}
+        for count, record in enumerate(over, start=1):
+            if count % AT_ONCE == 0:
+                await asyncio.sleep(0)  # pushes come first
             if record.fired_at is None:
                 continue
             reason = record.reason if why == GONE else f"{record.reason}; {why}"
@@ -275,47 +277,56 @@ class Round:
             self.explain(record, record.outcome, f"over: {why}")
             for ledger in LEDGERS:
                 if (number := ledger.of(record)) is not None:
-                    settled[ledger.outcome, number] = ledger
+                    settled[ledger.outcome].add(number)
         await self.write()
-        for (_, number), ledger in settled.items():
-            over_since = None if at is None else await ledger.last_resolved_at(self._connection, number)
-            await self._settle(ledger, number, over_since)
+        for ledger in LEDGERS:
+            await self._settle(ledger, settled[ledger.outcome], was_earlier=at is not None)
 
-    async def _settle(self, ledger: Ledger, number: int, over_since: datetime | None = None) -> None:
-        """Resolves an entry with nothing open behind it, unless its fault comes and goes."""
+    async def _settle(self, ledger: Ledger, numbers: Collection[int], *, was_earlier: bool = False) -> None:
+        """Resolves the entries with nothing open behind them, unless their fault comes and goes, and then the storms
+        that they were the last of. `was_earlier`: they were over when their last alert was."""
         settings = self._world.settings
-        number = await ledger.entries.current(self._connection, number)  # a person may have merged it meanwhile
-        if await ledger.has_open_members(self._connection, number):
+        # A person may have merged them meanwhile.
+        over = set((await ledger.entries.current(self._connection, numbers)).values())
+        over -= await ledger.with_open_members(self._connection, over)
+        over -= await ledger.entries.with_open_children(self._connection, over)
+        if not over:
             return
-        if await ledger.entries.open_children(self._connection, number):
-            return
-        changes = await ledger.changes_since(self._connection, number, self._now - settings.flap_within)
-        if flapping.comes_and_goes(changes, settings) and not flapping.was_steady(
-            await ledger.changes_since(self._connection, number, self._now - settings.steady_after)
-        ):
-            why = flapping.unstable_reason(changes, settings)
-            await ledger.entries.hold_open(self._connection, number, self._now, why)
-            return
-        await self._close(ledger, number, over_since)
+        changes = await ledger.changes_since(self._connection, over, self._now - settings.flap_within)
+        unsteady = {number for number in over if flapping.comes_and_goes(changes.get(number, {}), settings)}
+        lately = await ledger.changes_since(self._connection, unsteady, self._now - settings.steady_after)
+        for number in sorted(unsteady):
+            if not flapping.was_steady(lately.get(number, {})):
+                why = flapping.unstable_reason(changes[number], settings)
+                await ledger.entries.hold_open(self._connection, number, self._now, why)
+                over.remove(number)
+        since: dict[int, datetime | None] = dict.fromkeys(over)
+        if was_earlier:
+            since = {number: await ledger.last_resolved_at(self._connection, number) for number in over}
+        await self._close(ledger, since)
 
     async def settle_unstable(self) -> None:
         """Entries whose fault has been steady for long enough get their true state."""
         since = self._now - self._world.settings.steady_after
         for ledger in LEDGERS:
-            for number in await ledger.entries.unstable(self._connection):
-                if await ledger.changes_since(self._connection, number, since):
-                    continue
-                stays = await ledger.has_open_members(self._connection, number)
-                why = "steady again: the fault stays" if stays else "steady again: the fault is gone"
+            unstable = set(await ledger.entries.unstable(self._connection))
+            steady = unstable - (await ledger.changes_since(self._connection, unstable, since)).keys()
+            staying = await ledger.with_open_members(self._connection, steady)
+            for number in sorted(steady):
+                why = "steady again: the fault stays" if number in staying else "steady again: the fault is gone"
                 await ledger.entries.steady(self._connection, number, self._now, why)
-                if not stays and not await ledger.entries.open_children(self._connection, number):
-                    await self._close(ledger, number)
+            over = steady - staying
+            over -= await ledger.entries.with_open_children(self._connection, over)
+            await self._close(ledger, dict.fromkeys(over))
 
-    async def _close(self, ledger: Ledger, number: int, over_since: datetime | None = None) -> None:
-        await ledger.entries.resolve(self._connection, number, self._now, over_since)
-        parent = await ledger.entries.parent_of(self._connection, number)
-        if parent is not None and parent != number:
-            await self._settle(ledger, parent)
+    async def _close(self, ledger: Ledger, over: Mapping[int, datetime | None]) -> None:
+        """By number, since when they are over, if that is earlier than now."""
+        if not over:
+            return
+        await ledger.entries.resolve_all(self._connection, over, self._now)
+        parents = await ledger.entries.parents_of(self._connection, over)
+        if parents:
+            await self._settle(ledger, parents)
 
     def _not_seen(self, of_ticket: Sequence[AlertRecord]) -> str:
         since = min(self._world.last_heard(one.device or "") or self._now for one in of_ticket)

@@ -84,7 +84,7 @@ async def test_what_still_holds_has_held_for_longer_whatever_labels_the_ruler_ad
     world: World, ruler: Ruler, added: dict[str, str]
 ) -> None:
     world.now = minutes(60)
-    await ruler.fires(ruler.alert(ACME, **added))
+    await ruler.fires(ruler.alert(ACME, since=world.now, **added))
     opened = world.now
     await replay(world, ruler, (minutes(40), None))
     (ticket,) = await world.tickets()
@@ -109,7 +109,7 @@ async def test_what_the_ruler_has_yet_to_wait_for_opens_its_ticket_now(
     (ticket,) = await world.tickets()
     assert (ticket.began_at, ticket.opened_at) == (minutes(40), world.now)
     await ruler.minutes_pass(2, {ACME: BAD})
-    await ruler.fires(ruler.alert(ACME, **added))  # its `for` is over
+    await ruler.fires(ruler.alert(ACME, since=world.now, **added))  # its `for` is over
     await ruler.minutes_pass(20, {ACME: BAD})
     assert [(one.number, one.resolved_at) for one in await world.tickets()] == [(ticket.number, None)]
     await ruler.resolves(*ruler.firing.values())
