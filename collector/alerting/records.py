@@ -184,6 +184,12 @@ async def with_open_members(connection: AsyncConnection, column: EntryColumn, nu
     return found
 
 
+async def lock_open_members(connection: AsyncConnection, ticket: int) -> None:
+    """Nobody else changes them until the end of the transaction, where rows can be locked."""
+    is_open = (alerts.c.ticket == ticket, alerts.c.resolved_at.is_(None))
+    await connection.execute(select(alerts.c.id).where(*is_open).order_by(alerts.c.id).with_for_update())
+
+
 async def changes_since(
     connection: AsyncConnection, column: EntryColumn, numbers: Collection[int], since: datetime
 ) -> dict[int, dict[str, int]]:

@@ -287,7 +287,11 @@ async def _waiting_jobs(
 ) -> list[Job]:
     """What nobody has, the most urgent first. While a storm is open, its beginnings are part of it and not given."""
     query = (
-        _JOBS.where(_NOBODY_HAS_IT, or_(tickets.c.parent.is_(None), _parents.c.resolved_at.is_not(None)))
+        _JOBS.where(
+            tickets.c.resolved_at.is_(None),
+            _NOBODY_HAS_IT,
+            or_(tickets.c.parent.is_(None), _parents.c.resolved_at.is_not(None)),
+        )
         .order_by(tickets.c.priority, tickets.c.number)
         .limit(AT_ONCE)
     )

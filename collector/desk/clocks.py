@@ -154,6 +154,9 @@ async def _write(connection: AsyncConnection, told: _Told, now: datetime) -> Non
         numbers = sorted({row["ticket"] for row in told.clocks})
         await connection.execute(delete(ticket_clocks).where(ticket_clocks.c.ticket.in_(numbers)))
         await connection.execute(insert(ticket_clocks), told.clocks)
+        first = select(func.min(ticket_clocks.c.due_at)).where(ticket_clocks.c.ticket == tickets.c.number)
+        due = update(tickets).where(tickets.c.number.in_(numbers)).values(due_at=first.scalar_subquery())
+        await connection.execute(due)
     await events.add_all(connection, told.warned, WARNED, actor=SYSTEM, now=now)
     await events.add_all(connection, told.breached, BREACHED, actor=SYSTEM, now=now)
     for to in sorted({str(data["to"]) for data in told.escalated.values()}):

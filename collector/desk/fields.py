@@ -9,6 +9,8 @@ from protocol.errors import PermanentError
 MAX_TITLE_CHARS = 500
 MAX_TEXT_CHARS = 20_000  # of a comment, a description, a cause, a solution
 MAX_CATEGORY_CHARS = 64
+MAX_DEVICES = 100  # that one ticket names
+MAX_WATCHERS = 50
 
 _CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]*")
 

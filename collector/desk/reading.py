@@ -44,6 +44,7 @@ class Ticket:
     assignee: str | None  # a technician
     escalated_to: str | None
     merged_into: int | None
+    due_at: datetime | None = None  # when the first of its clocks runs out, if it runs on as it does now
 
 
 async def get_ticket(connection: AsyncConnection, number: int) -> Ticket:

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from collector.db.tables.base import Amount, Instant, Serial, metadata
 
 FIRST_TICKET_NUMBER = 1001  # SQLite is told by the migration
+LISTED_BY = ("status", "kind", "category", "site", "opened_at", "resolved_at")
 
 tickets = Table(
     "tickets",
@@ -53,12 +54,35 @@ tickets = Table(
     Column("solution", Text),
     Column("merged_into", ForeignKey("tickets.number")),
     Column("unstable_since", Instant),  # its fault comes and goes: it stays open until that has ended
+    Column("due_at", Instant),  # the earliest of its clocks', written with them: lists are sorted by it
     Index("ix_tickets_customer_opened_at", "customer", "opened_at"),
     Index("ix_tickets_parent", "parent"),
     Index("ix_tickets_key", "key"),
     Index("ix_tickets_assignee_resolved_at", "assignee", "resolved_at"),
-    Index("ix_tickets_status", "status"),
     Index("ix_tickets_device", "device"),
+    # Lists, whatever they are filtered by: what is looked at stands in the index, in the order of the list.
+    Index(
+        "ix_tickets_list",
+        *("number", "priority", "status", "kind", "category", "site", "opened_at", "resolved_at", "due_at"),
+    ),
+    Index(
+        "ix_tickets_urgency", *("priority", "number", "status", "kind", "category", "site", "opened_at"), "resolved_at"
+    ),
+    Index(
+        "ix_tickets_open",
+        "priority",
+        "number",
+        *LISTED_BY,
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+    Index(
+        "ix_tickets_due",
+        "due_at",
+        "number",
+        sqlite_where=text("due_at IS NOT NULL"),
+        postgresql_where=text("due_at IS NOT NULL"),
+    ),
     # One open ticket per key, whoever writes.
     Index(
         "uq_tickets_open",
@@ -86,7 +110,7 @@ ticket_devices = Table(
     "ticket_devices",
     metadata,
     Column("ticket", ForeignKey("tickets.number"), primary_key=True),
-    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("device", ForeignKey("devices.id"), primary_key=True, index=True),
 )
 
 # Two tickets that have to do with each other, as said of `ticket`; merging and storms have columns of their own.

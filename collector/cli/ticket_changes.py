@@ -1,0 +1,180 @@
+"""What a person does with one ticket: opens it, says something, changes it, resolves it."""
+
+import sys
+
+import click
+
+from collector.cli.common import actor, with_database
+from collector.clock import system_clock
+from collector.config import Settings
+from collector.contracts import Level, Priority
+from collector.db.database import Database
+from collector.desk import editing, resolving
+from collector.desk import tickets as store
+from collector.desk.fields import TicketKind, TicketSource
+from collector.desk.reported import Report, open_reported
+from collector.desk.states import TicketStatus
+from collector.incidents import by_hand
+
+LEVELS = click.Choice([one.value for one in Level])
+PRIORITIES = click.Choice([one.value for one in Priority])
+KINDS = click.Choice([one.value for one in TicketKind])
+
+
+@click.command("open")
+@click.option("--customer", required=True, help="Whose it is.")
+@click.option("--title", required=True, help="What it is about, in one line.")
+@click.option("--description", help="All that is known.")
+@click.option("--site", help="Where.  [default: that of its devices]")
+@click.option("--device", "devices", multiple=True, help="A device it is about; several may be named.")
+@click.option("--category", help="One word, such as storage: technicians are chosen by it.")
+@click.option("--impact", type=LEVELS, default=Level.MEDIUM.value, show_default=True, help="How many cannot work.")
+@click.option("--urgency", type=LEVELS, default=Level.MEDIUM.value, show_default=True, help="How long it can wait.")
+@click.option("--priority", type=PRIORITIES, help="Instead of the one that impact and urgency lead to.")
+@click.option("--contact", type=int, help="Who reported it: a contact's id.")
+@click.option("--kind", type=KINDS, default=TicketKind.INCIDENT.value, show_default=True, help="What it is.")
+@click.option("--by-customer", is_flag=True, help="The customer reported it.")
+@with_database
+async def open_command(
+    database: Database,
+    _settings: Settings,
+    *,
+    customer: str,
+    title: str,
+    description: str | None,
+    site: str | None,
+    devices: tuple[str, ...],
+    category: str | None,
+    impact: str,
+    urgency: str,
+    priority: str | None,
+    contact: int | None,
+    kind: str,
+    by_customer: bool,
+) -> None:
+    """Open a ticket by hand, whatever the customer's plan; prints its number.
+
+    E.g. `tickets open --customer acme --title "Outlook is slow" --impact high`.
+    """
+    report = Report(
+        customer=customer,
+        title=title,
+        description=description,
+        kind=TicketKind(kind),
+        source=TicketSource.CUSTOMER if by_customer else TicketSource.PERSON,
+        site=site,
+        devices=devices,
+        category=category,
+        contact=contact,
+        impact=Level(impact),
+        urgency=Level(urgency),
+        priority=Priority(priority) if priority else None,
+    )
+    async with database.begin() as connection:
+        number = await open_reported(connection, report, actor=actor(), now=system_clock())
+    click.echo(number)
+
+
+@click.command("comment")
+@click.argument("number", type=int)
+@click.argument("text")
+@click.option("--public", "is_public", is_flag=True, help="The customer sees it too.")
+@with_database
+async def comment(database: Database, _settings: Settings, number: int, text: str, *, is_public: bool) -> None:
+    """Comment on a ticket, which keeps it from resolving by itself.
+
+    E.g. `tickets comment 1001 "on my way" --public`.
+    """
+    async with database.begin() as connection:
+        await store.comment(connection, number, text=text, is_public=is_public, actor=actor(), now=system_clock())
+    click.echo(f"commented on ticket {number}", err=True)
+
+
+@click.command("set")
+@click.argument("number", type=int)
+@click.option("--title", help="What it is about.")
+@click.option("--description", help="All that is known; '' empties it, as it does the next four.")
+@click.option("--site", help="Where.")
+@click.option("--device", help="The device that it names.")
+@click.option("--category", help="One word, such as storage.")
+@click.option("--contact", help="Who reported it: a contact's id.")
+@click.option("--kind", type=KINDS, help="What it is.")
+@click.option("--impact", type=LEVELS, help="How many cannot work.")
+@click.option("--urgency", type=LEVELS, help="How long it can wait.")
+@click.option("--priority", type=PRIORITIES, help="What a person says of it stays; only what is more urgent raises it.")
+@with_database
+async def set_command(database: Database, _settings: Settings, /, number: int, **given: str | None) -> None:
+    """Change fields of a ticket.
+
+    E.g. `tickets set 1001 --category network --priority P2`.
+    """
+    wanted: dict[str, object] = {name: value or None for name, value in given.items() if value is not None}
+    if not wanted:
+        raise click.UsageError("name what to change; see: tickets set --help")
+    if isinstance(contact := wanted.get("contact"), str):
+        if not contact.isdecimal() or len(contact) > 18:
+            raise click.UsageError("--contact is a contact's number; see: contacts list")
+        wanted["contact"] = int(contact)
+    async with database.begin() as connection:
+        await editing.change(connection, number, wanted, actor=actor(), now=system_clock())
+    click.echo(f"ticket {number}: {', '.join(wanted)} set", err=True)
+
+
+@click.command("set-status")
+@click.argument("number", type=int)
+@click.argument("status", type=click.Choice([status.value for status in TicketStatus]))
+@click.option("--force", is_flag=True, help="Resolve or close it even while its alerts fire.")
+@with_database
+async def set_status(database: Database, _settings: Settings, number: int, status: str, *, force: bool) -> None:
+    """Set a ticket's status by hand. A fault that is still there is not resolved without --force.
+
+    E.g. `tickets set-status 1001 in_progress`.
+    """
+    wanted = TicketStatus(status)
+    async with database.begin() as connection:
+        await by_hand.set_status(connection, number, status=wanted, actor=actor(), now=system_clock(), force=force)
+        texts = await resolving.texts_of(connection, number)
+    click.echo(f"ticket {number} is {status} now", err=True)
+    if wanted is TicketStatus.RESOLVED and None in (texts.cause, texts.solution):
+        click.echo("note: it says no cause or solution; tickets resolve NUMBER --cause … --solution … does", err=True)
+
+
+@click.command("resolve")
+@click.argument("number", type=int)
+@click.option("--cause", help="What was wrong.")
+@click.option("--solution", help="What was done about it.")
+@click.option("--without", is_flag=True, help="There is nothing to say of cause and solution; that is recorded.")
+@click.option("--force", is_flag=True, help="Even while its alerts fire: it rests until one fires anew.")
+@with_database
+async def resolve(
+    database: Database,
+    _settings: Settings,
+    *,
+    number: int,
+    cause: str | None,
+    solution: str | None,
+    without: bool,
+    force: bool,
+) -> None:
+    """Resolve a ticket with its cause and solution; on a terminal they are asked for.
+
+    E.g. `tickets resolve 1001 --cause "disk full of logs" --solution "logs rotate now"`.
+    """
+    async with database.connect() as connection:
+        await store.get_ticket(connection, number)
+        known = await resolving.texts_of(connection, number)
+    if not without and sys.stdin.isatty():
+        cause = cause or known.cause or click.prompt("What was wrong", err=True)
+        solution = solution or known.solution or click.prompt("What was done about it", err=True)
+    async with database.begin() as connection:
+        await by_hand.resolve(
+            connection,
+            number,
+            cause=cause,
+            solution=solution,
+            without=without,
+            force=force,
+            actor=actor(),
+            now=system_clock(),
+        )
+    click.echo(f"ticket {number} is resolved now", err=True)

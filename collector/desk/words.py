@@ -1,0 +1,139 @@
+"""A ticket's events in plain words, for the command line and the pages that people read."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from collector.desk.events import EventType, HistoryEvent
+
+Data = Mapping[str, object]
+
+
+def in_words(event: HistoryEvent) -> str:
+    """What happened, as one sentence; a comment's own lines follow it. An event that is not known here is told by its
+    type and data."""
+    tell = _TOLD.get(event.type)
+    return tell(event.data) if tell is not None else _unknown(event)
+
+
+def _opened(data: Data) -> str:
+    kind, source = data.get("kind") or "incident", data.get("source") or "alert"
+    by = {"alert": "by an alert", "customer": "by the customer", "plan": "by a maintenance plan"}.get(str(source), "")
+    follows = f"; follows {data['follows']}" if data.get("follows") else ""
+    return f"opened {by} as {kind}, {data.get('priority')}".replace("  ", " ") + follows
+
+
+def _status(data: Data) -> str:
+    since = f", since {_time(data['at'])}" if data.get("at") else ""
+    return f"{_word(data.get('from'))} → {_word(data.get('to'))}{since}{_why(data)}"
+
+
+def _priority(data: Data) -> str:
+    return f"priority {data.get('from')} → {data.get('to')}{_why(data)}"
+
+
+def _comment(data: Data) -> str:
+    said = "wrote, for the customer too" if data.get("public") else "wrote"
+    return f"{said}: {data.get('text')}"
+
+
+def _changed(data: Data) -> str:
+    return "; ".join(_field(name, change) for name, change in data.items())
+
+
+def _field(name: str, change: object) -> str:
+    if name == "description" or not isinstance(change, Mapping):
+        return f"changed the {name}"
+    return f"{name} {_value(change.get('from'))} → {_value(change.get('to'))}"
+
+
+def _corrected(data: Data) -> str:
+    words = {"began_at": "the condition has held since", "resolved_at": "the condition was gone at"}
+    return "late data: " + ", ".join(f"{words[name]} {_time(at)}" for name, at in data.items() if name in words)
+
+
+def _solution(data: Data) -> str:
+    if data.get("without"):
+        return "resolves it without saying cause and solution"
+    return f"cause: {data.get('cause')}\nsolution: {data.get('solution')}"
+
+
+def _members(what: str) -> Callable[[Data], str]:
+    def told(data: Data) -> str:
+        parts = [f"{verb} {', '.join(map(str, named))}" for verb, named in _both(data) if named]
+        return f"{what}: {'; '.join(parts)}"
+
+    return told
+
+
+def _both(data: Data) -> list[tuple[str, list[object]]]:
+    found: list[tuple[str, list[object]]] = []
+    for name in ("added", "removed"):
+        named = data.get(name)
+        found.append((name, list(named) if isinstance(named, list) else []))
+    return found
+
+
+def _file(verb: str) -> Callable[[Data], str]:
+    return lambda data: f"{verb} {data.get('name')} ({data.get('size_bytes')} bytes, file {data.get('id')})"
+
+
+def _linked(data: Data) -> str:
+    return f"{_word(data.get('kind'))} {data.get('other')}"
+
+
+def _parent(data: Data) -> str:
+    return f"part of {data['parent']} now" if data.get("parent") else "no longer part of another ticket"
+
+
+_TOLD: Mapping[str, Callable[[Data], str]] = {
+    EventType.OPENED: _opened,
+    EventType.STATUS: _status,
+    EventType.PRIORITY: _priority,
+    EventType.COMMENT: _comment,
+    EventType.CHANGED: _changed,
+    EventType.CORRECTED: _corrected,
+    EventType.SOLUTION: _solution,
+    EventType.DEVICES: _members("devices"),
+    EventType.WATCHERS: _members("watchers"),
+    EventType.ATTACHED: _file("attached"),
+    EventType.DETACHED: _file("deleted"),
+    EventType.LINKED: _linked,
+    EventType.UNLINKED: lambda data: f"no longer {_linked(data)}",
+    EventType.PARENT: _parent,
+    EventType.MERGED: lambda data: f"merged into {data.get('into')}: work on that one",
+    EventType.TOOK_IN: lambda data: f"took in ticket {data.get('ticket')}, with its open alerts",
+    EventType.UNSTABLE: lambda data: f"comes and goes{_why(data)}",
+    EventType.STEADY: lambda data: f"{data.get('reason')}",
+}
+
+
+def _unknown(event: HistoryEvent) -> str:
+    told = ", ".join(f"{_word(name)} {_value(value)}" for name, value in event.data.items() if value is not None)
+    return _word(event.type) + (f": {told}" if told else "")
+
+
+def _why(data: Data) -> str:
+    return f": {data['reason']}" if data.get("reason") else ""
+
+
+def _word(name: object) -> str:
+    return str(name).replace("_", " ")
+
+
+def _value(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(_value, value))
+        case _:
+            return str(value)
+
+
+def _time(at: object) -> str:
+    try:
+        return f"{datetime.fromisoformat(str(at)):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return str(at)
