@@ -77,8 +77,11 @@ def occurrence_at(
 
 
 def next_start(starts_local: datetime, recurrence: str | None, time_zone: str, after: datetime) -> datetime | None:
-    """The first start after a time (UTC); None if there is none within a year."""
+    """The first start after a time (UTC); None if it has passed, or comes again but not within a year."""
     zone = ZoneInfo(time_zone)
+    if recurrence is None:
+        begins = starts_local.replace(tzinfo=zone).astimezone(UTC)
+        return begins if begins > after else None
     local = after.astimezone(zone).replace(tzinfo=None)
     starts = starts_between(
         recurrence, starts_local, time_zone, local - timedelta(hours=2), local + timedelta(days=366)

@@ -140,6 +140,16 @@ async def retitle(connection: AsyncConnection, shadow: int, title: str) -> None:
     )
 
 
+async def raise_to(connection: AsyncConnection, shadow: int, priority: Priority, _now: datetime, _why: str) -> None:
+    """An alert of it has become so urgent. One that is resolved stays as it is."""
+    await connection.execute(
+        update(shadow_tickets)
+        .where(shadow_tickets.c.id == shadow, shadow_tickets.c.resolved_at.is_(None))
+        .where(shadow_tickets.c.priority > priority)
+        .values(priority=priority)
+    )
+
+
 async def hold_open(connection: AsyncConnection, shadow: int, now: datetime, _why: str) -> None:
     await opening.set_unstable(connection, shadow_tickets, shadow, now)
 

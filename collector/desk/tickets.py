@@ -45,6 +45,7 @@ __all__ = [
     "open_by_key",
     "parents_of",
     "raise_priority",
+    "raise_to",
     "recent",
     "resolve",
     "resolve_all",
@@ -382,6 +383,13 @@ async def move(
     if at is not None:
         data["at"] = at.isoformat()
     await events.add(connection, ticket.number, EventType.STATUS, data, actor=actor, now=now)
+
+
+async def raise_to(connection: AsyncConnection, number: int, priority: Priority, now: datetime, why: str) -> None:
+    """An alert of the ticket has become so urgent. A ticket that is resolved stays as it is."""
+    ticket = await _followed(connection, await get_ticket(connection, number))
+    if ticket.resolved_at is None:
+        await raise_priority(connection, ticket, priority, now, why)
 
 
 async def raise_priority(

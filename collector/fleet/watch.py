@@ -207,8 +207,13 @@ class PresenceWatch:
                 self._settle((track, member, facts), _NO_NEIGHBOURS, now, found)
             self._save(track, device, now, measured, found)
         offline = set()
+        yield
+        settled = 0
         for key, site in self._views(members, silent, reporting).items():
             for looked in silent[key]:
+                settled += 1
+                if settled % STEP == 0:
+                    yield
                 self._settle(looked, site, now, found)
                 state = looked[0].state
                 if state.presence is Presence.SITE_OFFLINE and site.returned_after(state.since) is None:

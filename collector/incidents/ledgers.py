@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
 from collector.alerting.records import AlertRecord, Outcome
+from collector.contracts import Priority
 from collector.desk import shadows, tickets
 from collector.desk.opening import NewTicket
 
@@ -39,6 +40,10 @@ class Entries(Protocol):
     async def with_open_children(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
 
     async def retitle(self, connection: AsyncConnection, number: int, title: str, /) -> None: ...
+
+    async def raise_to(
+        self, connection: AsyncConnection, number: int, priority: Priority, now: datetime, why: str, /
+    ) -> None: ...
 
     async def hold_open(self, connection: AsyncConnection, number: int, now: datetime, why: str, /) -> None: ...
 

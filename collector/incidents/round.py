@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.alerting import records
 from collector.alerting.inhibit import InhibitRule
 from collector.alerting.records import AlertRecord, AlertState, Outcome
-from collector.contracts import Priority, ServiceModel
+from collector.alerting.ruleset import severity_of
+from collector.contracts import Priority, ServiceModel, priority_of
 from collector.contracts.scope import ContractScope
 from collector.desk import tickets
 from collector.desk.fields import category_of
@@ -102,6 +103,7 @@ class Round:
         placed = await self._still_placed(fired)
         circumstances = await self._circumstances({one.labels.get("customer", "") for one in fired})
         cases: list[Case] = []
+        asked: list[Case] = []  # what the plan leaves to a technician
         for number, record in enumerate(fired):
             if number % AT_ONCE == AT_ONCE - 1:
                 await asyncio.sleep(0)  # pushes come first
@@ -114,6 +116,9 @@ class Round:
             scope = self._world.scope_of(customer, self._now) if customer else None
             decision = decide(record.labels, self.tags_of(record), model, circumstances, scope)
             seen = evidence.get(record.id, {})
+            if decision.priority is not None and decision.outcome is Outcome.NONE:
+                asked.append(Case(record, str(ticket_key(record.labels)), decision.priority, decision))
+                continue
             if decision.priority is None or decision.outcome not in (Outcome.TICKET, Outcome.SHADOW):
                 if (record.outcome, record.reason) != (decision.outcome, decision.reason):
                     self.change(record, outcome=decision.outcome, reason=decision.reason, **TICKETS.placed_nowhere())
@@ -121,10 +126,23 @@ class Round:
                 continue
             self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
             cases.append(Case(record, str(ticket_key(record.labels)), decision.priority, decision))
+        cases += await self._made_by_hand(asked, evidence)
         for ledger, of_customer in await self._by_ledger(cases):
             limit_exceeded = any(case.record.id in over_limit for case in of_customer)
             await self._place(ledger, of_customer, limit_exceeded=limit_exceeded)
         await self.write()
+
+    async def _made_by_hand(self, asked: Sequence[Case], evidence: Mapping[int, Mapping[str, object]]) -> list[Case]:
+        """Those of the alerts that are left to a technician for which one has made a ticket; the others have none."""
+        numbers = await tickets.open_by_key(self._connection, {case.key for case in asked})
+        for case in asked:
+            record, decision = case.record, case.decision
+            if case.key not in numbers:
+                if (record.outcome, record.reason) == (decision.outcome, decision.reason):
+                    continue
+                self.change(record, outcome=decision.outcome, reason=decision.reason, **TICKETS.placed_nowhere())
+            self.explain(record, decision.outcome, decision.reason, {**decision.data, **evidence.get(record.id, {})})
+        return [case for case in asked if case.key in numbers]
 
     async def held_back(self, fired: Sequence[AlertRecord]) -> set[int]:
         """The alerts, by id, that a silence, a window or another fault holds back now."""
@@ -158,12 +176,14 @@ class Round:
 
     async def _by_ledger(self, cases: Sequence[Case]) -> list[tuple[Ledger, list[Case]]]:
         """One ledger and customer at a time. What would be a shadow joins a ticket that is open for the same, from
-        before the plan changed: as a shadow it would let that ticket resolve while the fault is there."""
+        before the plan changed or made by hand: as a shadow it would let that ticket resolve while the fault is there.
+        So does what is left to a technician, who made that ticket."""
         shadow_keys = {case.key for case in cases if case.decision.outcome is Outcome.SHADOW}
         open_tickets = await tickets.open_by_key(self._connection, shadow_keys)
         grouped: dict[tuple[Outcome, str], list[Case]] = {}
         for case in cases:
-            outcome = Outcome.TICKET if case.key in open_tickets else case.decision.outcome
+            is_joined = case.key in open_tickets or case.decision.outcome is Outcome.NONE
+            outcome = Outcome.TICKET if is_joined else case.decision.outcome
             grouped.setdefault((outcome, case.record.labels["customer"]), []).append(case)
         by_outcome = {ledger.outcome: ledger for ledger in LEDGERS}
         return [(by_outcome[outcome], of_customer) for (outcome, _), of_customer in grouped.items()]
@@ -237,12 +257,28 @@ class Round:
         for case in cases:
             reason = case.decision.reason
             if ledger.outcome is not case.decision.outcome:
-                reason = f"joins ticket {number}, open since before the plan changed; {reason}"
+                is_by_hand = case.decision.outcome is Outcome.NONE
+                since = "made by hand" if is_by_hand else "open since before the plan changed"
+                reason = f"joins ticket {number}, {since}; {reason}"
             if why is not None:
                 reason = f"{why}; {reason}"
             placed = {"placed_at": self._now} if is_new else {}
             self.change(case.record, outcome=ledger.outcome, reason=reason, **ledger.placed(number), **placed)
             self.explain(case.record, ledger.outcome, why or f"{ledger.word} {number}", {ledger.outcome: number})
+
+    async def raise_priorities(self, changed: Sequence[AlertRecord]) -> None:
+        """Entries of alerts that have become more severe are as urgent as these."""
+        for ledger in LEDGERS:
+            highest: dict[int, Priority] = {}
+            for record in changed:
+                number = ledger.of(record)
+                model = self._world.model_of(record.labels.get("customer", ""), self._now)
+                if number is None or model is None:
+                    continue
+                priority = priority_of(severity_of(record.labels), record.labels.get("kind", ""), model)
+                highest[number] = min(priority, highest.get(number, priority))
+            for number, priority in highest.items():
+                await ledger.entries.raise_to(self._connection, number, priority, self._now, "its rule was changed")
 
     # What ends
 

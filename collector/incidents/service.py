@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.alerting import records
 from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertMark, AlertRecord, AlertState, Outcome
-from collector.alerting.ruleset import AlertRule
+from collector.alerting.ruleset import AlertRule, severity_of
 from collector.alerting.state import Change
 from collector.alerting.succession import Move, successors
 from collector.alerting.thresholds import Effective
@@ -49,10 +49,14 @@ class Incidents:
         taken = await records.find_open(connection, [(one.rule.key, one.new) for one in moves])
         await round_.resolve(list(taken.values()), "its rule was changed, and another alert stands for it")
         known = await records.find_open(connection, [(one.rule.key, one.old) for one in moves])
+        worse: list[AlertRecord] = []
         for one in moves:
             if (record := known.get((one.rule.key, one.old))) is not None:
                 _carry_over(round_, record, one)
+                if severity_of(one.labels) is not severity_of(record.labels):
+                    worse.append(replace(record, labels=one.labels))
         await round_.write()
+        await round_.raise_priorities(worse)
 
     async def apply(self, connection: AsyncConnection, transitions: Sequence[Transition], now: datetime) -> None:
         """What one evaluation changed, or an external ruler told."""

@@ -31,6 +31,12 @@ def test_a_window_without_recurrence_is_open_once() -> None:
     assert occurrence_at(starts, 4 * HOUR, None, AMSTERDAM, utc("2026-03-07T05:00")) is None
 
 
+def test_the_next_start_of_what_happens_once_is_told_however_far_away_it_is() -> None:
+    starts, now = wall("2029-03-07T02:00"), utc("2026-03-07T00:00")
+    assert next_start(starts, None, AMSTERDAM, now) == utc("2029-03-07T01:00")
+    assert next_start(starts, None, AMSTERDAM, utc("2029-03-07T01:00")) is None
+
+
 def test_it_starts_by_the_clock_on_the_wall_in_summer_and_winter() -> None:
     starts, weekly = wall("2026-03-22T01:00"), "FREQ=WEEKLY;BYDAY=SU"
     assert next_start(starts, weekly, AMSTERDAM, utc("2026-03-23T00:00")) == utc("2026-03-29T00:00")

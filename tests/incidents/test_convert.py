@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from collector.contracts import Priority
+from collector.contracts import AlertOutcome, Priority
 from collector.db.database import Database
 from collector.db.tables import audit
 from collector.desk.states import TicketStatus
@@ -66,3 +66,23 @@ async def test_what_cannot_be_converted_is_refused(world: World) -> None:
     await world.tick({ACME: GOOD, BAKKERIJ: GOOD})
     with pytest.raises(NotConvertibleError, match="is resolved: only what fires"):
         await by_hand(world, ids["bakkerij"])
+
+
+async def test_what_a_plan_leaves_to_a_technician_joins_the_ticket_that_one_made(world: World) -> None:
+    world.models = {**MODELS, "by_hand": MODELS["monthly"].model_copy(update={"on_alert": AlertOutcome.ASK_TECHNICIAN})}
+    await world.set_plan(ACME, "by_hand")
+    await world.tick({ACME: BAD})
+    (alert,) = await world.alerts()
+    assert (alert["outcome"], await world.tickets()) == ("none", [])
+    async with world.database.begin() as connection:
+        number = await convert(connection, world.models, int(str(alert["id"])), actor="anna", now=world.now)
+    await world.tick({ACME: WORSE})  # the critical rule fires, too
+    (ticket,) = await world.tickets()
+    assert (ticket.number, ticket.priority) == (number, Priority.P1)
+    alerts = await world.alerts()
+    assert [(one["outcome"], one["ticket"]) for one in alerts] == [("ticket", number)] * 2
+    assert "made by hand" in str(alerts[0]["reason"])
+    await world.tick({ACME: GOOD})
+    assert [one.status for one in await world.tickets()] == [TicketStatus.RESOLVED]
+    await world.tick({ACME: BAD})  # the next one is asked about anew
+    assert ((await world.alerts())[0]["outcome"], len(await world.tickets())) == ("none", 1)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from collector.contracts import Priority
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
-from tests.incidents.world import ACME, World, world_with
+from collector.series.labels import Target
+from tests.incidents.world import ACME, BAKKERIJ, World, world_with
 
 RULES = """\
 groups:
@@ -120,3 +122,23 @@ async def test_a_fault_that_is_gone_with_the_edit_is_over(world: World) -> None:
     await world.tick({ACME: GOOD})
     assert await world.states() == ["resolved"]
     assert [one.status for one in await world.tickets()] == [TicketStatus.RESOLVED]
+
+
+@pytest.mark.parametrize("target", [ACME, BAKKERIJ])
+async def test_a_severity_that_is_raised_raises_the_priority_and_a_lower_one_takes_nothing_back(
+    world: World, target: Target
+) -> None:
+    async def priority() -> Priority:
+        found = await world.tickets() if target is ACME else await world.shadows()
+        return found[0].priority
+
+    for _ in range(3):
+        await world.tick({target: BAD})
+    before = await priority()
+    await edit(world, "severity: major", "severity: critical")
+    await world.tick({target: BAD})
+    raised = await priority()
+    assert raised < before
+    await edit(world, "severity: critical", "severity: minor")
+    await world.tick({target: BAD})
+    assert await priority() is raised
