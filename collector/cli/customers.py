@@ -5,6 +5,7 @@ from datetime import datetime
 import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database, with_new_database
+from collector.cli.customers_end import end
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
@@ -35,6 +36,9 @@ def customers() -> None:
 
     E.g. `customers list`.
     """
+
+
+customers.add_command(end)
 
 
 @customers.command("add")
