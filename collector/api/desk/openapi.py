@@ -96,7 +96,8 @@ def _headers_of(one: AnyOperation) -> Iterator[dict[str, Any]]:
         yield {"name": etags.IF_MATCH, "in": "header", "required": True, "description": text, "schema": tags}
     if not one.writes and one.answer is not Download:
         text = "ETags of answers that you have: 304 if one of them is still right."
-        yield {"name": etags.IF_NONE_MATCH, "in": "header", "required": False, "description": text, "schema": tags}
+        schema = {"type": "string"}  # what is no ETag matches none, and does no harm
+        yield {"name": etags.IF_NONE_MATCH, "in": "header", "required": False, "description": text, "schema": schema}
 
 
 def _responses(one: AnyOperation, refs: Mapping[Any, Any]) -> dict[str, Any]:
