@@ -63,6 +63,7 @@ MORE: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("hw_temperature_celsius", {"hw_id": "cpu", "hw_name": "cpu"}),
     ("agent_clock_offset_seconds", {}),
 )
+PROCESSORS = len(SERIES) + [name for name, _ in MORE].index("system_cpu_logical_count")  # do not change every minute
 RULE = """\
 groups:
   - name: disks
@@ -216,4 +217,6 @@ def _values(device: int, day: int, count: int) -> NDArray[np.float64]:
         level = np.where((minutes % MINUTES > 600) & (minutes % MINUTES < 800), 0.97, level)
     random = np.random.default_rng(device * 1_000 + day)
     rest = np.round(random.random((max(0, count - 2), MINUTES)) * 0.5, 3)
+    if count > PROCESSORS:
+        rest[PROCESSORS - 2] = 4.0
     return np.concatenate([(minutes * 60.0)[None, :], level[None, :], rest])[:count]

@@ -36,6 +36,8 @@ class TicketSeen:
     reopened: int
     follows: bool
     touched: bool
+    assignee: str | None
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Outcome:
                 reopened=reopened,
                 follows=ticket.follows is not None,
                 touched=ticket.touched,
+                assignee=ticket.assignee,
+                kind=ticket.kind,
             )
             tickets.append(seen)
         shadows = [

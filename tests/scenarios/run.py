@@ -38,6 +38,7 @@ from collector.cli import NOUNS
 from collector.cli import main as command_line
 from collector.clock import SteadyClock
 from collector.config import DATABASE_NAME, Settings
+from collector.contracts.service_models import OWN_NAME
 from collector.db.database import Database
 from collector.db.revisions import Topic, bump
 from collector.db.tables import devices as devices_table
@@ -48,7 +49,7 @@ from tests.scenarios.devices import Record, SimulatedDevice
 from tests.scenarios.invariants import Invariants
 from tests.scenarios.moments import parse_duration
 from tests.scenarios.outcome import Outcome
-from tests.scenarios.story import LOADER, CollectorAct, Entry, Line, RuleChange, Story, StoryError
+from tests.scenarios.story import LOADER, CollectorAct, Entry, Line, RuleChange, Story, StoryError, listed
 
 CHECKPOINT_EVERY = timedelta(minutes=5)
 COMPACT_EVERY = timedelta(hours=12)
@@ -205,8 +206,8 @@ class Run:
                 await running.aclose()
         elif entry.collector is CollectorAct.START and self.collector is None:
             await self._start(running)
-        for command in [entry.operator] if isinstance(entry.operator, str) else entry.operator:
-            await self._operate(command)
+        said = "".join([await self._operate(command) for command in listed(entry.operator)])
+        self._blame([f"{entry.operator}: says no {part!r}" for part in listed(entry.answers) if part not in said])
         if entry.edit is not None:
             with self.switch.held():
                 self._edit(entry.edit)
@@ -400,6 +401,8 @@ class Run:
         self._write_rules()
         if self.template is not None:
             shutil.copy(self.template, self.folder / DATABASE_NAME)
+        if self.story.service_models:
+            (self.folder / OWN_NAME).write_text(yaml.safe_dump(self.story.service_models))
         for customer, plan in self.story.customers.items():
             await self._operate(
                 f'customers add {customer} --name {customer} --plan {plan} --monitoring-consent "{CONSENT}"'
@@ -426,11 +429,11 @@ class Run:
                 await connection.execute(insert(devices_table).values(values))
             await bump(connection, Topic.FLEET)
 
-    async def _operate(self, line: str) -> None:
-        """Runs a command of `quarkpulse-collector`, in a thread and with a connection of its own."""
+    async def _operate(self, line: str) -> str:
+        """Runs a command of `quarkpulse-collector`, in a thread and with a connection of its own; what it says."""
+        said = io.StringIO()
 
         def run() -> None:
-            said = io.StringIO()
             try:
                 with redirect_stdout(said), redirect_stderr(said):
                     command_line.main([*shlex.split(line), "--data", str(self.folder)], standalone_mode=False)
@@ -440,6 +443,7 @@ class Run:
 
         with self.switch.held(), suppress(StoryError) if self.story.made_up else nullcontext():
             await asyncio.to_thread(run)
+        return said.getvalue()
 
     @contextmanager
     def _commands_by_our_clock(self) -> Iterator[None]:

@@ -115,6 +115,8 @@ class TicketExpected(Strict):
     reopened: int | None = 0  # null: any number
     follows: bool = False  # it names an earlier ticket for the same
     touched: bool | None = None
+    assignee: str | None = None
+    kind: str | None = None
     title: str | None = None  # a part of it
 
 
@@ -161,6 +163,7 @@ class Entry(Strict):
     collector: CollectorAct | None = None
     collector_clock: Duration | None = None  # by how much it is off from here on
     operator: str | list[str] = []  # commands, as they stand after `quarkpulse-collector`
+    answers: str | list[str] = []  # parts of what the commands say
     edit: RuleChange | None = None
     expect: Expected | None = None
 
@@ -181,6 +184,8 @@ class Entry(Strict):
             raise ValueError("devices need 'do', 'reads' or 'clock', and those need devices")
         if (self.site is None) != (self.line is None):
             raise ValueError("a site needs 'line: cut' or 'line: back'")
+        if self.answers and not self.operator:
+            raise ValueError("answers need an operator's command")
         return self
 
 
@@ -197,6 +202,7 @@ class Story(Strict):
     rules: list[dict[str, Any]] = []  # rules as they stand in a Prometheus rule file
     thresholds: dict[str, Any] = {}  # as in thresholds.yaml, beside the shipped ones
     settings: dict[str, float] = {}  # as in config.toml
+    service_models: dict[str, Any] = {}  # as in service_models.yaml, beside the shipped ones
     timeline: list[Entry]
     expect: Expected
     # Nobody knows what is to come of it: what operators cannot do is passed over, and instead of what is expected it is
@@ -214,7 +220,7 @@ class Story(Strict):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         zone = ZoneInfo(self.time_zone)
-        for moment in (self.start, self.until, *(moment for entry in self.timeline for moment in _listed(entry.at))):
+        for moment in (self.start, self.until, *(moment for entry in self.timeline for moment in listed(entry.at))):
             parse_moment(moment, zone)
         for expected in (self.expect, *(entry.expect for entry in self.timeline if entry.expect)):
             wanted: list[TicketExpected | ShadowExpected] = [*expected.tickets, *expected.shadows]
@@ -227,7 +233,7 @@ class Story(Strict):
             if device.customer not in self.customers:
                 raise ValueError(f"a device is of customer {device.customer!r}, who is not among the customers")
         for entry in self.timeline:
-            for pattern in _listed(entry.devices):
+            for pattern in listed(entry.devices):
                 if not fnmatch.filter(self.devices, pattern):
                     raise ValueError(f"no device is called {pattern!r}")
         for name in (name for reads in self._all_reads() for name in reads):
@@ -265,12 +271,12 @@ class Story(Strict):
 
     def entries(self) -> list[tuple[datetime, Entry]]:
         """Everything that happens, in order."""
-        moments = [(parse_moment(text, self.zone), entry) for entry in self.timeline for text in _listed(entry.at)]
+        moments = [(parse_moment(text, self.zone), entry) for entry in self.timeline for text in listed(entry.at)]
         return sorted(moments, key=lambda found: found[0])
 
     def matching(self, entry: Entry) -> list[str]:
         """The devices that an entry names."""
-        return [name for pattern in _listed(entry.devices) for name in fnmatch.filter(self.devices, pattern)]
+        return [name for pattern in listed(entry.devices) for name in fnmatch.filter(self.devices, pattern)]
 
 
 def load_story(path: Path) -> Story:
@@ -310,7 +316,8 @@ def _spread(devices: Mapping[str, object]) -> list[tuple[str, object]]:
     return found
 
 
-def _listed(value: str | list[str]) -> Sequence[str]:
+def listed(value: str | list[str]) -> Sequence[str]:
+    """A text stands for a list of one."""
     return [value] if isinstance(value, str) else value
 
 
