@@ -10,13 +10,15 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
+from collector.contracts.promises import Terms, load_sla_book
 from collector.db import audit
 from collector.db.database import Database
 from collector.db.tables import customers, ticket_clocks, tickets
 from collector.desk import assigning
+from collector.desk.agreed import TERMS, agreed_about
 from collector.desk.assigning import Agreed, Assigner, TakenError, assign, explain, hand_over, take
 from collector.desk.assignment import Decision, Verdict
-from collector.desk.events import HistoryEvent, history
+from collector.desk.events import HistoryEvent, add, history
 from collector.desk.fields import TicketError
 from collector.desk.leaving import leave
 from collector.desk.on_call import add_shift, list_shifts
@@ -320,3 +322,17 @@ async def test_nobody_who_left_meanwhile_is_given_a_ticket(database: Database) -
         assert await assigning._assign_all(connection, "anna", [(rows[0], decision)], NOW) == 0
         found = await connection.scalar(select(tickets.c.assignee).where(tickets.c.number == number))
     assert found is None
+
+
+async def test_support_hours_and_escalation_are_those_that_were_agreed_last(database: Database) -> None:
+    book = load_sla_book()
+    by_day, always, none = [await open_ticket(database, name) for name in ("by day", "always", "none")]
+    office = Terms.agreed(book, plan="monthly", sla="standard", support_level="8x5")
+    day_and_night = Terms.agreed(book, plan="monthly", sla="critical", support_level="24x7")
+    async with database.begin() as connection:
+        for number, terms in ((by_day, office), (always, office), (always, day_and_night), (none, Terms("break_fix"))):
+            await add(connection, number, TERMS, terms.data(), actor="system", now=NOW)
+        everything = [by_day, always, none]
+        at_ten, at_night = [await agreed_about(connection, everything, now) for now in (NOW, EVENING)]
+    assert at_ten == dict.fromkeys([by_day, always], Agreed(True, "second-line"))
+    assert at_night == {by_day: Agreed(False, "second-line"), always: Agreed(True, "second-line")}
