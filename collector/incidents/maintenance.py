@@ -6,7 +6,7 @@ After an absence of the collector the latest of the rounds that were missed open
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +20,7 @@ from collector.contracts import Priority, ServiceModels, model_named
 from collector.contracts.maintenance_tasks import DEFAULT_LEAD, MaintenanceTasks, task_named
 from collector.contracts.recurrence import MAX_LENGTH, checked_recurrence
 from collector.db import audit
+from collector.db.tables import maintenance_plans
 from collector.desk import maintenance as store
 from collector.desk import tickets
 from collector.desk.events import SYSTEM
@@ -33,6 +34,7 @@ from collector.incidents.windows import Scope, add_window, end_window, get_windo
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 200  # plans looked at together
 MAX_TOLD = 20  # rounds that a ticket names as missed
 MAX_TITLE_CHARS = 150  # the date of a round is added
 
@@ -176,11 +178,14 @@ class MaintenanceRounds:
         async with self.database.connect() as connection:
             found = await store.standings(connection)
         self.quiet_until = {one.plan: self.quiet_until[one.plan] for one in found if one.plan in self.quiet_until}
+        waiting: list[Standing] = []
         for one in found:
             if not is_agreed(self.contracts_of(one.customer), self.models, one, now):
                 await self._end(one, now)
             elif self.quiet_until.get(one.plan, now) <= now:
-                self.quiet_until[one.plan] = await self._look(one, now)
+                waiting.append(one)
+        for start in range(0, len(waiting), AT_ONCE):
+            await self._look(waiting[start : start + AT_ONCE], now)
 
     async def _end(self, standing: Standing, now: datetime) -> None:
         why = "its contract has ended" if standing.contract else f"no contract of {standing.customer} maintains it"
@@ -191,20 +196,24 @@ class MaintenanceRounds:
                 await end_plan(connection, plan.id, actor=SYSTEM, now=now, why=why)
                 logger.info("maintenance plan ended: plan=%d reason=%s", plan.id, why)
 
-    async def _look(self, standing: Standing, now: datetime) -> datetime:
-        """Says when to look again."""
+    async def _look(self, standings: Sequence[Standing], now: datetime) -> None:
+        latest = {one.plan: one.latest for one in standings}
         async with self.database.connect() as connection:
-            plan = await store.get_plan(connection, standing.plan)
+            plans = await store.list_plans(connection, wanted=[maintenance_plans.c.id.in_(list(latest))])
+        # Recurrences take a while to unfold.
+        looked = await asyncio.to_thread(lambda: [due(one, latest[one.id], self._lead_of(one), now) for one in plans])
+        for plan, found in zip(plans, looked, strict=True):
+            for due_at in found.to_open:
+                missed = found.missed if due_at == found.to_open[0] else ()
+                async with self.database.begin() as connection:
+                    current = await store.get_plan(connection, plan.id)
+                    if current.ended_at is None and not await store.has_round(connection, plan.id, due_at):
+                        await _open(connection, current, due_at, missed, now)
+            self.quiet_until[plan.id] = found.next_look
+
+    def _lead_of(self, plan: Plan) -> timedelta:
         task = self.tasks.get(plan.task)
-        lead = DEFAULT_LEAD if task is None else task.lead
-        found = await asyncio.to_thread(due, plan, standing.latest, lead, now)  # recurrences take a while to unfold
-        for due_at in found.to_open:
-            missed = found.missed if due_at == found.to_open[0] else ()
-            async with self.database.begin() as connection:
-                plan = await store.get_plan(connection, plan.id)
-                if plan.ended_at is None and not await store.has_round(connection, plan.id, due_at):
-                    await _open(connection, plan, due_at, missed, now)
-        return found.next_look
+        return DEFAULT_LEAD if task is None else task.lead
 
 
 async def _open(
