@@ -34,6 +34,7 @@ class Course:
     and statuses begin with what held when the ticket opened."""
 
     opened_at: datetime
+    last_at: datetime  # when the last event was written
     terms: list[tuple[datetime, Terms]] = field(default_factory=list)
     priorities: list[tuple[datetime, Priority]] = field(default_factory=list)
     statuses: list[tuple[datetime, str]] = field(default_factory=list)
@@ -60,7 +61,10 @@ def course_of(opened_at: datetime, priority: Priority, events: Sequence[LoggedEv
     """`events` in the order in which they were written; `priority` stands for a ticket whose opening tells none.
 
     Clocks start at `opened_at`, never when the fault began: late data start no clock in the past."""
-    course = Course(opened_at, priorities=[(opened_at, priority)], statuses=[(opened_at, "new")])
+    last_at = max((event.at for event in events), default=opened_at)
+    course = Course(
+        opened_at, max(opened_at, last_at), priorities=[(opened_at, priority)], statuses=[(opened_at, "new")]
+    )
     for event in events:
         _take(course, event)
     return course

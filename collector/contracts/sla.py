@@ -71,7 +71,8 @@ class Line:
 
 
 def clocks_of(course: Course, now: datetime) -> tuple[Clock, Clock]:
-    """Response and resolution, as of `now`."""
+    """Response and resolution, as of `now`, or of the last event if who wrote it had a clock that is ahead."""
+    now = max(now, course.last_at)
     return _reckon(course, ClockName.RESPONSE, now), _reckon(course, ClockName.RESOLUTION, now)
 
 
@@ -169,7 +170,7 @@ def _end_of(course: Course, name: ClockName, now: datetime) -> tuple[datetime, b
         return next(
             (at for at, status in reversed(course.statuses) if status == RESOLVED), course.statuses[-1][0]
         ), True
-    return max(now, course.opened_at), False
+    return now, False
 
 
 def _target(terms: Terms, priority: Priority, name: ClockName) -> timedelta | None:
@@ -188,13 +189,10 @@ def _segments(course: Course, name: ClockName, end: datetime, *, is_met: bool) -
     ]
     changes.sort(key=lambda change: change[0])  # of those at one time the last written holds
     terms, priority, status = Terms(), course.priorities[0][1], course.statuses[0][1]
-    start = course.opened_at
+    start, held = course.opened_at, _holds(terms, priority, status)
     for at, _, change in changes:
-        if at > start:
-            yield _segment((start, min(at, end)), terms, priority, status, name)
-            start = at
-            if start > end or (is_met and start == end):
-                return
+        if at > end or (is_met and start < at == end):
+            break
         match change:
             case Terms():
                 terms = change
@@ -202,18 +200,19 @@ def _segments(course: Course, name: ClockName, end: datetime, *, is_met: bool) -
                 priority = change
             case _:
                 status = change
-    yield _segment((start, end), terms, priority, status, name)
+        holds = _holds(terms, priority, status)
+        if at > start and holds != held:
+            yield Segment(start, at, *held, _target(held[1], held[2], name))
+            start = at
+        if at == start:
+            held = holds
+    yield Segment(start, end, *held, _target(held[1], held[2], name))
 
 
-def _segment(
-    during: tuple[datetime, datetime], terms: Terms, priority: Priority, status: str, name: ClockName
-) -> Segment:
+def _holds(terms: Terms, priority: Priority, status: str) -> tuple[str | None, Terms, Priority]:
+    """Why the clock stands still, None: it does not; and what it is judged by."""
     if terms.sla is None:
-        why_not: str | None = NOTHING_PROMISED
-    elif status == WAITING:
-        why_not = WHILE_WAITING
-    elif status in (RESOLVED, CLOSED):
-        why_not = WHILE_RESOLVED
-    else:
-        why_not = None
-    return Segment(*during, why_not, terms, priority, _target(terms, priority, name))
+        return NOTHING_PROMISED, terms, priority
+    if status == WAITING:
+        return WHILE_WAITING, terms, priority
+    return WHILE_RESOLVED if status in (RESOLVED, CLOSED) else None, terms, priority

@@ -235,7 +235,7 @@ def test_it_stops_while_waiting_and_while_resolved_and_goes_on_after() -> None:
     assert (done.due_at, done.next_at) == (None, None)
     again = story.status("2026-03-03T10:00", "new", "system").resolution("2026-03-03T11:00")
     assert (again.state, again.used, again.met_at) == (RUNNING, 5 * HOUR, None)
-    assert [line.why_not for line in lines_of(again)] == [None, None, WHILE_WAITING, None, WHILE_RESOLVED, None]
+    assert [line.why_not for line in lines_of(again)] == [None, WHILE_WAITING, None, WHILE_RESOLVED, None]
     waiting = story.status("2026-03-03T10:00", "waiting_customer").resolution("2026-03-03T11:00")
     assert (waiting.state, waiting.due_at, waiting.next_at) == (PAUSED, None, None)
 
@@ -315,6 +315,14 @@ def test_a_merged_ticket_has_no_clocks_of_its_own() -> None:
     story = story.status("2026-03-02T10:00", "closed")
     for clock in story.clocks("2026-03-09T10:00"):
         assert (clock.state, clock.used, clock.breached_at) == (ClockState.NONE, HOUR, None)
+
+
+def test_an_event_of_a_clock_that_is_ahead_counts() -> None:
+    story = opened("2026-03-02T09:00").status("2026-03-02T10:00:02", "waiting_customer")
+    clock = story.resolution("2026-03-02T10:00")
+    assert (clock.state, clock.used) == (PAUSED, HOUR + timedelta(seconds=2))
+    story = opened("2026-03-02T09:00").status("2026-03-02T10:00:02", "resolved")
+    assert [clock.state for clock in story.clocks("2026-03-02T10:00")] == [MET, MET]
 
 
 # --- whatever happens
