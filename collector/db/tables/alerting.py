@@ -32,6 +32,7 @@ alerts = Table(
     Column("placed_at", Instant),  # when it had a ticket, or a shadow ticket, open or reopen, or became a storm's line
     Index("ix_alerts_state", "state"),
     Index("ix_alerts_ticket", "ticket"),
+    Index("ix_alerts_device", "device"),
     Index(
         "ix_alerts_device",
         "device",

@@ -1,0 +1,12 @@
+"""The alerts of one device, among very many."""
+
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_alerts_device", "alerts", ["device"])
