@@ -32,14 +32,7 @@ alerts = Table(
     Column("placed_at", Instant),  # when it had a ticket, or a shadow ticket, open or reopen, or became a storm's line
     Index("ix_alerts_state", "state"),
     Index("ix_alerts_ticket", "ticket"),
-    Index("ix_alerts_device", "device"),
-    Index(
-        "ix_alerts_device",
-        "device",
-        "ticket",
-        sqlite_where=text("ticket IS NOT NULL"),
-        postgresql_where=text("ticket IS NOT NULL"),
-    ),
+    Index("ix_alerts_device", "device", "ticket"),
     Index("ix_alerts_shadow_ticket", "shadow_ticket"),
     Index("ix_alerts_customer_placed_at", "customer", "placed_at"),
     Index("ix_alerts_resolved_at", "resolved_at"),

@@ -1,4 +1,4 @@
-"""The alerts of one device, among very many."""
+"""The alerts of one device, among very many; not only those with a ticket."""
 
 from alembic import op
 
@@ -9,4 +9,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index("ix_alerts_device", "alerts", ["device"])
+    op.drop_index("ix_alerts_device", table_name="alerts")
+    op.create_index("ix_alerts_device", "alerts", ["device", "ticket"])
