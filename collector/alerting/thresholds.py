@@ -13,7 +13,8 @@ from collector.alerting.threshold_values import Picked, Population, ThresholdDev
 from collector.clock import to_milliseconds
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
 from collector.fleet.contracts import Contract
-from collector.fleet.directory import DeviceStatus, FleetDirectory, Member
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import FleetDirectory, Member
 from collector.fleet.provider import COLLECTOR_TARGET
 from collector.fleet.thresholds import Layer, Threshold
 from collector.series.labels import Strings, Target

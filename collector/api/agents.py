@@ -13,7 +13,8 @@ from collector.api.problems import Refused, invalid, problem, too_many
 from collector.api.push import read_body
 from collector.clock import Clock, to_milliseconds
 from collector.db.database import Database
-from collector.fleet.directory import DeviceStatus, FleetDirectory, Member
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import FleetDirectory, Member
 from collector.fleet.enrollment import Enrollment, EnrollmentError, UnknownTokenError
 from collector.fleet.errors import ConsentMissingError
 from protocol import wire

@@ -63,7 +63,8 @@ from collector.desk.delivery import Deliverer
 from collector.desk.work import stop_forgotten
 from collector.fleet import silent
 from collector.fleet.customers import list_sites
-from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
 from collector.fleet.events import delete_events, record_events
 from collector.fleet.keeper import PresenceKeeper

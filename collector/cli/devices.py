@@ -122,7 +122,6 @@ async def tag_command(database: Database, _settings: Settings, device: str, tag:
 
 
 def _row(device: Device, policies: Mapping[tuple[str, str], str]) -> Row:
-    status = "ended" if device.ended_at else "revoked" if device.revoked_at else "active"
     return {
         "id": device.id,
         "customer": device.customer,
@@ -132,7 +131,7 @@ def _row(device: Device, policies: Mapping[tuple[str, str], str]) -> Row:
         "presence": device.presence or Presence.NEVER_SEEN,
         "since": device.presence_since,
         "last_seen": device.last_seen_at,
-        "status": status,
+        "status": device.status,
         "presence_reason": device.presence_reason,
         "policy": policy_of(device.policy, policies.get((device.customer, device.kind)), device.kind),
         "on_battery_since": device.on_battery_since,

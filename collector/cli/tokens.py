@@ -76,7 +76,7 @@ async def create(
                 actor=actor(),
                 now=now,
             )
-        if role in (Role.SENDER, Role.RULER):
+        if role == Role.SENDER:
             click.echo(f"note: so far nothing takes the token of a {role}", err=True)
     else:
         if user is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import bindparam, or_, select, update
@@ -14,6 +15,12 @@ from collector.db.tables import customers, devices
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.names import COLLECTOR
 from collector.fleet.presence import State
+
+
+class DeviceStatus(StrEnum):
+    ACTIVE = "active"
+    REVOKED = "revoked"  # its secret is refused: 401
+    ENDED = "ended"  # it or its customer is no longer looked after: 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,12 @@ class Device:
     on_battery_since: datetime | None
     agent_crashes: int
     machine_cuts: int
+
+    @property
+    def status(self) -> DeviceStatus:
+        if self.ended_at is not None:
+            return DeviceStatus.ENDED
+        return DeviceStatus.ACTIVE if self.revoked_at is None else DeviceStatus.REVOKED
 
 
 async def list_devices(connection: AsyncConnection, customer: str | None = None) -> list[Device]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +12,7 @@ from collector.contracts.scope import ContractScope
 from collector.db.tables import customers, devices, tokens
 from collector.fleet.contracts import Contract, list_contracts
 from collector.fleet.customers import list_sites
+from collector.fleet.devices import DeviceStatus
 from collector.fleet.names import COLLECTOR
 from collector.fleet.policies import customer_policies
 from collector.fleet.policy import Policy, policy_of
@@ -26,12 +26,6 @@ from collector.series.labels import Target
 MAX_MODEL_CHARS = 200
 
 SiteKey = tuple[str, str]  # customer and site
-
-
-class DeviceStatus(StrEnum):
-    ACTIVE = "active"
-    REVOKED = "revoked"  # its secret is refused: 401
-    ENDED = "ended"  # it or its customer is no longer looked after: 410
 
 
 @dataclass(frozen=True, slots=True)

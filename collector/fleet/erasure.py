@@ -4,7 +4,7 @@ docs/how-to/end-a-customer.md, which lists both."""
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import String, Table, cast, delete, insert, select, update
+from sqlalchemy import String, Table, cast, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
@@ -72,7 +72,8 @@ async def erase_people(connection: AsyncConnection, customer: str, *, actor: str
     await connection.execute(delete(attachments).where(attachments.c.ticket.in_(of_ticket)))
     await connection.execute(update(outbox).where(outbox.c.ticket.in_(of_ticket)).values(payload={}, next_try_at=None))
     of_token = select(tokens.c.id).where(tokens.c.customer == customer)
-    await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.token.in_(of_token)))
+    about_it = idempotency_keys.c.answer.contains(f'"customer":"{customer}"', autoescape=True)
+    await connection.execute(delete(idempotency_keys).where(or_(idempotency_keys.c.token.in_(of_token), about_it)))
     await _erase_inventories(connection, customer)
     await audit.record(connection, actor=actor, action=ACTION, subject=customer, now=now)
 

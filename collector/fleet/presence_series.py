@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Protocol
 
 from collector.clock import to_milliseconds
-from collector.fleet.directory import DeviceStatus, Member, SiteKey
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import Member, SiteKey
 from collector.fleet.presence import Presence
 from collector.fleet.watch import Known
 from collector.series.catalog import DeviceFrame, Layout, TemplateList, pack_values

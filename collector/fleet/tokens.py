@@ -100,8 +100,8 @@ async def create_access_token(
         raise FleetError("a contact is of a customer: name it with --customer, or the user with --user")
     if site is not None and customer is None:
         raise FleetError("a site belongs to a customer: name it with --customer")
-    if customer is not None:
-        await get_customer(connection, customer)
+    if customer is not None and (await get_customer(connection, customer)).ended_at is not None:
+        raise FleetError(f"customer {customer} is no longer looked after: there is nothing for a token to reach")
     if customer is not None and site is not None:
         await get_site(connection, customer, site)
     values = {"role": role, "customer": customer, "site": site, "user": user}

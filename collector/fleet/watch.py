@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from collector.clock import EPOCH
 from collector.contracts import DEFAULT_OFFICE_HOURS
-from collector.fleet.directory import DeviceStatus, Member, SiteKey
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import Member, SiteKey
 from collector.fleet.events import Told
 from collector.fleet.presence import (
     GRACE,

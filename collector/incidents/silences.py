@@ -50,13 +50,7 @@ async def add_silence(
 ) -> int:
     """The id of a new silence. Raises MatcherError or SilenceError."""
     written = [write_matcher(matcher) for matcher in parse_matchers(matchers)]
-    comment = one_line(comment).strip()
-    if not 1 <= len(comment) <= MAX_COMMENT_CHARS:
-        raise SilenceError(f"say why in a comment of 1 to {MAX_COMMENT_CHARS} characters: others will wonder")
-    if not starts_at < ends_at or ends_at <= now:
-        raise SilenceError("a silence ends after it starts, and in the future")
-    if ends_at - starts_at > MAX_LENGTH:
-        raise SilenceError(f"a silence lasts at most {MAX_LENGTH.days} days; switch the rule off instead")
+    comment = _checked(starts_at, ends_at, comment, now)
     row = {
         "matchers": written,
         "starts_at": starts_at,
@@ -70,6 +64,42 @@ async def add_silence(
     data = {"matchers": written, "ends_at": ends_at.isoformat(), "comment": comment}
     await audit.record(connection, actor=author, action="silences.add", subject=str(silence), now=now, data=data)
     return silence
+
+
+async def change_silence(
+    connection: AsyncConnection,
+    silence: int,
+    *,
+    ends_at: datetime | None = None,
+    comment: str | None = None,
+    actor: str,
+    now: datetime,
+) -> Silence:
+    """Another end or comment for one that has not ended. Raises SilenceError."""
+    was = await get_silence(connection, silence)
+    if was.ends_at <= now:
+        raise SilenceError(f"silence {silence} has ended: add another")
+    values = {"ends_at": ends_at or was.ends_at}
+    text = _checked(was.starts_at, values["ends_at"], was.comment if comment is None else comment, now)
+    still = (silences.c.id == silence, silences.c.ends_at > now)
+    changed = await connection.execute(update(silences).where(*still).values(**values, comment=text))
+    if changed.rowcount == 0:
+        raise SilenceError(f"silence {silence} has ended just now: add another")
+    data = {"ends_at": values["ends_at"].isoformat(), "comment": text, "before": was.ends_at.isoformat()}
+    await audit.record(connection, actor=actor, action="silences.change", subject=str(silence), now=now, data=data)
+    return await get_silence(connection, silence)
+
+
+def _checked(starts_at: datetime, ends_at: datetime, comment: str, now: datetime) -> str:
+    """The comment as it is kept. Raises SilenceError."""
+    comment = one_line(comment).strip()
+    if not 1 <= len(comment) <= MAX_COMMENT_CHARS:
+        raise SilenceError(f"say why in a comment of 1 to {MAX_COMMENT_CHARS} characters: others will wonder")
+    if not starts_at < ends_at or ends_at <= now:
+        raise SilenceError("a silence ends after it starts, and in the future")
+    if ends_at - starts_at > MAX_LENGTH:
+        raise SilenceError(f"a silence lasts at most {MAX_LENGTH.days} days; switch the rule off instead")
+    return comment
 
 
 async def count_matched(connection: AsyncConnection, matchers: Sequence[str]) -> int:

@@ -94,11 +94,7 @@ async def add_window(
     zone = await zone_of(connection, scope, time_zone)
     if scope.tag is not None:
         checked_name("tag", scope.tag)
-    reason = one_line(reason).strip()
-    if not 1 <= len(reason) <= MAX_REASON_CHARS:
-        raise WindowError(f"say what is done in a reason of 1 to {MAX_REASON_CHARS} characters")
-    if not timedelta(minutes=1) <= length <= MAX_LENGTH:
-        raise WindowError(f"a window lasts 1 minute to {MAX_LENGTH.days} days")
+    reason = _checked(length, reason)
     if starts_local.tzinfo is not None:
         raise WindowError("a window starts by the clock on the wall: leave the offset out and name a time zone")
     if recurrence is None and starts_local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) + length <= now:
@@ -121,6 +117,38 @@ async def add_window(
     data = {key: value for key, value in row.items() if value is not None and key != "created_at"}
     await audit.record(connection, actor=author, action="windows.add", subject=str(window), now=now, data=data)
     return window
+
+
+async def change_window(
+    connection: AsyncConnection,
+    window: int,
+    *,
+    length: timedelta | None = None,
+    reason: str | None = None,
+    actor: str,
+    now: datetime,
+) -> Window:
+    """Another length or reason for one that was not called off. Raises WindowError."""
+    was = await get_window(connection, window)
+    length, reason = length or was.length, was.reason if reason is None else reason
+    values = {"duration_seconds": int(length.total_seconds()), "reason": _checked(length, reason)}
+    still = (maintenance_windows.c.id == window, maintenance_windows.c.ended_at.is_(None))
+    changed = await connection.execute(update(maintenance_windows).where(*still).values(**values))
+    if changed.rowcount == 0:
+        raise WindowError(f"window {window} was ended before: add another")
+    data: dict[str, object] = {**values, "before": int(was.length.total_seconds())}
+    await audit.record(connection, actor=actor, action="windows.change", subject=str(window), now=now, data=data)
+    return await get_window(connection, window)
+
+
+def _checked(length: timedelta, reason: str) -> str:
+    """The reason as it is kept. Raises WindowError."""
+    reason = one_line(reason).strip()
+    if not 1 <= len(reason) <= MAX_REASON_CHARS:
+        raise WindowError(f"say what is done in a reason of 1 to {MAX_REASON_CHARS} characters")
+    if not timedelta(minutes=1) <= length <= MAX_LENGTH:
+        raise WindowError(f"a window lasts 1 minute to {MAX_LENGTH.days} days")
+    return reason
 
 
 async def end_window(connection: AsyncConnection, window: int, *, actor: str, now: datetime) -> None:

@@ -8,8 +8,8 @@ from sqlalchemy import select
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.db.tables import devices, tokens
-from collector.fleet.devices import end_device, get_device, list_devices, revoke_device, save_last_seen
-from collector.fleet.directory import DeviceStatus, load_directory
+from collector.fleet.devices import DeviceStatus, end_device, get_device, list_devices, revoke_device, save_last_seen
+from collector.fleet.directory import load_directory
 from collector.fleet.enrollment import (
     DeviceRevokedError,
     EnrollmentError,

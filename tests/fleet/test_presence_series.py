@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from collector.clock import to_milliseconds
-from collector.fleet.directory import DeviceStatus, Member
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import Member
 from collector.fleet.policy import Policy
 from collector.fleet.presence import Presence, State
 from collector.fleet.presence_series import DEVICE_SERIES, ROUND_SECONDS, PresenceSeries, is_older

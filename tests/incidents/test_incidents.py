@@ -11,7 +11,8 @@ import pytest
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
-from collector.fleet.directory import DeviceStatus, FleetDirectory
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import FleetDirectory
 from collector.promql import EvaluationError
 from tests.incidents.world import ACME, ACME_2, BAKKERIJ, INTERVAL, START, World, world_with
 

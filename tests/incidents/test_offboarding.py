@@ -20,7 +20,8 @@ from collector.fleet.agreements import Agreement, Consent
 from collector.fleet.contacts import Person, add_contact
 from collector.fleet.contracts import add_contract, contract_at, list_contracts, set_plan
 from collector.fleet.customers import add_site, get_customer
-from collector.fleet.directory import DeviceStatus, load_directory
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import load_directory
 from collector.fleet.erasure import erase_people, is_erased
 from collector.fleet.errors import FleetError
 from collector.fleet.roles import Role

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from collector.contracts import AlertOutcome
+from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
+from collector.fleet.contracts import change_contract, contract_at
 from collector.incidents.silences import add_silence
 from collector.series.labels import Target
 from tests.incidents.world import ACME, BAKKERIJ, INTERVAL, MODELS, START, World, world_with
@@ -182,3 +184,21 @@ async def test_a_silence_holds_back_what_the_new_plan_would_open(world: World) -
     for _ in range(4):
         await world.tick({BAKKERIJ: BAD})
     assert len(await world.tickets()) == 1
+
+
+async def test_what_the_new_contract_does_not_cover_stays_a_shadow(world: World) -> None:
+    await world.tick({BAKKERIJ: BAD})
+    async with world.database.begin() as connection:
+        contract = await contract_at(connection, BAKKERIJ.customer, world.now)
+        assert contract is not None
+        changes = {"plan": "monthly", "scope": ContractScope(tags=("vip",))}
+        await change_contract(
+            connection, world.models, contract.id, changes=changes, starts_at=world.now, actor="anna", now=world.now
+        )
+    await world.load()
+    for _ in range(2):
+        await world.tick({BAKKERIJ: BAD})
+        assert await world.tickets() == []
+    world.tags = {BAKKERIJ.device_id: frozenset({"vip"})}
+    await world.tick({BAKKERIJ: BAD})
+    assert [ticket.device for ticket in await world.tickets()] == [BAKKERIJ.device_id]

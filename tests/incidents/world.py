@@ -21,7 +21,8 @@ from collector.desk.tickets import Ticket, list_tickets
 from collector.fleet.agreements import Consent
 from collector.fleet.contracts import set_plan
 from collector.fleet.customers import add_customer
-from collector.fleet.directory import DeviceStatus, FleetDirectory, Member, load_directory
+from collector.fleet.devices import DeviceStatus
+from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.watch import Heard, PresenceWatch
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents

@@ -1,7 +1,6 @@
 """`/devices`: what is looked after."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -13,6 +12,7 @@ from collector.api.desk.paging import Page, PagingByName, cut
 from collector.api.desk.shapes import Id
 from collector.fleet import devices as store
 from collector.fleet import tags
+from collector.fleet.devices import DeviceStatus
 from collector.fleet.errors import NotFoundError
 from collector.fleet.policies import set_device_policy
 from collector.fleet.policy import Policy
@@ -24,12 +24,6 @@ from protocol.wire import Kind
 TOLD_BY_THE_DEVICE = frozenset(
     {"presence", "presence_since", "presence_reason", "last_seen", "os", "arch", "agent_version", "inventory"}
 )
-
-
-class DeviceStatus(StrEnum):
-    ACTIVE = "active"
-    REVOKED = "revoked"
-    ENDED = "ended"
 
 
 class Device(BaseModel):
@@ -173,14 +167,13 @@ def _policy(device: store.Device) -> Policy | None:
 
 
 def _fields(device: store.Device) -> dict[str, Any]:
-    status = DeviceStatus.ENDED if device.ended_at else DeviceStatus.REVOKED if device.revoked_at else None
     return {
         "id": device.id,
         "customer": device.customer,
         "site": device.site,
         "kind": device.kind,
         "hostname": device.hostname,
-        "status": status or DeviceStatus.ACTIVE,
+        "status": device.status,
         "presence": device.presence or Presence.NEVER_SEEN,
         "presence_since": device.presence_since,
         "presence_reason": device.presence_reason,

@@ -1,6 +1,7 @@
 """`/silences`: what is known, and shall open no ticket for a while."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,10 +10,13 @@ from pydantic import AwareDatetime, BaseModel, Field
 from collector.alerting.matching import MAX_MATCHER_CHARS, MAX_MATCHERS, parse_matchers, write_matcher
 from collector.api.desk.alerts import MAX_NUMBER
 from collector.api.desk.callers import Caller, missing
-from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Request
+from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
+from collector.api.desk.shapes import When
 from collector.incidents import silences as store
 from collector.series.read import Matcher, MatchOp
+
+FAR = datetime(2100, 1, 1, tzinfo=UTC)  # stands for nothing
 
 
 class SilenceState(StrEnum):
@@ -47,6 +51,11 @@ class NewSilence(Request):
     ends_at: AwareDatetime
     starts_at: AwareDatetime | None = Field(default=None, description="Now, if it is left out.")
     comment: str = Field(min_length=1, max_length=store.MAX_COMMENT_CHARS, description="Why: others will wonder.")
+
+
+class SilencePatch(Patch):
+    ends_at: When = FAR
+    comment: str = Field(default="", min_length=1, max_length=store.MAX_COMMENT_CHARS)
 
 
 class SilenceFilter(PagingByNumber):
@@ -89,6 +98,12 @@ async def create_silence(call: Call[NoParameters, NewSilence]) -> Silence:
         now=call.now,
     )
     return _told(await store.get_silence(call.connection, created), call)
+
+
+async def change_silence(call: Call[SilenceId, SilencePatch]) -> Silence:
+    given, actor = call.body.given(), call.caller.name
+    changed = await store.change_silence(call.connection, call.params.id, **given, actor=actor, now=call.now)
+    return _told(changed, call)
 
 
 async def expire_silence(call: Call[SilenceId, None]) -> Silence:
@@ -148,6 +163,16 @@ def operations() -> list[AnyOperation]:
         one,
         Operation(
             "POST", "/silences", "Add a silence", NoParameters, NewSilence, Silence, create_silence, creates=True
+        ),
+        Operation(
+            "PATCH",
+            "/silences/{id}",
+            "Change a silence's end or comment",
+            SilenceId,
+            SilencePatch,
+            Silence,
+            change_silence,
+            changes=one,
         ),
         Operation(
             "DELETE", "/silences/{id}", "End a silence now", SilenceId, None, Silence, expire_silence, changes=one

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, WithJsonSch
 
 from collector.api.desk.alerts import MAX_NUMBER
 from collector.api.desk.callers import Caller, missing
-from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Request
+from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
 from collector.contracts.recurrence import MAX_LENGTH, MAX_RULE_CHARS
 from collector.fleet.directory import FleetDirectory
@@ -71,6 +71,11 @@ class NewWindow(Request):
     reason: str = Field(min_length=1, max_length=store.MAX_REASON_CHARS, description="What is done.")
 
 
+class WindowPatch(Patch):
+    minutes: int = Field(default=1, ge=1, le=MAX_MINUTES)
+    reason: str = Field(default="", min_length=1, max_length=store.MAX_REASON_CHARS)
+
+
 class WindowFilter(PagingByNumber):
     customer: str | None = Field(default=None, max_length=64)
     all: bool = Field(default=False, description="Also those that were called off.")
@@ -123,6 +128,19 @@ class WindowOperations:
         window = await store.get_window(call.connection, created)
         return await asyncio.to_thread(_told, window, call.now)
 
+    async def change_window(self, call: Call[WindowId, WindowPatch]) -> Window:
+        given = call.body.given()
+        minutes = given.get("minutes")
+        changed = await store.change_window(
+            call.connection,
+            call.params.id,
+            length=None if minutes is None else timedelta(minutes=minutes),
+            reason=given.get("reason"),
+            actor=call.caller.name,
+            now=call.now,
+        )
+        return await asyncio.to_thread(_told, changed, call.now)
+
     async def end_window(self, call: Call[WindowId, None]) -> Window:
         """One that was called off stays as it is: who asks twice gets the same answer."""
         window = await self._found(call)
@@ -162,6 +180,16 @@ class WindowOperations:
                 Window,
                 self.create_window,
                 creates=True,
+            ),
+            Operation(
+                "PATCH",
+                "/windows/{id}",
+                "Change a window's length or reason",
+                WindowId,
+                WindowPatch,
+                Window,
+                self.change_window,
+                changes=one,
             ),
             Operation(
                 "DELETE", "/windows/{id}", "Call a window off", WindowId, None, Window, self.end_window, changes=one

@@ -112,6 +112,9 @@ async def test_silences(desk: Desk) -> None:
     assert [one["id"] for one in (await desk.get("/silences"))["items"]] == [bound["id"], silence["id"]]
     assert [one["id"] for one in (await desk.get("/silences", "acme"))["items"]] == [bound["id"]]
     assert await desk.refused("DELETE", f"/silences/{silence['id']}", who="acme") == (404, "not_found")
+    longer = (desk.life.now + timedelta(hours=4)).isoformat().replace("+00:00", "Z")
+    changed = await desk.change("PATCH", f"/silences/{silence['id']}", {"ends_at": longer})
+    assert (changed.json["ends_at"], changed.json["comment"]) == (longer, silence["comment"])
     for _ in range(2):
         ended = await desk.change("DELETE", f"/silences/{silence['id']}")
         assert (ended.status, ended.json["state"]) == (200, "ended")
@@ -163,6 +166,8 @@ async def test_windows(desk: Desk) -> None:
         assert refused == (404, "not_found"), more
     assert await desk.refused("POST", "/windows", wanted | {"site": "hq"}, who="ny") == (404, "not_found")
     assert await desk.refused("POST", "/windows", wanted | {"recurrence": "FREQ=SECONDLY"}) == (422, "refused")
+    changed = await desk.change("PATCH", f"/windows/{made['id']}", {"minutes": 60}, who="acme")
+    assert (changed.json["minutes"], changed.json["reason"]) == (60, "patch round")
     for _ in range(2):
         ended = await desk.change("DELETE", f"/windows/{made['id']}", who="acme")
         assert ended.status == 200 and ended.json["ended_at"] is not None
@@ -210,7 +215,7 @@ async def test_thresholds(desk: Desk) -> None:
     [
         ("GET", "/nothing", {}, (404, "not_found")),
         ("PUT", "/alerts", {}, (405, "method_not_allowed")),
-        ("PATCH", "/silences/1", {}, (405, "method_not_allowed")),
+        ("PUT", "/silences/1", {}, (405, "method_not_allowed")),
         ("POST", "/openapi.json", {}, (405, "method_not_allowed")),
         ("GET", "/alerts?limit=0", {}, (422, "invalid")),
         ("GET", "/alerts?limit=201", {}, (422, "invalid")),

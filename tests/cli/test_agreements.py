@@ -1,0 +1,114 @@
+"""Contracts, contacts, users and the end of a customer on the command line."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from collector.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs a command on a data folder that has the customer acme."""
+
+    def invoke(*arguments: str, code: int = 0, stdin: str | None = None) -> Result:
+        result = CliRunner().invoke(main, [*arguments, "--data", str(tmp_path)], input=stdin)
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result
+
+    invoke("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+    return invoke
+
+
+def rows(run: Run, *arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+def test_a_contract_is_changed_from_a_day_on(run: Run) -> None:
+    run("sites", "add", "hq", "--customer", "acme")
+    agreed = (
+        "--number",
+        "2099-1",
+        "--signed-on",
+        "2026-02-27",
+        "--term-months",
+        "36",
+        "--fee",
+        "250",
+        "--sla",
+        "critical",
+    )
+    (changed,) = rows(
+        run, "contracts", "change", "1", "--from", "2099-01-01", *agreed, "--site", "hq", "--kind", "server"
+    )
+    assert (changed["id"], changed["fee"], changed["signed_on"]) == (2, "250", "2026-02-27")
+    assert changed["scope"] == {"sites": ["hq"], "kinds": ["server"]}
+    (wider,) = rows(run, "contracts", "change", "2", "--unset", "scope", "--unset", "sla", "--hourly-rate", "80.50")
+    assert (wider["id"], wider["scope"], wider["sla"], wider["hourly_rate"]) == (2, None, None, "80.50")
+    run("contracts", "end", "2", "--on", "2099-06-30")
+    (later,) = rows(
+        run, "contracts", "add", "acme", "--plan", "break_fix", "--from", "2099-07-01", "--until", "2100-01-01"
+    )
+    listed = rows(run, "contracts", "list", "--customer", "acme")
+    assert [(one["id"], one["plan"]) for one in listed] == [(1, "monthly"), (2, "monthly"), (3, "break_fix")]
+    assert rows(run, "contracts", "show", "3") == [later]
+    told = run("contracts", "add", "acme", "--plan", "monthly", "--site", "paris", "--currency", "EURO", code=1).stderr
+    assert "paris" in told and "'EURO'" in told and "one at a time" in told
+    assert "two decimals" in run("contracts", "change", "1", "--fee", "1.005", code=2).stderr
+    run("contracts", "change", "1", code=2)
+
+
+def test_contacts(run: Run) -> None:
+    jansen = ("--name", "J. Jansen", "--email", "j.jansen@acme.example", "--main")
+    (made,) = rows(run, "contacts", "add", "acme", *jansen)
+    assert (made["language"], made["is_main"]) == ("nl", True)
+    (changed,) = rows(run, "contacts", "change", "1", "--language", "en", "--email", "", "--not-main")
+    assert (changed["language"], changed["email"], changed["is_main"]) == ("en", None, False)
+    assert rows(run, "contacts", "show", "1") == rows(run, "contacts", "list", "--customer", "acme")
+    run("contacts", "end", "1")
+    assert rows(run, "contacts", "list") == []
+    assert "mail address" in run("contacts", "add", "acme", "--name", "X", "--email", "x", code=1).stderr
+
+
+def test_users_and_a_password_that_is_no_argument(run: Run) -> None:
+    run("users", "add", "anna", "--name", "Anna de Vries", "--role", "technician")
+    run("users", "set-password", "anna", stdin="correct horse battery\n")
+    assert "12 to 1024 characters" in run("users", "set-password", "anna", stdin="short\n", code=1).stderr
+    run("users", "set-password", "nobody", stdin="correct horse battery\n", code=1)
+    (anna,) = rows(run, "users", "list")
+    assert (anna["role"], anna["has_password"]) == ("technician", True)
+    assert "reach further" in run("tokens", "create", "--role", "admin", "--user", "anna", code=1).stderr
+    run("tokens", "create", "--role", "technician", "--user", "anna")
+    run("users", "disable", "anna")
+    (token,) = rows(run, "tokens", "list")
+    assert (token["user"], token["usable"]) == ("anna", False)
+    run("users", "enable", "anna")
+    assert rows(run, "users", "change", "anna", "--role", "viewer")[0]["role"] == "viewer"
+    assert rows(run, "users", "show", "anna")[0]["disabled_at"] is None
+    (token,) = rows(run, "tokens", "list")
+    assert token["revoked_at"] is not None
+    assert "correct" not in run("audit", "list", "--json").stdout
+
+
+def test_a_customer_is_ended_only_by_somebody_who_is_sure(run: Run, tmp_path: Path) -> None:
+    run("contacts", "add", "acme", "--name", "J. Jansen")
+    file = str(tmp_path / "acme.zip")
+    run("customers", "end", "acme", code=2)
+    run("customers", "end", "acme", "--export", file, code=2)
+    assert "cannot be written" in run("customers", "end", "acme", "--export", f"{file}/x", "--yes", code=1).stderr
+    assert rows(run, "customers", "show", "acme")[0]["ended_at"] is None
+    run("customers", "end", "acme", "--on", "2099-01-01")
+    assert rows(run, "contracts", "show", "1")[0]["valid_to"] is not None
+    told = run("customers", "end", "acme", "--export", file, "--yes").stderr
+    assert "exported contacts: 1" in told and "erased: what named people" in told
+    assert "nothing to do" in run("customers", "end", "acme", "--export", file, "--yes").stderr
+    assert "no longer looked after" in run("tokens", "create", "--role", "viewer", "--customer", "acme", code=1).stderr
+    with zipfile.ZipFile(file) as archive:
+        assert json.loads(archive.read("contacts.json"))[0]["name"] == "J. Jansen"
