@@ -13,7 +13,7 @@ terms have changed. The events stay the truth: what is in `ticket_clocks` may be
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -85,17 +85,26 @@ class ClockKeeper:
         """Reckons what there is to reckon, and returns how many tickets that were."""
         async with self._database.connect() as connection:
             newest = await connection.scalar(select(func.max(ticket_events.c.id))) or 0
-            numbers = await self._due(connection, newest, now)
+            changed = self._changed(now)
+            numbers = await self._due(connection, newest, changed, now)
         for start in range(0, len(numbers), AT_ONCE):
             async with self._database.begin() as connection:
                 await self._reckon(connection, numbers[start : start + AT_ONCE], now)
         self._has_begun = True
+        self._in_force |= changed
         self._seen.append((now, newest))
         while self._seen and self._seen[0][0] <= now - SEEN_AFTER:
             self._mark = self._seen.popleft()[1]
         return len(numbers)
 
-    async def _due(self, connection: AsyncConnection, newest: int, now: datetime) -> list[int]:
+    def _changed(self, now: datetime) -> dict[str, Terms]:
+        """What customers are promised now who were promised something else at the last turn."""
+        found = {customer: self._promises.terms_of(customer, now) for customer in self._in_force}
+        return {customer: terms for customer, terms in found.items() if terms != self._in_force[customer]}
+
+    async def _due(
+        self, connection: AsyncConnection, newest: int, changed: Collection[str], now: datetime
+    ) -> list[int]:
         """Tickets to reckon, by number."""
         found = set(await connection.scalars(select(ticket_clocks.c.ticket).where(ticket_clocks.c.next_at <= now)))
         if not self._has_begun:
@@ -103,16 +112,11 @@ class ClockKeeper:
             reached = await connection.scalar(select(func.max(ticket_clocks.c.as_of_event)))
             self._mark = newest if reached is None else max(0, reached - LOOK_BACK)
         found.update(await connection.scalars(_news_after(self._mark)))
-        changed = [
-            customer for customer, terms in self._in_force.items() if self._promises.terms_of(customer, now) != terms
-        ]
-        for start in range(0, len(changed), AT_ONCE):
-            query = select(tickets.c.number).where(
-                tickets.c.customer.in_(changed[start : start + AT_ONCE]), tickets.c.status.in_(NOT_CLOSED)
-            )
+        customers = sorted(changed)
+        for start in range(0, len(customers), AT_ONCE):
+            of_these = tickets.c.customer.in_(customers[start : start + AT_ONCE])
+            query = select(tickets.c.number).where(of_these, tickets.c.status.in_(NOT_CLOSED))
             found.update(await connection.scalars(query))
-        for customer in changed:
-            self._in_force.pop(customer)
         return sorted(found)
 
     async def _promised_otherwise(self, connection: AsyncConnection, now: datetime) -> list[int]:
@@ -131,8 +135,6 @@ class ClockKeeper:
 
     async def _reckon(self, connection: AsyncConnection, numbers: Sequence[int], now: datetime) -> None:
         told = _Told()
-        of_these = ticket_clocks.c.ticket.in_(numbers)
-        known = {(row[0], row[1]): tuple(row) for row in await connection.execute(_CLOCKS.where(of_these))}
         rows = (await connection.execute(TICKETS.where(tickets.c.number.in_(numbers)).with_for_update())).all()
         logged = await read_events(connection, numbers)
         for row in rows:
@@ -141,9 +143,7 @@ class ClockKeeper:
             self._in_force.setdefault(row.customer, self._promises.terms_of(row.customer, now))
             told.terms += [(row.number, data) for data in new_terms(self._promises, row, course, now)]
             clocks = clocks_of(course, now)
-            rows_of = {clock.name: _row_of(row.number, clock, last) for clock in clocks}
-            if any(known.get((row.number, name)) != tuple(values.values()) for name, values in rows_of.items()):
-                told.clocks += rows_of.values()
+            told.clocks += [_row_of(row.number, clock, last) for clock in clocks]
             _take_down(told, row.number, course, clocks)
         await _write(connection, told, now)
 
@@ -231,7 +231,6 @@ def _news_after(mark: int) -> Select[tuple[int]]:
     )
 
 
-_CLOCKS = select(*ticket_clocks.c)
 _last_terms = (
     select(ticket_events.c.ticket, func.max(ticket_events.c.id).label("id"))
     .where(ticket_events.c.type == TERMS)
