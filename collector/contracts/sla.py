@@ -4,10 +4,11 @@ What counts is decided once, here, for whoever asks: the sweep, which writes dow
 that explains every minute of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from collector.contracts.course import BREACHED, CLOSED, RESOLVED, WAITING, WARNED, Course
 from collector.contracts.priority import Priority
@@ -31,15 +32,28 @@ class ClockState(StrEnum):
     NONE = "none"  # nothing is promised, or the ticket was merged into another, whose clocks go on
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch in which the same holds. Minutes of it count if `why_not` is None and the hours of `terms` are open."""
+class _Held(NamedTuple):
+    """A stretch in which the same holds for both clocks."""
 
     start: datetime
     end: datetime
     why_not: str | None
     terms: Terms
     priority: Priority
+    counted: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch in which the same holds for a clock. Minutes of it count, `counted` in all, if `why_not` is None and
+    the hours of `terms` are open."""
+
+    start: datetime
+    end: datetime
+    why_not: str | None
+    terms: Terms
+    priority: Priority
+    counted: timedelta
     target: timedelta | None
 
 
@@ -73,7 +87,8 @@ class Line:
 def clocks_of(course: Course, now: datetime) -> tuple[Clock, Clock]:
     """Response and resolution, as of `now`, or of the last event if who wrote it had a clock that is ahead."""
     now = max(now, course.last_at)
-    return _reckon(course, ClockName.RESPONSE, now), _reckon(course, ClockName.RESOLUTION, now)
+    held = _held(course, now)
+    return _reckon(course, ClockName.RESPONSE, held, now), _reckon(course, ClockName.RESOLUTION, held, now)
 
 
 def lines_of(clock: Clock) -> Iterator[Line]:
@@ -91,9 +106,9 @@ def lines_of(clock: Clock) -> Iterator[Line]:
             yield Line(stretch.start, stretch.end, stretch.why_not, total, one.priority, one.target, one.terms)
 
 
-def _reckon(course: Course, name: ClockName, now: datetime) -> Clock:
+def _reckon(course: Course, name: ClockName, held: Sequence[_Held], now: datetime) -> Clock:
     end, is_met = _end_of(course, name, now)
-    segments = tuple(_segments(course, name, end, is_met=is_met))
+    segments = tuple(_segments(held, name, end, is_open=end == now and not is_met))
     last = segments[-1]
     runs = not is_met and course.merged_at is None and last.why_not is None
     used = timedelta()
@@ -105,23 +120,22 @@ def _reckon(course: Course, name: ClockName, now: datetime) -> Clock:
     for one in segments:
         if one.why_not is not None:
             continue
-        calendar, goes_on = one.terms.calendar, runs and one is last
-        counted = calendar.counted(one.start, one.end)
+        goes_on = runs and one is last
         if one.target is None:
             over_at = None
         else:
             warn_at = None
             if warned_at is None:
-                warn_at = _used_up(one, one.target * one.terms.warn_at - used, counted, goes_on=goes_on)
+                warn_at = _used_up(one, one.target * one.terms.warn_at - used, goes_on=goes_on)
                 warned_at = warn_at if _is_reached(warn_at, one.end, goes_on=goes_on) else None
             if over_at is None or used < one.target:
-                due_at = _used_up(one, one.target - used, counted, goes_on=goes_on)
+                due_at = _used_up(one, one.target - used, goes_on=goes_on)
                 over_at = due_at if _is_reached(due_at, one.end, goes_on=goes_on) else None
                 breached_at = breached_at or over_at
             if goes_on:
                 due_at = over_at or due_at
                 next_at = warn_at if warned_at is None else due_at if breached_at is None else None
-        used += counted
+        used += one.counted
     target = last.target
     if course.merged_at is not None or target is None:
         state = ClockState.NONE
@@ -146,10 +160,10 @@ def _reckon(course: Course, name: ClockName, now: datetime) -> Clock:
     )
 
 
-def _used_up(one: Segment, left: timedelta, counted: timedelta, *, goes_on: bool) -> datetime | None:
+def _used_up(one: Segment, left: timedelta, *, goes_on: bool) -> datetime | None:
     """When what is left will be used up, if the segment has that much or goes on. Not in hours that do not count: what
     a change of priority uses up at night is told when the hours begin."""
-    if left > counted and not goes_on:
+    if left > one.counted and not goes_on:
         return None
     return one.terms.calendar.after(one.start, max(timedelta(), left))
 
@@ -180,8 +194,18 @@ def _target(terms: Terms, priority: Priority, name: ClockName) -> timedelta | No
     return None
 
 
-def _segments(course: Course, name: ClockName, end: datetime, *, is_met: bool) -> Iterator[Segment]:
-    """At least one. The last is what holds now, however short, or, of a clock that is met, what held then."""
+def _segments(held: Sequence[_Held], name: ClockName, end: datetime, *, is_open: bool) -> Iterator[Segment]:
+    """At least one. The last is what holds now, however short, or, of a clock that has ended, what held then."""
+    for number, one in enumerate(held):
+        if number and one.start >= end and not is_open:
+            return
+        counted = one.counted if one.end <= end else _counted(one.start, end, one.why_not, one.terms)
+        target = _target(one.terms, one.priority, name)
+        yield Segment(one.start, min(one.end, end), one.why_not, one.terms, one.priority, counted, target)
+
+
+def _held(course: Course, now: datetime) -> list[_Held]:
+    """What held from the opening until now, without a gap; the last is what holds now, however short."""
     changes: list[tuple[datetime, int, Terms | Priority | str]] = [
         *((at, 0, terms) for at, terms in course.terms),
         *((at, 1, priority) for at, priority in course.priorities),
@@ -189,10 +213,10 @@ def _segments(course: Course, name: ClockName, end: datetime, *, is_met: bool) -
     ]
     changes.sort(key=lambda change: change[0])  # of those at one time the last written holds
     terms, priority, status = Terms(), course.priorities[0][1], course.statuses[0][1]
-    start, held = course.opened_at, _holds(terms, priority, status)
+    start = course.opened_at
+    held: list[_Held] = []
+    before = (_why_not(terms, status), terms, priority)
     for at, _, change in changes:
-        if at > end or (is_met and start < at == end):
-            break
         match change:
             case Terms():
                 terms = change
@@ -200,19 +224,24 @@ def _segments(course: Course, name: ClockName, end: datetime, *, is_met: bool) -
                 priority = change
             case _:
                 status = change
-        holds = _holds(terms, priority, status)
-        if at > start and holds != held:
-            yield Segment(start, at, *held, _target(held[1], held[2], name))
+        holds = (_why_not(terms, status), terms, priority)
+        if at > start and holds != before:
+            held.append(_Held(start, at, *before, _counted(start, at, before[0], before[1])))
             start = at
         if at == start:
-            held = holds
-    yield Segment(start, end, *held, _target(held[1], held[2], name))
+            before = holds
+    held.append(_Held(start, now, *before, _counted(start, now, before[0], before[1])))
+    return held
 
 
-def _holds(terms: Terms, priority: Priority, status: str) -> tuple[str | None, Terms, Priority]:
-    """Why the clock stands still, None: it does not; and what it is judged by."""
+def _why_not(terms: Terms, status: str) -> str | None:
+    """Why clocks stand still; None: they do not."""
     if terms.sla is None:
-        return NOTHING_PROMISED, terms, priority
+        return NOTHING_PROMISED
     if status == WAITING:
-        return WHILE_WAITING, terms, priority
-    return WHILE_RESOLVED if status in (RESOLVED, CLOSED) else None, terms, priority
+        return WHILE_WAITING
+    return WHILE_RESOLVED if status in (RESOLVED, CLOSED) else None
+
+
+def _counted(start: datetime, end: datetime, why_not: str | None, terms: Terms) -> timedelta:
+    return timedelta() if why_not is not None else terms.calendar.counted(start, end)
