@@ -124,17 +124,18 @@ async def explain(connection: AsyncConnection, number: int, agreements: Agreemen
 
 
 async def take(connection: AsyncConnection, number: int, technician: str, *, actor: str, now: datetime) -> None:
-    """The technician has it from here on, if nobody else does. Raises TakenError, which says who has it, TicketError,
+    """The technician has it in hand from here on, if nobody else has it. Raises TakenError, which says who has it, TicketError,
     NoTechnicianError or TechnicianError."""
     await require_active(connection, technician)
     ticket = await _open_ticket(connection, number)
-    if ticket.assignee == technician and ticket.status is not TicketStatus.NEW:
-        return
     if ticket.assignee not in (None, technician):
         raise TakenError(
             f"ticket {number} is {ticket.assignee}'s; ask for it, or: tickets assign {number} {technician}"
         )
-    await _give(connection, ticket, technician, why="taken", actor=actor, now=now)
+    if ticket.assignee != technician or ticket.status is TicketStatus.NEW:
+        await _give(connection, ticket, technician, why="taken", actor=actor, now=now)
+    elif ticket.touched:
+        return  # who takes it twice has it once
     await touch(connection, number)
     data = {"to": technician, "from": ticket.assignee}
     await audit.record(connection, actor=actor, action="tickets.take", subject=str(number), now=now, data=data)
@@ -174,12 +175,6 @@ async def hand_over(
     await touch(connection, number)
     told = {"to": technician, "from": ticket.assignee}
     await audit.record(connection, actor=actor, action="tickets.hand-over", subject=str(number), now=now, data=told)
-
-
-async def escalate(connection: AsyncConnection, number: int, to: str, why: str, *, actor: str, now: datetime) -> None:
-    """A technician or a group shall look at it."""
-    await connection.execute(update(tickets).where(tickets.c.number == number).values(escalated_to=to))
-    await events.add(connection, number, ESCALATED, {"to": to, "reason": why}, actor=actor, now=now)
 
 
 async def _open_ticket(connection: AsyncConnection, number: int) -> Ticket:

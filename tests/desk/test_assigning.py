@@ -336,3 +336,17 @@ async def test_support_hours_and_escalation_are_those_that_were_agreed_last(data
         at_ten, at_night = [await agreed_about(connection, everything, now) for now in (NOW, EVENING)]
     assert at_ten == dict.fromkeys([by_day, always], Agreed(True, "second-line"))
     assert at_night == {by_day: Agreed(False, "second-line"), always: Agreed(True, "second-line")}
+
+
+async def test_who_takes_what_was_assigned_by_itself_has_it_in_hand(database: Database) -> None:
+    await hire(database, "anna")
+    number = await open_ticket(database)
+    assert await turn(database) == 1
+    assert not (await read(database, number)).touched
+    for _ in range(2):
+        async with database.begin() as connection:
+            await take(connection, number, "anna", actor="anna", now=NOW)
+    assert (await read(database, number)).touched
+    assert len(await events_of(database, number, "assigned")) == 1
+    async with database.connect() as connection:
+        assert [one.action for one in await audit.latest(connection, 5)].count("tickets.take") == 1
