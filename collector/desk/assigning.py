@@ -124,8 +124,9 @@ async def explain(connection: AsyncConnection, number: int, agreements: Agreemen
 
 
 async def take(connection: AsyncConnection, number: int, technician: str, *, actor: str, now: datetime) -> None:
-    """The technician has it in hand from here on, if nobody else has it. Raises TakenError, which says who has it, TicketError,
-    NoTechnicianError or TechnicianError."""
+    """The technician has it in hand from here on, if nobody else has it.
+
+    Raises TakenError, which says who has it, TicketError, NoTechnicianError or TechnicianError."""
     await require_active(connection, technician)
     ticket = await _open_ticket(connection, number)
     if ticket.assignee not in (None, technician):

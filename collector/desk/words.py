@@ -85,6 +85,13 @@ def _parent(data: Data) -> str:
     return f"part of {data['parent']} now" if data.get("parent") else "no longer part of another ticket"
 
 
+def _assigned(data: Data) -> str:
+    if data.get("to") is None:
+        return f"no longer {data.get('from')}'s{_why(data)}"
+    before = f", before {data['from']}'s" if data.get("from") else ""
+    return f"assigned to {data['to']}{before}{_why(data)}"
+
+
 _TOLD: Mapping[str, Callable[[Data], str]] = {
     EventType.OPENED: _opened,
     EventType.STATUS: _status,
@@ -104,6 +111,8 @@ _TOLD: Mapping[str, Callable[[Data], str]] = {
     EventType.TOOK_IN: lambda data: f"took in ticket {data.get('ticket')}, with its open alerts",
     EventType.UNSTABLE: lambda data: f"comes and goes{_why(data)}",
     EventType.STEADY: lambda data: f"{data.get('reason')}",
+    "assigned": _assigned,
+    "escalated": lambda data: f"escalated to {data.get('to')}{_why(data)}",
 }
 
 
