@@ -16,6 +16,9 @@ from collector.api.desk.sites import operations as site_operations
 from collector.api.desk.sla import SlaOperations
 from collector.api.desk.technicians import operations as technician_operations
 from collector.api.desk.thresholds import ThresholdOperations
+from collector.api.desk.ticket_changes import operations as ticket_change_operations
+from collector.api.desk.ticket_files import operations as ticket_file_operations
+from collector.api.desk.ticket_relations import operations as ticket_relation_operations
 from collector.api.desk.tickets import operations as ticket_operations
 from collector.api.desk.tokens import TokenOperations
 from collector.api.desk.users import operations as user_operations
@@ -35,6 +38,9 @@ def desk_operations(
     return [
         *alert_operations(),
         *ticket_operations(),
+        *ticket_change_operations(),
+        *ticket_relation_operations(),
+        *ticket_file_operations(),
         *work_operations(),
         *assignment_operations(),
         *technician_operations(),

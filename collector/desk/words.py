@@ -92,7 +92,21 @@ def _assigned(data: Data) -> str:
     return f"assigned to {data['to']}{before}{_why(data)}"
 
 
+def _terms(data: Data) -> str:
+    promised = f"SLA {data['sla']}" if data.get("sla") else "no SLA"
+    return f"what holds for it: {promised}"
+
+
+def _clock(word: str) -> Callable[[Data], str]:
+    return lambda data: f"the {data.get('clock')} target {word}"
+
+
 _TOLD: Mapping[str, Callable[[Data], str]] = {
+    "assigned": _assigned,
+    "escalated": lambda data: f"escalated to {data.get('to')}{_why(data)}",
+    "terms": _terms,
+    "sla_warned": _clock("is nearly used up"),
+    "sla_breached": _clock("was missed"),
     EventType.OPENED: _opened,
     EventType.STATUS: _status,
     EventType.PRIORITY: _priority,
@@ -111,8 +125,6 @@ _TOLD: Mapping[str, Callable[[Data], str]] = {
     EventType.TOOK_IN: lambda data: f"took in ticket {data.get('ticket')}, with its open alerts",
     EventType.UNSTABLE: lambda data: f"comes and goes{_why(data)}",
     EventType.STEADY: lambda data: f"{data.get('reason')}",
-    "assigned": _assigned,
-    "escalated": lambda data: f"escalated to {data.get('to')}{_why(data)}",
 }
 
 
