@@ -230,6 +230,7 @@ class Collector:
             self._evaluation,
             self._dead_man,
             self._deliverer,
+            self._external,
             clock,
             devices=lambda: self._watch.counts(self._directory.members),
             rules=lambda: self._evaluator.rules,

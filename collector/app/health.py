@@ -10,9 +10,11 @@ from collector.alerting.rulefile import RuleSet
 from collector.api.query_rules import EvaluatedGroup
 from collector.clock import Clock
 from collector.desk.delivery import Deliverer
+from collector.incidents.external import ExternalAlerts
 from collector.ingest.native import Ingest
 from collector.reporting.dead_man import DeadMan
 from collector.reporting.exposition import GroupHealth, Health
+from collector.reporting.external import ExternalHealth
 from collector.reporting.outbox import outbox_health
 from collector.reporting.pushes import PushMetrics
 from collector.reporting.totals import Counts
@@ -56,6 +58,7 @@ class Wellbeing:
     evaluation: EvaluationStats
     dead_man: DeadMan
     deliverer: Deliverer
+    external: ExternalAlerts
     clock: Clock
     devices: Callable[[], Counts]  # (customer, kind, presence)
     rules: Callable[[], RuleSet]  # those that are evaluated now
@@ -102,6 +105,7 @@ class Wellbeing:
             customers_without_contract=self.without_contract(),
             deadman_pings=self.dead_man.pings,
             deadman_last_success=self.dead_man.last_success,
+            external=_external_health(self.external),
             outbox=outbox_health(self.deliverer.waiting, self.deliverer.results, self.clock()),
         )
 
@@ -136,3 +140,9 @@ def evaluated_groups(evaluator: Evaluator, stats: EvaluationStats) -> list[Evalu
             )
         )
     return groups
+
+
+def _external_health(alerts: ExternalAlerts) -> ExternalHealth:
+    counters = alerts.counters
+    posted = {name: getattr(counters, name) for name in ("firing", "resolved", "invalid", "refused")}
+    return ExternalHealth(alerts.firing, posted, counters.unassigned)

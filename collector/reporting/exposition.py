@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
+from collector.reporting.external import ExternalHealth, external_families
 from collector.reporting.families import counter, gauge
 from collector.reporting.history import history_families
 from collector.reporting.outbox import OutboxHealth, outbox_families
@@ -50,6 +51,7 @@ class Health:
     deadman_pings: Mapping[str, int]  # by result
     deadman_last_success: datetime | None
     outbox: OutboxHealth = field(default_factory=OutboxHealth)
+    external: ExternalHealth = field(default_factory=ExternalHealth)
 
 
 class Exposition:
@@ -161,6 +163,7 @@ def health_families(health: Health) -> Iterator[Metric]:
         {(): health.customers_without_contract},
     )
     yield from outbox_families(health.outbox)
+    yield from external_families(health.external)
     yield counter(
         "quarkpulse_deadman_pings",
         "Calls of the dead-man address (`deadman_url`), by what came of them.",
