@@ -213,12 +213,15 @@ async def changes_since(
 
 
 async def last_placed_at(
-    connection: AsyncConnection, *, ticket: int | None = None, shadow: int | None = None
-) -> datetime | None:
-    """When a ticket, or a shadow ticket, last took an alert in as its own."""
-    belongs = _belongs(ticket, shadow)
-    newest = select(alerts.c.placed_at).where(belongs, alerts.c.placed_at.is_not(None))
-    return await connection.scalar(newest.order_by(alerts.c.placed_at.desc()).limit(1))
+    connection: AsyncConnection, column: EntryColumn, numbers: Collection[int]
+) -> dict[int, datetime]:
+    """When some tickets, or shadow tickets, last took an alert in as their own."""
+    found: dict[int, datetime] = {}
+    entry = alerts.c[column]
+    for chunk in _chunks(sorted(numbers)):
+        newest = select(entry, func.max(alerts.c.placed_at)).where(entry.in_(chunk), alerts.c.placed_at.is_not(None))
+        found |= {row[0]: row[1] for row in await connection.execute(newest.group_by(entry))}
+    return found
 
 
 async def last_resolved_at(

@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, FromClause, Result, Row, Select, Table, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
-from collector.db.inserts import insert_if_absent
+from collector.db.inserts import insert_absent_returning
 from collector.db.tables import alerts
 from collector.db.text import one_line
 from collector.desk.fields import MAX_TITLE_CHARS
@@ -19,6 +19,9 @@ from protocol.errors import TransientError
 
 REOPEN_WITHIN = timedelta(hours=24)  # a fault that comes back sooner was not solved
 KEYS_AT_ONCE = 500
+ROWS_AT_ONCE = 100  # with some twenty columns each
+
+Key = TypeVar("Key", int, str)
 
 
 class TicketConflictError(TransientError):
@@ -68,16 +71,20 @@ async def open_rows(connection: AsyncConnection, table: Table, keys: Collection[
 
 
 async def recent_rows(
-    connection: AsyncConnection, table: Table, belongs: ColumnElement[int], customer: str, since: datetime
-) -> dict[str, int]:
-    """A customer's incidents that had a row of their own open or reopen after a time, whatever became of it since: the
-    rows by key. `belongs`: the column of `alerts` that points to the table."""
-    rows = await connection.execute(
-        select(table.c.key, _id_of(table))
-        .join(alerts, belongs == _id_of(table))
-        .where(alerts.c.customer == customer, alerts.c.placed_at > since, table.c.key == alerts.c.ticket_key)
-    )
-    return {row[0]: row[1] for row in rows}
+    connection: AsyncConnection, table: Table, belongs: ColumnElement[int], customers: Collection[str], since: datetime
+) -> dict[str, dict[str, int]]:
+    """By customer, the incidents that had a row of their own open or reopen after a time, whatever became of it since:
+    the rows by key. `belongs`: the column of `alerts` that points to the table."""
+    found: dict[str, dict[str, int]] = {}
+    for chunk in chunks(customers):
+        rows = await connection.execute(
+            select(alerts.c.customer, table.c.key, _id_of(table))
+            .join(alerts, belongs == _id_of(table))
+            .where(alerts.c.customer.in_(chunk), alerts.c.placed_at > since, table.c.key == alerts.c.ticket_key)
+        )
+        for customer, key, number in rows:
+            found.setdefault(customer, {})[key] = number
+    return found
 
 
 async def set_parent(connection: AsyncConnection, table: Table, children: Sequence[int], parent: int) -> None:
@@ -158,7 +165,7 @@ def _is_open(table: Table) -> ColumnElement[bool]:
     return table.c.resolved_at.is_(None)
 
 
-def chunks(ids: Collection[int]) -> Iterator[list[int]]:
+def chunks(ids: Collection[Key]) -> Iterator[list[Key]]:
     """As many as one statement takes."""
     wanted = sorted(ids)
     return (wanted[start : start + KEYS_AT_ONCE] for start in range(0, len(wanted), KEYS_AT_ONCE))
@@ -166,9 +173,32 @@ def chunks(ids: Collection[int]) -> Iterator[list[int]]:
 
 async def insert_open(connection: AsyncConnection, table: Table, wanted: NewTicket, **more: object) -> bool:
     """Adds an open row with the columns `more` beside what `wanted` tells, unless its key has one; says whether."""
+    return wanted.key in await insert_open_all(connection, table, [wanted], **more)
+
+
+async def insert_open_all(
+    connection: AsyncConnection, table: Table, wanted: Sequence[NewTicket], **more: object
+) -> dict[str, int]:
+    """Adds open rows with the columns `more` beside what `wanted` tells, unless their key has one: by key."""
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), ROWS_AT_ONCE):
+        rows = [_row(table, one) | more for one in wanted[start : start + ROWS_AT_ONCE]]
+        added: Sequence[Any] = await insert_absent_returning(connection, table, rows, table.c.key, _id_of(table))
+        found.update((key, number) for key, number in added)
+    return found
+
+
+def _row(table: Table, wanted: NewTicket) -> dict[str, object]:
     told = {name: value for name, value in asdict(wanted).items() if name in table.c}
-    row = {**told, "title": shown(wanted.title), **more}
-    return await insert_if_absent(connection, table, row)
+    return told | {"title": shown(wanted.title)}
+
+
+async def known_keys(connection: AsyncConnection, table: Table, keys: Collection[str]) -> set[str]:
+    """Those that ever had a row."""
+    found: set[str] = set()
+    for chunk in chunks(keys):
+        found.update(await connection.scalars(select(table.c.key).where(table.c.key.in_(chunk)).distinct()))
+    return found
 
 
 def shown(title: str) -> str:

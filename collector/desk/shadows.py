@@ -15,9 +15,8 @@ from collector.desk.opening import (
     REOPEN_WITHIN,
     Claim,
     NewTicket,
-    TicketConflictError,
     claim,
-    insert_open,
+    insert_open_all,
     latest_row,
     newest_first,
 )
@@ -54,12 +53,23 @@ async def join_or_open(
         if latest.resolved_at is not None:
             await opening.forget_parent(connection, shadow_tickets, latest.id)
         return latest.id
-    if not await insert_open(connection, shadow_tickets, wanted, would_have_opened_at=now):
+    opened = await insert_open_all(connection, shadow_tickets, [wanted], would_have_opened_at=now)
+    if wanted.key not in opened:
         return await join_or_open(connection, wanted, now, reopen_within)  # another writer opened it in between
-    opened = await _latest(connection, wanted.key)
-    if opened is None or opened.resolved_at is not None:
-        raise TicketConflictError(f"the shadow ticket for {wanted.key} was resolved as it opened; try again")
-    return opened.id
+    return opened[wanted.key]
+
+
+async def join_or_open_all(
+    connection: AsyncConnection, wanted: Sequence[NewTicket], now: datetime, reopen_within: timedelta = REOPEN_WITHIN
+) -> dict[str, int]:
+    """`join_or_open` for several incidents, by key; those that never had a shadow ticket are opened at once."""
+    known = await opening.known_keys(connection, shadow_tickets, {one.key for one in wanted})
+    fresh = [one for one in wanted if one.key not in known]
+    numbers = await insert_open_all(connection, shadow_tickets, fresh, would_have_opened_at=now)
+    for one in wanted:
+        if one.key not in numbers:
+            numbers[one.key] = await join_or_open(connection, one, now, reopen_within)
+    return numbers
 
 
 async def get_shadow(connection: AsyncConnection, shadow: int) -> ShadowTicket:
@@ -105,8 +115,8 @@ async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dic
     return await opening.open_rows(connection, shadow_tickets, keys)
 
 
-async def recent(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
-    return await opening.recent_rows(connection, shadow_tickets, alerts.c.shadow_ticket, customer, since)
+async def recent(connection: AsyncConnection, customers: Collection[str], since: datetime) -> dict[str, dict[str, int]]:
+    return await opening.recent_rows(connection, shadow_tickets, alerts.c.shadow_ticket, customers, since)
 
 
 async def children(connection: AsyncConnection, shadow: int) -> list[int]:

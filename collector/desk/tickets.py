@@ -17,7 +17,7 @@ from collector.desk import events, opening
 from collector.desk.events import SYSTEM, EventType, HistoryEvent, history
 from collector.desk.fields import TicketError, TicketKind, TicketSource, checked_text
 from collector.desk.incident_names import STORM
-from collector.desk.opening import REOPEN_WITHIN, Claim, NewTicket, TicketConflictError, claim, insert_open
+from collector.desk.opening import REOPEN_WITHIN, Claim, NewTicket, TicketConflictError, claim, insert_open_all
 from collector.desk.reading import TICKETS, Ticket, find_open, get_ticket, list_tickets, newest_of, to_ticket
 from collector.desk.states import TicketAction, TicketStatus, action_to, advance
 
@@ -38,6 +38,7 @@ __all__ = [
     "history",
     "hold_open",
     "join_or_open",
+    "join_or_open_all",
     "list_tickets",
     "move",
     "note",
@@ -82,21 +83,33 @@ async def join_or_open(
             case _:
                 pass
     follows = None if latest is None else latest.number
-    if not await insert_open(connection, tickets, wanted, status=TicketStatus.NEW, opened_at=now, follows=follows):
+    opened = await _open(connection, [wanted], now, follows)
+    if wanted.key not in opened:
         return await join_or_open(connection, wanted, now, reopen_within)  # another writer opened it in between
-    number: int | None = await connection.scalar(
-        select(tickets.c.number).where(tickets.c.key == wanted.key, tickets.c.resolved_at.is_(None))
-    )
-    if number is None:
-        raise TicketConflictError(f"the ticket for {wanted.key} was resolved as it opened; try again")
-    data = {
-        "priority": wanted.priority,
-        "follows": follows,
-        "kind": TicketKind.INCIDENT,
-        "source": TicketSource.ALERT,
-    }
-    await events.add(connection, number, EventType.OPENED, data, actor=SYSTEM, now=now)
-    return number
+    return opened[wanted.key]
+
+
+async def join_or_open_all(
+    connection: AsyncConnection, wanted: Sequence[NewTicket], now: datetime, reopen_within: timedelta = REOPEN_WITHIN
+) -> dict[str, int]:
+    """`join_or_open` for several incidents, by key; those that never had a ticket are opened at once."""
+    known = await opening.known_keys(connection, tickets, {one.key for one in wanted})
+    numbers = await _open(connection, [one for one in wanted if one.key not in known], now)
+    for one in wanted:
+        if one.key not in numbers:
+            numbers[one.key] = await join_or_open(connection, one, now, reopen_within)
+    return numbers
+
+
+async def _open(
+    connection: AsyncConnection, wanted: Sequence[NewTicket], now: datetime, follows: int | None = None
+) -> dict[str, int]:
+    """New tickets by key, save those for which another writer opened one in between."""
+    opened = await insert_open_all(connection, tickets, wanted, status=TicketStatus.NEW, opened_at=now, follows=follows)
+    shared = {"follows": follows, "kind": TicketKind.INCIDENT, "source": TicketSource.ALERT}
+    told = [(opened[one.key], {"priority": one.priority, **shared}) for one in wanted if one.key in opened]
+    await events.add_all(connection, told, EventType.OPENED, actor=SYSTEM, now=now)
+    return opened
 
 
 async def resolve(connection: AsyncConnection, number: int, now: datetime, over_since: datetime | None = None) -> None:
@@ -241,8 +254,8 @@ async def current(connection: AsyncConnection, numbers: Collection[int]) -> dict
     return standing
 
 
-async def recent(connection: AsyncConnection, customer: str, since: datetime) -> dict[str, int]:
-    return await opening.recent_rows(connection, tickets, alerts.c.ticket, customer, since)
+async def recent(connection: AsyncConnection, customers: Collection[str], since: datetime) -> dict[str, dict[str, int]]:
+    return await opening.recent_rows(connection, tickets, alerts.c.ticket, customers, since)
 
 
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime) -> None:

@@ -23,7 +23,13 @@ class Entries(Protocol):
 
     async def open_by_key(self, connection: AsyncConnection, keys: Collection[str], /) -> dict[str, int]: ...
 
-    async def recent(self, connection: AsyncConnection, customer: str, since: datetime, /) -> dict[str, int]: ...
+    async def join_or_open_all(
+        self, connection: AsyncConnection, wanted: Sequence[NewTicket], now: datetime, reopen_within: timedelta, /
+    ) -> dict[str, int]: ...
+
+    async def recent(
+        self, connection: AsyncConnection, customers: Collection[str], since: datetime, /
+    ) -> dict[str, dict[str, int]]: ...
 
     async def children(self, connection: AsyncConnection, number: int, /) -> list[int]: ...
 
@@ -101,8 +107,8 @@ class Ledger:
     async def last_resolved_at(self, connection: AsyncConnection, number: int) -> datetime | None:
         return await records.last_resolved_at(connection, **self._which(number))
 
-    async def last_placed_at(self, connection: AsyncConnection, number: int) -> datetime | None:
-        return await records.last_placed_at(connection, **self._which(number))
+    async def last_placed_at(self, connection: AsyncConnection, numbers: Collection[int]) -> dict[int, datetime]:
+        return await records.last_placed_at(connection, self._column, numbers)
 
     @property
     def _column(self) -> records.EntryColumn:

@@ -127,9 +127,8 @@ class Round:
             self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
             cases.append(Case(record, str(ticket_key(record.labels)), decision.priority, decision))
         cases += await self._made_by_hand(asked, evidence)
-        for ledger, of_customer in await self._by_ledger(cases):
-            limit_exceeded = any(case.record.id in over_limit for case in of_customer)
-            await self._place(ledger, of_customer, limit_exceeded=limit_exceeded)
+        for ledger, by_customer in await self._by_ledger(cases):
+            await self._place(ledger, by_customer, over_limit)
         await self.write()
 
     async def _made_by_hand(self, asked: Sequence[Case], evidence: Mapping[int, Mapping[str, object]]) -> list[Case]:
@@ -174,54 +173,65 @@ class Round:
             inhibitors_among(firing, rules),
         )
 
-    async def _by_ledger(self, cases: Sequence[Case]) -> list[tuple[Ledger, list[Case]]]:
-        """One ledger and customer at a time. What would be a shadow joins a ticket that is open for the same, from
+    async def _by_ledger(self, cases: Sequence[Case]) -> list[tuple[Ledger, dict[str, list[Case]]]]:
+        """By ledger and customer. What would be a shadow joins a ticket that is open for the same, from
         before the plan changed or made by hand: as a shadow it would let that ticket resolve while the fault is there.
         So does what is left to a technician, who made that ticket."""
         shadow_keys = {case.key for case in cases if case.decision.outcome is Outcome.SHADOW}
         open_tickets = await tickets.open_by_key(self._connection, shadow_keys)
-        grouped: dict[tuple[Outcome, str], list[Case]] = {}
+        grouped: dict[Outcome, dict[str, list[Case]]] = {}
         for case in cases:
             is_joined = case.key in open_tickets or case.decision.outcome is Outcome.NONE
             outcome = Outcome.TICKET if is_joined else case.decision.outcome
-            grouped.setdefault((outcome, case.record.labels["customer"]), []).append(case)
-        by_outcome = {ledger.outcome: ledger for ledger in LEDGERS}
-        return [(by_outcome[outcome], of_customer) for (outcome, _), of_customer in grouped.items()]
+            grouped.setdefault(outcome, {}).setdefault(case.record.labels["customer"], []).append(case)
+        return [(ledger, grouped[ledger.outcome]) for ledger in LEDGERS if ledger.outcome in grouped]
 
-    async def _place(self, ledger: Ledger, cases: Sequence[Case], *, limit_exceeded: bool) -> None:
-        """Finds a place for the cases of one customer: the open entry of their key, one of their own, or a storm's."""
+    async def _place(
+        self, ledger: Ledger, by_customer: Mapping[str, Sequence[Case]], over_limit: Collection[int]
+    ) -> None:
+        """Finds a place for all cases: the open entry of their key, one of their own, or their customer's storm's."""
         entries, settings = ledger.entries, self._world.settings
         by_key: dict[str, list[Case]] = {}
-        for case in cases:
+        for case in (one for cases in by_customer.values() for one in cases):
             by_key.setdefault(case.key, []).append(case)
-        customer = cases[0].record.labels["customer"]
-        storm = str(storms.storm_key(customer))
-        opened = await entries.open_by_key(self._connection, [*by_key, storm])
-        storm_number = opened.pop(storm, None)
-        new = [key for key in by_key if key not in opened]
-        recent = await entries.recent(self._connection, customer, self._now - settings.storm_within) if new else {}
-        recent.pop(storm, None)
-        course = storms.course(
-            new,
-            recent,
-            last_line_at=await ledger.last_placed_at(self._connection, storm_number) if new and storm_number else None,
-            limit_exceeded=limit_exceeded,
-            now=self._now,
-            settings=settings,
-        )
-        into_storm = set() if course is storms.Course.EACH_ITS_OWN else set(new)
-        for key, members in by_key.items():
-            if key not in into_storm:
-                number = await entries.join_or_open(
-                    self._connection, _wanted(members), self._now, settings.reopen_within
-                )
-                self._placed(ledger, members, number, None, is_new=key not in opened)
-        if into_storm:
-            lines = [case for key in new for case in by_key[key]]
+        storm_keys = {customer: str(storms.storm_key(customer)) for customer in by_customer}
+        opened = await entries.open_by_key(self._connection, {*by_key, *storm_keys.values()})
+        new = {
+            customer: list(dict.fromkeys(case.key for case in cases if case.key not in opened))
+            for customer, cases in by_customer.items()
+        }
+        with_new = {customer for customer, keys in new.items() if keys}
+        since = self._now - settings.storm_within
+        recent = await entries.recent(self._connection, with_new, since) if with_new else {}
+        open_storms = {customer: opened[key] for customer, key in storm_keys.items() if key in opened}
+        asked = {number for customer, number in open_storms.items() if customer in with_new}
+        last_lines = await ledger.last_placed_at(self._connection, asked)
+        into_storm: dict[str, storms.Course] = {}
+        for customer in sorted(with_new):
+            recent.get(customer, {}).pop(storm_keys[customer], None)
+            course = storms.course(
+                new[customer],
+                recent.get(customer, {}),
+                last_line_at=last_lines.get(open_storms.get(customer, 0)),
+                limit_exceeded=any(case.record.id in over_limit for case in by_customer[customer]),
+                now=self._now,
+                settings=settings,
+            )
+            if course is not storms.Course.EACH_ITS_OWN:
+                into_storm[customer] = course
+        lines = {key for customer in into_storm for key in new[customer]}
+        own = {key: members for key, members in by_key.items() if key not in lines}
+        wanted = [_wanted(members) for members in own.values()]
+        numbers = await entries.join_or_open_all(self._connection, wanted, self._now, settings.reopen_within)
+        for key, members in own.items():
+            self._placed(ledger, members, numbers[key], None, is_new=key not in opened)
+        for customer, course in into_storm.items():
+            is_new = course is storms.Course.NEW_STORM
             children = [
-                number for key, number in recent.items() if course is storms.Course.NEW_STORM and key not in into_storm
+                number for key, number in recent.get(customer, {}).items() if is_new and key not in new[customer]
             ]
-            await self.into_storm(ledger, customer, lines, children)
+            of_storm = [case for key in new[customer] for case in by_key[key]]
+            await self.into_storm(ledger, customer, of_storm, children)
 
     async def into_storm(self, ledger: Ledger, customer: str, lines: Sequence[Case], children: Sequence[int]) -> None:
         wanted = NewTicket(

@@ -61,3 +61,12 @@ async def test_many_tickets_resolve_with_few_statements(world: World, database: 
         assert {one.status for one in await world.tickets()} == {TicketStatus.RESOLVED}
     else:
         assert all(one.resolved_at for one in await world.shadows())
+
+
+@pytest.mark.parametrize("plan", ["monthly", "break_fix"])
+async def test_many_tickets_open_with_few_statements(world: World, plan: str) -> None:
+    few, many = 10, 500
+    cost_of_few = await statements_of(world.database, changes(many + few, FIRES)[many:], plan=plan)
+    cost_of_many = await statements_of(world.database, changes(many, FIRES), plan=plan)
+    assert cost_of_many - cost_of_few <= 25  # slices of the same, not statements for each
+    assert cost_of_many <= 50
