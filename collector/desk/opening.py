@@ -19,7 +19,7 @@ from protocol.errors import TransientError
 
 REOPEN_WITHIN = timedelta(hours=24)  # a fault that comes back sooner was not solved
 KEYS_AT_ONCE = 500
-ROWS_AT_ONCE = 100  # with some twenty columns each
+ROWS_AT_ONCE = 50  # with some twenty columns each; the event loop has its turns between
 
 Key = TypeVar("Key", int, str)
 
