@@ -218,10 +218,10 @@ def _is_response(ticket: ColumnElement[int]) -> ColumnElement[bool]:
 
 
 def _news_after(mark: int) -> Select[tuple[int]]:
-    """Tickets to which something happened that their clocks do not know."""
+    """Tickets to which something happened that their clocks do not know, once for each such event: to make them
+    distinct, SQLite would walk all events there are in the order of tickets."""
     return (
         select(ticket_events.c.ticket)
-        .distinct()
         .outerjoin(ticket_clocks, _is_response(ticket_events.c.ticket))
         .where(
             ticket_events.c.id > mark,
@@ -231,11 +231,11 @@ def _news_after(mark: int) -> Select[tuple[int]]:
     )
 
 
+_of_ticket = ticket_events.alias()
 _last_terms = (
-    select(ticket_events.c.ticket, func.max(ticket_events.c.id).label("id"))
-    .where(ticket_events.c.type == TERMS)
-    .group_by(ticket_events.c.ticket)
-    .subquery()
+    select(func.max(_of_ticket.c.id))
+    .where(_of_ticket.c.ticket == tickets.c.number, _of_ticket.c.type == TERMS)
+    .scalar_subquery()
 )
 _LAST_TERMS = (
     select(
@@ -246,7 +246,6 @@ _LAST_TERMS = (
         cast(ticket_events.c.data, Text).label("data"),
     )
     .outerjoin(ticket_clocks, _is_response(tickets.c.number))
-    .outerjoin(_last_terms, _last_terms.c.ticket == tickets.c.number)
-    .outerjoin(ticket_events, ticket_events.c.id == _last_terms.c.id)
+    .outerjoin(ticket_events, ticket_events.c.id == _last_terms)
     .where(tickets.c.status.in_(NOT_CLOSED))
 )
