@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from collector.alerting.external_keys import KEY_PREFIX
 from collector.alerting.ruleset import AlertRule
 from collector.alerting.state import fingerprint
 
 ALERTNAME = "alertname"
 RESOLVE_TIMEOUT = timedelta(minutes=5)  # Alertmanager's, for an alert without an end that is not sent again
 REMEMBERED = timedelta(minutes=15)  # so long rulers repeat that an alert is over, and so late an older word may come
-KEY_PREFIX = "external:"
 NO_VERSION = "external"  # of the rule, where none of that name is loaded
 
 Labels = Mapping[str, str]

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.alerting.external import KEY_PREFIX
+from collector.alerting.external_keys import KEY_PREFIX
 from collector.db.tables import alerts, evaluations
 
 ROWS_AT_ONCE = 200  # written with one call: their values are made ready on the event loop, and pushes come first
