@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting.external_keys import KEY_PREFIX
@@ -67,6 +68,11 @@ class AlertRecord:
 
 
 _RECORD = tuple(alerts.c[name] for name in AlertRecord.__annotations__)
+_OPEN = select(*_RECORD).where(alerts.c.resolved_at.is_(None)).order_by(alerts.c.id)
+_FIND_OPEN = _OPEN.where(
+    alerts.c.rule_key == bindparam("of_rule"), alerts.c.fingerprint.in_(bindparam("of_labels", expanding=True))
+)
+_ADD_ALERTS = insert(alerts).returning(alerts.c.rule_key, alerts.c.fingerprint, alerts.c.id)
 
 
 async def open_alerts(
@@ -127,15 +133,25 @@ async def find_open(connection: AsyncConnection, marks: Collection[AlertMark]) -
         by_rule.setdefault(rule_key, []).append(fingerprint)
     for rule_key, fingerprints in by_rule.items():
         for chunk in _chunks(fingerprints):
-            of_chunk = (alerts.c.rule_key == rule_key, alerts.c.fingerprint.in_(chunk))
-            found |= {(one.rule_key, one.fingerprint): one for one in await _open_records(connection, *of_chunk)}
+            known = await _read(connection, _FIND_OPEN, {"of_rule": rule_key, "of_labels": chunk})
+            found |= {(one.rule_key, one.fingerprint): one for one in known}
     return found
 
 
-async def insert_alerts(connection: AsyncConnection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Adds open rows."""
+async def insert_alerts(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> dict[AlertMark, AlertRecord]:
+    """Adds rows; what is open of them, as records."""
+    numbers: dict[AlertMark, int] = {}
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        await connection.execute(insert(alerts), [dict(row) for row in rows[start : start + ROWS_AT_ONCE]])
+        some = [dict(row) for row in rows[start : start + ROWS_AT_ONCE]]
+        for rule_key, fingerprint, number in await connection.execute(_ADD_ALERTS, some):
+            numbers[rule_key, fingerprint] = number
+    found: dict[AlertMark, AlertRecord] = {}
+    for row in rows:
+        mark = row["rule_key"], row["fingerprint"]
+        if row.get("resolved_at") is None:
+            values: dict[str, Any] = {name: row.get(name) for name in AlertRecord.__annotations__}
+            found[mark] = AlertRecord(**values | {"id": numbers[mark]})
+    return found
 
 
 async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[str, object]]) -> None:
@@ -144,10 +160,15 @@ async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[
     for alert_id, values in rows.items():
         alike.setdefault(tuple(sorted(values)), []).append({"alert_id": alert_id, **values})
     for columns, values_of in alike.items():
-        change = update(alerts).where(alerts.c.id == bindparam("alert_id"))
-        statement = change.values({name: bindparam(name) for name in columns})
+        statement = _change_of(columns)
         for start in range(0, len(values_of), ROWS_AT_ONCE):
             await connection.execute(statement, values_of[start : start + ROWS_AT_ONCE])
+
+
+@cache  # of the few sets of columns that change together
+def _change_of(columns: tuple[str, ...]) -> Update:
+    change = update(alerts).where(alerts.c.id == bindparam("alert_id"))
+    return change.values({name: bindparam(name) for name in columns})
 
 
 async def save_clear_since(connection: AsyncConnection, changes: Mapping[AlertMark, datetime | None]) -> None:
@@ -327,9 +348,14 @@ def _belongs(ticket: int | None, shadow: int | None) -> ColumnElement[bool]:
 
 
 async def _open_records(connection: AsyncConnection, *wanted: ColumnElement[bool]) -> list[AlertRecord]:
-    query = select(*_RECORD).where(alerts.c.resolved_at.is_(None), *wanted).order_by(alerts.c.id)
+    return await _read(connection, _OPEN.where(*wanted))
+
+
+async def _read(
+    connection: AsyncConnection, query: Select[Any], params: Mapping[str, object] | None = None
+) -> list[AlertRecord]:
     found: list[AlertRecord] = []
-    async with connection.stream(query) as rows:
+    async with connection.stream(query, params) as rows:
         async for some in rows.partitions(AT_ONCE):  # thousands after a storm: the event loop has its turns between
             found += map(_to_record, some)
     return found

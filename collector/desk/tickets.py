@@ -228,15 +228,15 @@ async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dic
 async def _merged_last(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
     """Of some keys those whose last ticket was merged, with the ticket that it was merged into."""
     found: dict[str, int] = {}
-    wanted, later = sorted(keys), tickets.alias()
-    is_last = ~select(later.c.number).where(later.c.key == tickets.c.key, later.c.number > tickets.c.number).exists()
-    for start in range(0, len(wanted), opening.KEYS_AT_ONCE):
-        chunk = tickets.c.key.in_(wanted[start : start + opening.KEYS_AT_ONCE])
-        rows = await connection.execute(
-            select(tickets.c.key, tickets.c.merged_into).where(chunk, tickets.c.merged_into.is_not(None), is_last)
-        )
+    for chunk in opening.chunks(keys):
+        rows = await connection.execute(_MERGED_LAST.where(tickets.c.key.in_(chunk)))
         found.update((key, into) for key, into in rows)
     return found
+
+
+_later = tickets.alias("later")
+_is_last = ~select(_later.c.number).where(_later.c.key == tickets.c.key, _later.c.number > tickets.c.number).exists()
+_MERGED_LAST = select(tickets.c.key, tickets.c.merged_into).where(tickets.c.merged_into.is_not(None), _is_last)
 
 
 async def current(connection: AsyncConnection, numbers: Collection[int]) -> dict[int, int]:

@@ -70,7 +70,12 @@ class Incidents:
         )
         resumed = {mark: known[mark] for mark in started if mark in known}
         fresh = [one for mark, one in started.items() if mark not in resumed]
-        await records.insert_alerts(connection, await asyncio.to_thread(lambda: list(map(_pending_row, fresh))))
+        rows = (
+            [_row(one, now) for one in fresh]
+            if len(fresh) <= AT_ONCE
+            else await asyncio.to_thread(lambda: [_row(one, now) for one in fresh])
+        )
+        known |= await records.insert_alerts(connection, rows)
         round_ = Round(self.world, connection, now)
         for mark, record in resumed.items():  # unknown so far: the same incident goes on, with its ticket
             alert = by_mark[mark].alert
@@ -84,14 +89,18 @@ class Incidents:
             ended.setdefault(by_mark[record.rule_key, record.fingerprint].why or GONE, []).append(record)
         for why, records_of in ended.items():
             await round_.end(records_of, why)
-        known |= await records.find_open(connection, started)
+        known |= await records.find_open(connection, resumed)
+        new = {(one.rule.key, one.fingerprint) for one in fresh}
         fired = _changed(by_mark, known, Change.FIRED)
         current = []
         for number, record in enumerate(fired, start=1):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)  # pushes come first
-            alert = by_mark[record.rule_key, record.fingerprint].alert
+            mark = record.rule_key, record.fingerprint
+            alert = by_mark[mark].alert
             current.append(replace(record, value=alert.value, annotations=dict(alert.annotations)))
+            if mark in new:
+                continue  # it was stored so
             round_.change(
                 record,
                 state=AlertState.FIRING,
@@ -226,8 +235,10 @@ def _carry_over(round_: Round, record: AlertRecord, move: Move) -> None:
     round_.explain(record, record.outcome, f"goes on: the rule was changed, and is {rule.alert} now")
 
 
-def _pending_row(transition: Transition) -> dict[str, object]:
+def _row(transition: Transition, now: datetime) -> dict[str, object]:
+    """Of an alert that has begun; without `for` it fires at once."""
     alert, rule = transition.alert, transition.rule
+    fires = Change.FIRED in transition.changes
     return {
         "rule_key": rule.key,
         "fingerprint": transition.fingerprint,
@@ -235,9 +246,10 @@ def _pending_row(transition: Transition) -> dict[str, object]:
         "rule_version": rule.version,
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
-        "state": AlertState.PENDING,
+        "state": AlertState.FIRING if fires else AlertState.PENDING,
         "value": _stored(alert.value),
         "active_since": alert.active_since,
+        "fired_at": now if fires else None,
         "customer": alert.labels.get("customer"),
         "device": alert.labels.get("device_id"),
         "outcome": Outcome.NONE,
