@@ -70,7 +70,7 @@ class Pass:
         if rule_key in self.failed_keys:
             return True
         met = self.unclear.get(rule_key, ())
-        return len(met) >= MAX_CONFLICTS or any(_concerns(one, labels) for one in met)
+        return len(met) >= MAX_CONFLICTS or any(concerns(one, labels) for one in met)
 
     def clash(self, labels: Mapping[str, str], reason: str) -> None:
         """Two label sets of a result became one. Raises EvaluationError as Prometheus does, or notes a conflict."""
@@ -96,7 +96,7 @@ def advance_alerts(rule: AlertRule, before: Mapping[str, Alert], engine: Engine,
         known = len(done.conflicts)
         found = _asked(rule.plan, engine, done)
         if len(done.conflicts) > known:
-            done.unclear[rule.key] = [_borne(rule, one) for one in done.conflicts[known:]]
+            done.unclear[rule.key] = [borne(rule, one) for one in done.conflicts[known:]]
         holding = _holding(rule, found, done)
     except QuarkpulseError as error:
         done.failed(rule.alert, error)
@@ -151,12 +151,12 @@ def _asked(plan: Plan, engine: Engine, done: Pass) -> list[tuple[dict[str, str],
     return elements(result)
 
 
-def _borne(rule: AlertRule, conflict: Conflict) -> Conflict:
+def borne(rule: AlertRule, conflict: Conflict) -> Conflict:
     """A conflict by what its alerts would bear of its labels: the rule may put others in their place."""
     return replace(conflict, labels={name: text for name, text in conflict.labels.items() if name not in rule.labels})
 
 
-def _concerns(conflict: Conflict, labels: Mapping[str, str]) -> bool:
+def concerns(conflict: Conflict, labels: Mapping[str, str]) -> bool:
     """Whether an alert may be of the match group; a label that the result lost tells nothing."""
     return all(labels.get(name, text) == text for name, text in conflict.labels.items())
 

@@ -101,13 +101,15 @@ def _allowed(context: Context, node: Binary, left: Grid, right: Grid, sides: Sid
             f"found duplicate series for the match group on the {side} hand-side of the operation; "
             "many-to-many matching not allowed: matching labels must be unique on one side"
         )
-        context.report(grid.labels, sides.names, _rows(rows_of, int(group), grid.present), reason)
+        rows = _rows(rows_of, int(group), grid.present)
+        context.report(grid.labels, sides.names, rows, grid.present[rows] & duplicates[group], reason)
     allowed = ~duplicates
     if node.matching.cardinality is Cardinality.ONE_TO_ONE:
         crowded = (many > 1) & (one == 1)
         for group in np.flatnonzero(crowded.any(axis=1))[:MAX_CONFLICTS]:
             reason = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-            context.report(left.labels, sides.names, _rows(sides.left, int(group), left.present), reason)
+            rows = _rows(sides.left, int(group), left.present)
+            context.report(left.labels, sides.names, rows, left.present[rows] & crowded[group], reason)
         allowed &= ~crowded
     return allowed
 

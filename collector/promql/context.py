@@ -1,6 +1,7 @@
 """What one evaluation carries along: limits, the clock, what is remembered of labels, and the conflicts it met."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar, cast
@@ -12,7 +13,7 @@ from collector.promql.groups import METADATA, Groups, group_all
 from collector.promql.nodes import Node
 from collector.promql.result import Conflict
 from collector.series.labels import Indexes, LabelFrame, ScratchStrings, Strings
-from collector.series.read import Mask, Milliseconds, SeriesReader, Values
+from collector.series.read import Mask, Milliseconds, SeriesReader, Times, Values
 
 T = TypeVar("T")
 
@@ -86,6 +87,10 @@ class Context:
     deadline: float
     shared: Shared | None = None
     conflicts: list[Conflict] = field(default_factory=list)
+    times: Times = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # the query's steps in hand
+    # Of the subqueries that stand around what is evaluated, outermost first: their steps, and each window (start, end]
+    # of the steps without.
+    windows: list[tuple[Times, Times, Times]] = field(default_factory=list)
     series_left: int = 0
     samples_left: int = 0
 
@@ -126,8 +131,18 @@ class Context:
         if self.samples_left < 0:
             raise LimitError("samples", self.limits.samples, "ask for fewer series, a shorter range or longer steps")
 
-    def report(self, labels: LabelFrame, names: Iterable[str], rows: Indexes, reason: str) -> None:
-        """A group of rows where one may stand: an error, or a conflict kept for the result."""
+    @contextmanager
+    def within(self, inner: Times, starts: Times, ends: Times) -> Iterator[None]:
+        """What is evaluated in here is evaluated at the steps `inner` of a subquery with these windows."""
+        self.windows.append((inner, starts, ends))
+        try:
+            yield
+        finally:
+            self.windows.pop()
+
+    def report(self, labels: LabelFrame, names: Iterable[str], rows: Indexes, where: Mask, reason: str) -> None:
+        """A group of rows where one may stand: an error, or a conflict kept for the result. `where`: of shape (rows,
+        steps), the cells that clash."""
         group = labels.only(names).take(rows[:1]).texts(self.strings, 0)
         if not self.drop_conflicts:
             shown = ", ".join(f"{name}={value!r}" for name, value in sorted(group.items()))
@@ -136,7 +151,18 @@ class Context:
         for customer in np.unique(customers):
             if len(self.conflicts) < MAX_CONFLICTS:
                 concerned = {"customer": self.strings.text(int(customer))} if customer else {}
-                self.conflicts.append(Conflict(group | concerned, int((customers == customer).sum()), reason))
+                of_customer = customers == customer
+                spans = self._spans(where[of_customer].any(axis=0))
+                self.conflicts.append(Conflict(group | concerned, int(of_customer.sum()), reason, spans))
+
+    def _spans(self, where: Mask) -> tuple[tuple[Milliseconds, Milliseconds], ...]:
+        """The unbroken stretches of the query's steps that see one of these steps (steps,) of what is in hand."""
+        for inner, starts, ends in reversed(self.windows):
+            before = np.concatenate([[0], np.cumsum(where)])
+            where = before[np.searchsorted(inner, ends, "right")] > before[np.searchsorted(inner, starts, "right")]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(np.int8)))
+        firsts, lasts = self.times[edges[::2]], self.times[edges[1::2] - 1]
+        return tuple(zip(firsts.tolist(), lasts.tolist(), strict=True))
 
     def drop_name(self, node: Node, grid: Grid) -> Grid:
         """The grid without metric names, as every function that computes new values leaves it."""
@@ -158,7 +184,8 @@ class Context:
         counts = groups.count(present)
         clashing = np.flatnonzero((counts > 1).any(axis=1))
         for group in clashing[:MAX_CONFLICTS]:
-            self.report(labels, labels.columns, np.full(int(counts[group].max()), group, dtype=np.intp), reason)
+            rows = np.full(int(counts[group].max()), group, dtype=np.intp)
+            self.report(labels, labels.columns, rows, counts[rows] > 1, reason)
         return present & (counts <= 1)[groups.of] if len(clashing) else present
 
     def merge(self, groups: Groups, grid: Grid, labels: LabelFrame, reason: str) -> Grid:

@@ -54,7 +54,7 @@ class Engine:
         Raises EvaluationError, and LimitError with the name of the limit.
         """
         context = self._context(plan, at, at, drop_conflicts=drop_conflicts, shared=shared)
-        times = np.array([at], dtype=np.int64)
+        times = context.times = np.array([at], dtype=np.int64)
         with context.memory.lock, np.errstate(all="ignore"):
             if isinstance(plan.root, RangeSelector | Subquery):
                 return _samples(context, plan.root, times)
@@ -91,6 +91,7 @@ class Engine:
         with context.memory.lock, np.errstate(all="ignore"):
             for some in slices_of(context, plan, times):
                 context.charge_anew(sum(grid.values.size for grid in grids))
+                context.times = some
                 found = evaluate(context, plan.root, some)
                 if isinstance(found, str):
                     raise EvaluationError("a range query takes an instant vector or a scalar, not a string")
@@ -132,7 +133,7 @@ class Engine:
 
 def _constant(context: Context, scalar: Values, times: Times) -> Matrix:
     grid = vector(scalar)
-    return Matrix(grid.labels, times, grid.values, grid.present, context.strings)
+    return Matrix(grid.labels, times, grid.values, grid.present, context.strings, tuple(context.conflicts))
 
 
 def _samples(context: Context, node: RangeSelector | Subquery, times: Times) -> Matrix:

@@ -174,7 +174,8 @@ def read_windows(
     inner = np.arange(first, high + 1, step, dtype=np.int64)
     if len(inner) == 0:
         return LabelFrame(0), Samples(np.zeros((0, 0), np.int64), np.zeros((0, 0)), np.zeros(0, np.int64)), starts, ends
-    body = evaluate(context, node.body, inner)
+    with context.within(inner, starts, ends):
+        body = evaluate(context, node.body, inner)
     assert isinstance(body, Grid)  # noqa: S101
     return body.labels, samples_of(body.values, body.present, inner), starts, ends
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from collector.series.labels import LabelFrame, ScratchStrings
-from collector.series.read import Mask, Times, Values
+from collector.series.read import Mask, Milliseconds, Times, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,11 @@ class Conflict:
     labels: Mapping[str, str]  # of the group, with the `customer` of the series concerned
     series: int  # how many series stood where one may
     reason: str
+    spans: tuple[tuple[Milliseconds, Milliseconds], ...] = ()  # first and last instant of each time that it stood
+
+    def shifted(self, milliseconds: int) -> "Conflict":
+        """The same so much later."""
+        return replace(self, spans=tuple((first + milliseconds, last + milliseconds) for first, last in self.spans))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,10 @@ class Matrix:
 
     def shifted(self, milliseconds: int) -> "Matrix":
         """The same so much later."""
-        return self if milliseconds == 0 else replace(self, times=self.times + milliseconds)
+        if milliseconds == 0:
+            return self
+        conflicts = tuple(one.shifted(milliseconds) for one in self.conflicts)
+        return replace(self, times=self.times + milliseconds, conflicts=conflicts)
 
     def label_sets(self) -> list[dict[str, str]]:
         return [self.labels.texts(self.strings, row) for row in range(self.labels.length)]
