@@ -1,11 +1,13 @@
 """An insert that a unique key makes harmless the second time; SQLite and PostgreSQL say it alike."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Insert, Row, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 
 async def insert_if_absent(connection: AsyncConnection, table: Table, values: Mapping[str, object]) -> bool:
@@ -15,21 +17,28 @@ async def insert_if_absent(connection: AsyncConnection, table: Table, values: Ma
 
 async def insert_absent(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
     """Inserts those of `rows` whose unique keys are not taken, and returns how many that were."""
-    return (await connection.execute(_unless_taken(connection, table, rows))).rowcount
+    statement = _absent(connection.dialect.name, table).values([dict(row) for row in rows])
+    return (await connection.execute(statement)).rowcount
 
 
 async def insert_absent_returning(
     connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]], *columns: ColumnElement[Any]
 ) -> Sequence[Row[Any]]:
-    """The same; returns these columns of the rows that were inserted."""
-    statement = _unless_taken(connection, table, rows)
-    return (await connection.execute(statement.returning(*columns))).all()
+    """The same; returns these columns of the rows that were inserted. All rows name the same columns."""
+    statement = _returning(connection.dialect.name, table, columns)
+    added: Sequence[Row[Any]] = (await connection.execute(statement, [dict(row) for row in rows])).all()
+    return added
 
 
-def _unless_taken(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]]) -> Insert:
-    values = [dict(row) for row in rows]
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).values(values).on_conflict_do_nothing()
+@cache
+def _absent(dialect: str, table: Table) -> Insert:
+    if dialect == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to load, and SQLite's commands are short
 
-    return postgresql.insert(table).values(values).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+@cache  # made once, it is compiled once
+def _returning(dialect: str, table: Table, columns: tuple[ColumnElement[Any], ...]) -> ReturningInsert[Any]:
+    return _absent(dialect, table).returning(*columns)

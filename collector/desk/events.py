@@ -71,6 +71,9 @@ class HistoryEvent:
     data: dict[str, object]
 
 
+_ADD = insert(ticket_events).returning(ticket_events.c.ticket, ticket_events.c.id)
+
+
 async def add(
     connection: AsyncConnection, number: int, kind: str, data: Mapping[str, object], *, actor: str, now: datetime
 ) -> None:
@@ -91,9 +94,7 @@ async def add_all(
         shared = {"at": now, "actor": actor[:MAX_ACTOR_CHARS], "type": str(kind)}
         rows = [{"ticket": number, "data": dict(data), **shared} for number, data in told]
         # Unordered, or SQLite would take a statement for each row; ids rise in the order of the rows of one ticket.
-        added = await connection.execute(
-            insert(ticket_events).returning(ticket_events.c.ticket, ticket_events.c.id), rows
-        )
+        added = await connection.execute(_ADD, rows)
         by_ticket: dict[int, list[int]] = {}
         for number, event in sorted(map(tuple, added), reverse=True):
             by_ticket.setdefault(number, []).append(event)

@@ -5,9 +5,22 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, FromClause, Result, Row, Select, Table, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Result,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
@@ -22,6 +35,7 @@ KEYS_AT_ONCE = 500
 ROWS_AT_ONCE = 50  # with some twenty columns each; the event loop has its turns between
 
 Key = TypeVar("Key", int, str)
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 
 
 class TicketConflictError(TransientError):
@@ -62,12 +76,15 @@ def claim(resolved_at: datetime | None, *, is_closed: bool, now: datetime, reope
 async def open_rows(connection: AsyncConnection, table: Table, keys: Collection[str]) -> dict[str, int]:
     """The open rows of some keys, by key."""
     found: dict[str, int] = {}
-    wanted = sorted(keys)
-    for start in range(0, len(wanted), KEYS_AT_ONCE):
-        chunk = table.c.key.in_(wanted[start : start + KEYS_AT_ONCE])
-        rows = await connection.execute(select(table.c.key, _id_of(table)).where(_is_open(table), chunk))
+    for chunk in chunks(keys):
+        rows = await connection.execute(_open_of(table), {"keys": chunk})
         found.update((key, row_id) for key, row_id in rows)
     return found
+
+
+@cache  # what is asked in every evaluation is made once, and compiled once
+def _open_of(table: Table) -> Select[str, int]:
+    return select(table.c.key, _id_of(table)).where(_is_open(table), table.c.key.in_(_KEYS))
 
 
 async def recent_rows(
@@ -77,14 +94,20 @@ async def recent_rows(
     the rows by key. `belongs`: the column of `alerts` that points to the table."""
     found: dict[str, dict[str, int]] = {}
     for chunk in chunks(customers):
-        rows = await connection.execute(
-            select(alerts.c.customer, table.c.key, _id_of(table))
-            .join(alerts, belongs == _id_of(table))
-            .where(alerts.c.customer.in_(chunk), alerts.c.placed_at > since, table.c.key == alerts.c.ticket_key)
-        )
+        rows = await connection.execute(_recent_of(table, belongs), {"customers": chunk, "since": since})
         for customer, key, number in rows:
             found.setdefault(customer, {})[key] = number
     return found
+
+
+@cache
+def _recent_of(table: Table, belongs: ColumnElement[int]) -> Select[str, str, int]:
+    of_customers = alerts.c.customer.in_(bindparam("customers", expanding=True))
+    return (
+        select(alerts.c.customer, table.c.key, _id_of(table))
+        .join(alerts, belongs == _id_of(table))
+        .where(of_customers, alerts.c.placed_at > bindparam("since"), table.c.key == alerts.c.ticket_key)
+    )
 
 
 async def set_parent(connection: AsyncConnection, table: Table, children: Sequence[int], parent: int) -> None:
@@ -197,8 +220,13 @@ async def known_keys(connection: AsyncConnection, table: Table, keys: Collection
     """Those that ever had a row."""
     found: set[str] = set()
     for chunk in chunks(keys):
-        found.update(await connection.scalars(select(table.c.key).where(table.c.key.in_(chunk)).distinct()))
+        found.update(await connection.scalars(_known_of(table), {"keys": chunk}))
     return found
+
+
+@cache
+def _known_of(table: Table) -> Select[str]:
+    return select(table.c.key).where(table.c.key.in_(_KEYS)).distinct()
 
 
 def shown(title: str) -> str:

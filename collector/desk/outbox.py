@@ -12,7 +12,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, String, and_, cast, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    String,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
@@ -21,6 +35,7 @@ from collector.db.tables import connectors, outbox, ticket_events
 from protocol.errors import PermanentError
 
 MAX_ERROR_CHARS = 500
+EVENTS_AT_ONCE = 500
 NO_LONGER = "this connector is no longer in use"
 
 
@@ -89,21 +104,27 @@ async def enqueue(connection: AsyncConnection, event_ids: Collection[int], kind:
     """Has events of tickets, written in this transaction, told by every connector that is in use; no rows without one.
 
     Telling one event twice is harmless."""
-    columns = ["key", "connector", "ticket", "event", "kind", "payload", "created_at", "next_try_at"]
-    event = ticket_events
-    rows = select(
-        connectors.c.name + literal("/") + cast(event.c.id, String),
+    ids = list(event_ids)
+    for start in range(0, len(ids), EVENTS_AT_ONCE):
+        await connection.execute(_ENQUEUE, {"told_as": kind, "events": ids[start : start + EVENTS_AT_ONCE]})
+
+
+_event = ticket_events
+_ENQUEUE = insert(outbox).from_select(
+    ["key", "connector", "ticket", "event", "kind", "payload", "created_at", "next_try_at"],
+    select(
+        connectors.c.name + literal("/") + cast(_event.c.id, String),
         connectors.c.name,
-        event.c.ticket,
-        event.c.id,
-        literal(kind),
-        event.c.data,
-        event.c.at,
-        event.c.at,
-    ).where(event.c.id.in_(event_ids))
-    await connection.execute(
-        insert(outbox).from_select(columns, rows.select_from(event.join(connectors, literal(True))))
+        _event.c.ticket,
+        _event.c.id,
+        bindparam("told_as", type_=String),
+        _event.c.data,
+        _event.c.at,
+        _event.c.at,
     )
+    .where(_event.c.id.in_(bindparam("events", expanding=True)))
+    .select_from(_event.join(connectors, literal(True))),
+)
 
 
 async def use_connectors(connection: AsyncConnection, names: Collection[str], now: datetime) -> None:

@@ -7,7 +7,7 @@ works in the caller's transaction, so that an evaluation and the tickets it make
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority, highest
@@ -229,14 +229,16 @@ async def _merged_last(connection: AsyncConnection, keys: Collection[str]) -> di
     """Of some keys those whose last ticket was merged, with the ticket that it was merged into."""
     found: dict[str, int] = {}
     for chunk in opening.chunks(keys):
-        rows = await connection.execute(_MERGED_LAST.where(tickets.c.key.in_(chunk)))
+        rows = await connection.execute(_MERGED_LAST, {"keys": chunk})
         found.update((key, into) for key, into in rows)
     return found
 
 
 _later = tickets.alias("later")
 _is_last = ~select(_later.c.number).where(_later.c.key == tickets.c.key, _later.c.number > tickets.c.number).exists()
-_MERGED_LAST = select(tickets.c.key, tickets.c.merged_into).where(tickets.c.merged_into.is_not(None), _is_last)
+_MERGED_LAST = select(tickets.c.key, tickets.c.merged_into).where(
+    tickets.c.key.in_(bindparam("keys", expanding=True)), tickets.c.merged_into.is_not(None), _is_last
+)
 
 
 async def current(connection: AsyncConnection, numbers: Collection[int]) -> dict[int, int]:
