@@ -27,7 +27,9 @@ async def agreed_about(connection: AsyncConnection, numbers: Collection[int], no
     )
     terms = {row.ticket: Terms.of_data(row.data) for row in rows}
     return {
-        number: Agreed(is_open_at(one, now), one.escalate_to) for number, one in terms.items() if one.sla is not None
+        number: Agreed(is_open_at(one, now), one.escalate_to, one.calendar)
+        for number, one in terms.items()
+        if one.sla is not None
     }
 
 

@@ -13,13 +13,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.contracts.business_time import BusinessCalendar
 from collector.db import audit
 from collector.db.tables import technicians, ticket_clocks, tickets
 from collector.desk import events
@@ -47,6 +48,7 @@ class Agreed:
 
     is_support_open: bool = False  # the contract's hours, now
     escalate_to: str | None = None
+    support_hours: BusinessCalendar | None = field(default=None, compare=False)  # the contract's hours
 
 
 class Agreements(Protocol):
@@ -310,6 +312,7 @@ def _to_job(row: Any, agreed: Agreed) -> Job:  # noqa: ANN401 - a row of _JOBS
         respond_by=row.due_at,
         is_warned=row.warned_at is not None or row.breached_at is not None,
         is_support_open=agreed.is_support_open,
+        support_hours=agreed.support_hours,
         is_escalated=row.escalated_to is not None,
         escalate_to=agreed.escalate_to,
         is_new=row.status == TicketStatus.NEW,

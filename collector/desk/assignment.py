@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from collector.contracts import Priority
+from collector.contracts.business_time import BusinessCalendar
 from collector.desk.technicians import Technician
-from collector.desk.working_hours import Span, next_at_work
+from collector.desk.working_hours import Span, next_at_work, next_on_call
 
 # How much of a technician's attention a ticket takes until it is resolved.
 WEIGHTS: Mapping[str, int] = {Priority.P1: 8, Priority.P2: 4, Priority.P3: 2, Priority.P4: 1}
@@ -30,6 +31,7 @@ class Job:
     )
     is_warned: bool = False  # most of the time to respond is gone
     is_support_open: bool = False  # the contract's hours: outside the technicians' own, who is on call is asked
+    support_hours: BusinessCalendar | None = None  # the same, at any time; None: nothing was promised
     is_escalated: bool = False
     escalate_to: str | None = None  # as was agreed; None: nothing was
     is_new: bool = True  # else it waits for the customer, and whoever had it has left
@@ -72,6 +74,7 @@ class Team:
         self.now = now
         self._members = {member.id: member for member in members}
         self._returns: dict[str, datetime | None] = {}
+        self._answers: dict[tuple[str, BusinessCalendar], datetime | None] = {}
         self._away = {one.id for one in members if any(span.holds(now) for span in one.away)}
         there = [one for one in members if one.id not in self._away]
         self._at_work = {one.id for one in there if one.technician.office_hours.is_open(now)}
@@ -97,6 +100,14 @@ class Team:
             self._returns[member.id] = next_at_work(hours, member.away, self.now, until)
         return self._returns[member.id]
 
+    def answers(self, member: Member, support: BusinessCalendar) -> datetime | None:
+        """When the technician is on call next while support is open, within LOOK_AHEAD."""
+        key = member.id, support
+        if key not in self._answers:
+            until = self.now + LOOK_AHEAD
+            self._answers[key] = next_on_call(member.on_call, support, member.away, self.now, until)
+        return self._answers[key]
+
     def give(self, technician: str, priority: str) -> None:
         """One more ticket in hand."""
         member = self._members[technician]
@@ -118,13 +129,14 @@ class Decision:
     verdict: Verdict
     why: str
     assignee: str | None = None
-    until: datetime | None = None  # for whom it waits begins to work then
+    until: datetime | None = None  # for whom it waits is at work, or on call, from then on
     why_not: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(job: Job, team: Team) -> Decision:
     """The first of these that holds: a qualified technician at work; one on call, if the contract's hours are open;
-    wait for the first who will be at work before the response clock runs out; escalate.
+    wait for the first who will be at work, or on call in the contract's hours, before the response clock runs out;
+    escalate.
 
     Of several the one with the least in hand is asked, those who have as many tickets as they take after all others,
     and among equals the first by name."""
@@ -158,13 +170,17 @@ def _chosen(job: Job, able: Sequence[Member], where: str, why_not: Mapping[str, 
 
 
 def _waiting(job: Job, fit: Sequence[Member], team: Team, why_not: Mapping[str, str]) -> Decision:
-    returns = [(at, member.id) for member in fit if (at := team.returns(member)) is not None]
-    if not returns:
+    comes = [(at, member.id, "at work") for member in fit if (at := team.returns(member)) is not None]
+    if (support := job.support_hours) is not None:
+        comes += [(at, member.id, "on call") for member in fit if (at := team.answers(member, support)) is not None]
+    if not comes:
         days = LOOK_AHEAD.days
-        nobody = f"nobody who could is at work within {days} days" if fit else "there is nobody who could do it"
+        nobody = (
+            f"nobody who could is at work or on call within {days} days" if fit else "there is nobody who could do it"
+        )
         return Decision(Verdict.ESCALATE, nobody, why_not=why_not)
-    at, who = min(returns)
-    first = f"{who}, the first who could, is at work from {_time(at)}"
+    at, who, where = min(comes)
+    first = f"{who}, the first who could, is {where} from {_time(at)}"
     if job.is_warned:
         return Decision(Verdict.ESCALATE, f"the time to respond is nearly over; {first}", why_not=why_not)
     if job.respond_by is not None and at > job.respond_by:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from collector.contracts import OfficeHours
+from collector.contracts.business_time import BusinessCalendar
 
 MINUTES_OF_DAY = 24 * 60
 
@@ -37,6 +38,21 @@ def next_at_work(hours: OfficeHours, away: Sequence[Span], since: datetime, unti
         at = _first_outside(away, max(span.starts_at, since))
         if at < span.ends_at and at <= until:
             return at
+    return None
+
+
+def next_on_call(
+    shifts: Sequence[Span], support: BusinessCalendar, away: Sequence[Span], since: datetime, until: datetime
+) -> datetime | None:
+    """The first moment in [since, until] of a shift at which support is open and nothing of `away` holds; None if none
+    is."""
+    for shift in sorted(shifts, key=lambda one: one.starts_at):
+        at: datetime | None = max(shift.starts_at, since)
+        while at is not None and at < shift.ends_at and at <= until:
+            opens = support.after(_first_outside(away, at), timedelta())
+            if opens == at:
+                return at
+            at = opens
     return None
 
 

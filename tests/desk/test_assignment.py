@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.contracts import Priority
+from collector.contracts import OfficeHours, Priority
+from collector.contracts.business_time import NO_DAYS_OFF, calendar_of
 from collector.desk import assignment
 from collector.desk.assignment import WEIGHTS, Decision, Job, Member, Team, Verdict
 from collector.desk.technicians import Technician
@@ -102,6 +103,29 @@ def test_a_ticket_waits_for_who_is_in_time_and_else_escalates() -> None:
     assert unskilled.verdict is Verdict.ESCALATE
     gone = decide(JOB, [member("anna", away=Span(NOW, NOW + timedelta(days=30)))], NOW)
     assert gone.verdict is Verdict.ESCALATE and "within 14 days" in gone.why
+
+
+def test_a_ticket_waits_for_who_is_on_call_from_later_on_if_support_is_open_then() -> None:
+    """At 20:00 in Amsterdam; anna works from 08:00, bob's shift begins at 23:00."""
+    shift = Span(NOW + timedelta(hours=13), NOW + timedelta(days=7))
+    team = [member("anna"), replace(member("bob"), on_call=(shift,))]
+    always, office = (
+        calendar_of(OfficeHours.parse(hours, "Europe/Amsterdam"), NO_DAYS_OFF)
+        for hours in ("Mon-Sun 00:00-24:00", "Mon-Fri 09:00-17:00")
+    )
+    due = replace(JOB, is_support_open=True, support_hours=always, respond_by=shift.starts_at)
+    waits = decide(due, team, EVENING)
+    assert (waits.verdict, waits.until) == (Verdict.WAIT, shift.starts_at)
+    assert waits.why == "waits; bob, the first who could, is on call from 2026-03-02 22:00 UTC"
+    sooner = replace(due, respond_by=shift.starts_at - timedelta(minutes=1))
+    assert decide(sooner, team, EVENING).verdict is Verdict.ESCALATE
+    ill = replace(team[1], away=(Span(EVENING, shift.starts_at + timedelta(hours=1)),))
+    assert decide(replace(JOB, support_hours=always), [ill], EVENING).until == ill.away[0].ends_at
+    closed = decide(replace(JOB, support_hours=office), team, EVENING)
+    assert closed.why == "waits; anna, the first who could, is at work from 2026-03-03 07:00 UTC"
+    only = replace(team[1], technician=replace(team[1].technician, hours="Sat 08:00-18:00"))
+    assert decide(replace(JOB, support_hours=office), [only], EVENING).until == datetime(2026, 3, 3, 8, 0, tzinfo=UTC)
+    assert decide(JOB, [only], EVENING).until == datetime(2026, 3, 7, 7, 0, tzinfo=UTC)  # nothing was promised
 
 
 HOURS = st.sampled_from(["Mon-Fri 08:00-18:00", "Mon-Sun 00:00-24:00", "Mon-Fri 13:00-17:00, Sat 09:00-12:00"])
