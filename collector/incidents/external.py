@@ -54,6 +54,8 @@ class TooManyAlertsError(TransientError):
 
 
 class Transactions(Protocol):
+    def connect(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
+
     def begin(self) -> AbstractAsyncContextManager[AsyncConnection]: ...
 
 
@@ -179,12 +181,16 @@ class ExternalAlerts:
             is_swept = self._swept_at is not None and now - self._swept_at < SWEEP_EVERY
             if not is_due and is_swept:
                 return
-            async with self.database.begin() as connection:
-                if is_due:
-                    await self.incidents.apply(connection, await self._transitions(began, ended, now), now)
-                if not is_swept:
-                    waits = {key: self._wait(name) for key, name in await records.open_external(connection)}
-                    await self.incidents.sweep_keys(connection, waits, now)
+            waits: dict[str, timedelta] = {}
+            if not is_swept:
+                async with self.database.connect() as reading:
+                    waits = {key: self._wait(name) for key, name in await records.open_external(reading)}
+            if is_due or waits:
+                async with self.database.begin() as connection:
+                    if is_due:
+                        await self.incidents.apply(connection, await self._transitions(began, ended, now), now)
+                    if waits:
+                        await self.incidents.sweep_keys(connection, waits, now)
             if is_due:
                 self._stored.update(began)
                 self._stored.difference_update(ended)
