@@ -41,7 +41,7 @@ def desk_operations(
         *ticket_change_operations(),
         *ticket_relation_operations(),
         *ticket_file_operations(),
-        *work_operations(),
+        *work_operations(models),
         *assignment_operations(),
         *technician_operations(),
         *SlaOperations(promises).operations(),

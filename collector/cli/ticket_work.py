@@ -9,11 +9,13 @@ import click
 from collector.cli.common import Row, actor, json_option, print_rows, with_database
 from collector.clock import system_clock
 from collector.config import Settings
+from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.desk import parts as parts_store
 from collector.desk import work as store
 from collector.desk.parts import Part
 from collector.desk.work import Correction, WorkEntry, WorkKind
+from collector.reporting.currency import currency_of
 
 WORK_COLUMNS = ["id", "author", "kind", "started_at", "minutes", "is_billable", "is_running", "is_voided", "note"]
 WHEN = click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"])
@@ -223,19 +225,19 @@ def parts() -> None:
 @click.argument("description")
 @click.option("--price", type=AMOUNT, required=True, help="Of one, without VAT, such as 89.90.")
 @click.option("--quantity", type=AMOUNT, default="1", show_default=True, help="How many, or how much.")
-@click.option("--currency", default="EUR", show_default=True, help="As ISO 4217 names it.")
+@click.option("--currency", help="As ISO 4217 names it.  [default: the contract's, or its service model's]")
 @click.option("--on", "used", type=WHEN, help="When it was used, by this machine's clock.  [default: now]")
 @author_option
 @with_database
 async def add_part(
     database: Database,
-    _settings: Settings,
+    settings: Settings,
     number: int,
     description: str,
     *,
     price: Decimal,
     quantity: Decimal,
-    currency: str,
+    currency: str | None,
     used: datetime | None,
     author: str | None,
 ) -> None:
@@ -243,7 +245,8 @@ async def add_part(
 
     E.g. `tickets parts add 1001 "fuser unit" --price 189.00`.
     """
-    now = system_clock()
+    now, models = system_clock(), load_service_models(settings.data)
+    used_at = at(used, now)
     async with database.begin() as connection:
         part = await parts_store.add(
             connection,
@@ -252,8 +255,8 @@ async def add_part(
             description=description,
             quantity=quantity,
             unit_price=price,
-            currency=currency.upper(),
-            used_at=at(used, now),
+            currency=currency.upper() if currency else await currency_of(connection, models, number, used_at),
+            used_at=used_at,
             actor=actor(),
             now=now,
         )

@@ -26,6 +26,7 @@ from collector.fleet.contracts import set_plan
 from collector.fleet.customers import add_customer
 from collector.reporting import bill_shape
 from collector.reporting.billing import Bill
+from collector.reporting.currency import currency_of
 from collector.reporting.usage import billed_customers, read_bills
 
 MODELS: ServiceModels = {
@@ -43,6 +44,10 @@ dear:
   title: Dear
   on_alert: ticket
   charge: {monthly_fee: "310.00", hours: {rate: "120.00"}}
+overseas:
+  title: Overseas
+  on_alert: ticket
+  charge: {currency: USD, monthly_fee: "310.00"}
 """,
         "test",
     ),
@@ -125,6 +130,21 @@ class Books:
 @pytest.fixture
 async def books(database: Database) -> AsyncIterator[Books]:
     yield Books(database)
+
+
+async def test_costs_are_entered_in_the_currency_of_the_contract_that_holds_then(books: Books) -> None:
+    await books.customer("acme", "dear")
+    await books.customer("bakkerij", "overseas", since=BEGAN + timedelta(days=30))
+    await books.customer("cafe", "dear")
+    await books.agree("cafe", currency="GBP")
+    numbers = [await books.ticket(customer) for customer in ("acme", "bakkerij", "cafe")]
+
+    async def found(at: datetime) -> list[str]:
+        async with books.database.connect() as connection:
+            return [await currency_of(connection, MODELS, number, at) for number in numbers]
+
+    assert await found(APRIL) == ["EUR", "USD", "GBP"]
+    assert await found(BEGAN) == ["EUR", "EUR", "GBP"]  # nothing was agreed then
 
 
 def told(bill: Bill) -> list[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """`/tickets/{number}/work` and `/parts`: what a ticket took."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -12,10 +13,12 @@ from collector.api.desk.operations import AnyOperation, Call, Operation, Patch, 
 from collector.api.desk.paging import Page, PagingByNumber, cut
 from collector.api.desk.refusals import Refusal
 from collector.api.desk.tickets import TicketNumber
+from collector.contracts import ServiceModels
 from collector.db.tables import tickets as table
 from collector.desk import parts as parts_store
 from collector.desk import tickets, work
 from collector.desk.work import MAX_AUTHOR_CHARS, MAX_MINUTES, MAX_NOTE_CHARS, Correction, WorkKind
+from collector.reporting.currency import currency_of
 
 Author = Annotated[str, Field(min_length=1, max_length=MAX_AUTHOR_CHARS)]
 Note = Annotated[str, Field(max_length=MAX_NOTE_CHARS)]
@@ -89,7 +92,9 @@ class NewPart(Request):
     description: str = Field(min_length=1, max_length=parts_store.MAX_DESCRIPTION_CHARS)
     quantity: Quantity = "1"
     unit_price: Price = Field(description="Without VAT.")
-    currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
+        default=None, description="ISO 4217. Left out: that of the customer's contract, or of its service model."
+    )
     used_at: AwareDatetime | None = Field(default=None, description="Left out: now.")
     author: Author | None = AUTHOR
 
@@ -185,22 +190,27 @@ async def get_part(call: Call[EntryOfTicket, None]) -> Part:
     return Part.model_validate(await _part(call))
 
 
-async def add_part(call: Call[TicketNumber, NewPart]) -> Part:
-    number, asked = call.params.number, call.body
-    await _require(call, number)
-    part = await parts_store.add(
-        call.connection,
-        number,
-        author=asked.author or call.caller.name,
-        description=asked.description,
-        quantity=Decimal(asked.quantity),
-        unit_price=Decimal(asked.unit_price),
-        currency=asked.currency,
-        used_at=asked.used_at or call.now,
-        actor=call.caller.name,
-        now=call.now,
-    )
-    return Part.model_validate(await parts_store.get_part(call.connection, part))
+@dataclass(frozen=True, slots=True)
+class NewParts:
+    models: ServiceModels
+
+    async def add_part(self, call: Call[TicketNumber, NewPart]) -> Part:
+        number, asked = call.params.number, call.body
+        await _require(call, number)
+        used_at = asked.used_at or call.now
+        part = await parts_store.add(
+            call.connection,
+            number,
+            author=asked.author or call.caller.name,
+            description=asked.description,
+            quantity=Decimal(asked.quantity),
+            unit_price=Decimal(asked.unit_price),
+            currency=asked.currency or await currency_of(call.connection, self.models, number, used_at),
+            used_at=used_at,
+            actor=call.caller.name,
+            now=call.now,
+        )
+        return Part.model_validate(await parts_store.get_part(call.connection, part))
 
 
 async def void_part(call: Call[VoidedOfTicket, None]) -> Part:
@@ -240,7 +250,7 @@ async def _part(call: Call[Any, Any]) -> parts_store.Part:
     return found[0]
 
 
-def operations() -> list[AnyOperation]:
+def operations(models: ServiceModels) -> list[AnyOperation]:
     entry: AnyOperation = Operation(
         "GET", "/tickets/{number}/work/{id}", "One entry of the work log", EntryOfTicket, None, WorkEntry, get_work
     )
@@ -292,7 +302,14 @@ def operations() -> list[AnyOperation]:
         ),
         Operation("GET", "/tickets/{number}/parts", "A ticket's parts", OfTicket, None, PartPage, list_parts),
         Operation(
-            "POST", "/tickets/{number}/parts", "Enter a part", TicketNumber, NewPart, Part, add_part, creates=True
+            "POST",
+            "/tickets/{number}/parts",
+            "Enter a part",
+            TicketNumber,
+            NewPart,
+            Part,
+            NewParts(models).add_part,
+            creates=True,
         ),
         part,
         Operation(
