@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import (
     AsyncIterator,
@@ -41,32 +40,21 @@ from collector.api.problems import FAILURES, problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.shortcut import PushShortcut
-from collector.app.connectors import connectors_of
+from collector.app.desk import Desk
 from collector.app.health import Wellbeing, evaluated_groups
 from collector.app.operations import desk_operations
 from collector.app.settings import incident_settings, load_rules, own_rules, tls_context
 from collector.app.upkeep import Upkeep, repeat
 from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import RulesEngine, Settings
-from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours, ServiceModel, load_service_models
-from collector.contracts.maintenance_tasks import load_maintenance_tasks
-from collector.contracts.promises import load_sla_book
+from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service_models
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
 from collector.db.revisions import revisions
-from collector.desk import outbox
-from collector.desk.agreed import agreed_about
-from collector.desk.assigning import Assigner
-from collector.desk.clocks import ClockKeeper
-from collector.desk.closing import close_resolved
-from collector.desk.delivery import Deliverer
-from collector.desk.work import stop_forgotten
-from collector.fleet import silent
-from collector.fleet.customers import list_sites
 from collector.fleet.devices import DeviceStatus
 from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
-from collector.fleet.events import delete_events, record_events
+from collector.fleet.events import record_events
 from collector.fleet.keeper import PresenceKeeper
 from collector.fleet.presence import Patience
 from collector.fleet.presence_series import PresenceSeries
@@ -76,11 +64,8 @@ from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
 from collector.incidents.assigning import assigned
 from collector.incidents.external import ExternalAlerts, ExternalLive
-from collector.incidents.forgetting import forget_alerts
 from collector.incidents.late import OwnAlerts, PostedAlerts
 from collector.incidents.late_data import LateData, Live
-from collector.incidents.maintenance import MaintenanceRounds
-from collector.incidents.promised import Promised
 from collector.incidents.questions import TicketQuestions
 from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
@@ -106,13 +91,7 @@ WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
 EXTERNAL_SECONDS = 1.0
 LATE_DATA_SECONDS = 5.0
-SILENT_SECONDS = 60.0
-MAINTENANCE_SECONDS = 60.0
-SLA_SECONDS = 2.0
-ASSIGNMENT_SECONDS = 3.0
-OUTBOX_SECONDS = 1.0
 DAY_MS = 86_400_000
-HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
 SHUTDOWN_SECONDS = 10.0
 
@@ -192,22 +171,16 @@ class Collector:
             timedelta(seconds=settings.lookback_seconds),
             PostedAlerts() if self._has_ruler else OwnAlerts(),
         )
-        self._sla_book = load_sla_book(settings.data)
-        self._promised = Promised(lambda: self._directory.contracts, self._models, self._sla_book)
-        self._clocks = ClockKeeper(database, self._promised)
-        self._assigner = Assigner(database, agreed_about, settings.escalate_to)
-        self._questions = TicketQuestions(self._model_of)
-        self._maintenance = MaintenanceRounds(
+        self._desk = Desk(
+            settings,
             database,
             self._models,
-            load_maintenance_tasks(settings.data),
-            lambda customer: self._directory.contracts.get(customer, ()),
             clock,
+            contracts=lambda: self._directory.contracts,
+            questions=TicketQuestions(self._model_of),
         )
         self._recorder = Recorder(store)
         url = settings.deadman_url
-        connectors = connectors_of(settings, database, clock)
-        self._deliverer = Deliverer(database, connectors, clock, random.random)
         self._dead_man = DeadMan(
             "" if url is None else url.get_secret_value(),
             settings.deadman_seconds,
@@ -229,7 +202,7 @@ class Collector:
             self._pushes,
             self._evaluation,
             self._dead_man,
-            self._deliverer,
+            self._desk.deliverer,
             self._external,
             clock,
             devices=lambda: self._watch.counts(self._directory.members),
@@ -296,11 +269,9 @@ class Collector:
                 monotonic=monotonic,
             )
             await asyncio.to_thread(DEFAULT_OFFICE_HOURS.is_open, clock())  # loads the holidays, which takes a while
-            for level in collector._sla_book.support_levels.values():
-                await asyncio.to_thread(level.calendar.counted, clock() - timedelta(days=366), clock())
             async with database.begin() as connection:
                 await ensure_provider(connection, collector._models, plan=settings.provider_plan, now=clock())
-                await outbox.use_connectors(connection, collector._deliverer.names, clock())
+            await collector._desk.prepare()
             await collector._reload_state()
             await collector._presence.turn()  # the rules find every device's presence as it was
             await collector._external.restore(collector._evaluator.rules, takes_over=collector._has_ruler)
@@ -323,17 +294,12 @@ class Collector:
         """What is done beside pushes and rules, by name."""
         return {
             "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
-            "housekeeping": Upkeep(HOUSEKEEPING_SECONDS, self._keep_house),
             "dead man": Upkeep(TURN_SECONDS, self._dead_man.turn),
             "own health": Upkeep(WRITE_SECONDS, self._own_health.write),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "external alerts": Upkeep(EXTERNAL_SECONDS, self._external.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
-            "outbox": Upkeep(OUTBOX_SECONDS, self._deliverer.turn),
-            "sla clocks": Upkeep(SLA_SECONDS, self._keep_clocks),
-            "assignment": Upkeep(ASSIGNMENT_SECONDS, self._assign_tickets),
-            "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
-            "maintenance": Upkeep(MAINTENANCE_SECONDS, self._maintenance.turn),
+            **self._desk.upkeep,
         }
 
     async def _evaluate(self, reload: asyncio.Event) -> None:
@@ -409,41 +375,6 @@ class Collector:
             overrides,
             self._directory.contracts,
         )
-
-    async def _keep_clocks(self) -> None:
-        await self._clocks.turn(self._clock())
-
-    async def _assign_tickets(self) -> None:
-        assigned = await self._assigner.turn(self._clock())
-        if assigned:
-            logger.info("tickets assigned or escalated: count=%d", assigned)
-
-    async def _review_silent_devices(self) -> None:
-        async with self._database.begin() as connection:
-            await silent.review(connection, self._questions, self._clock())
-
-    async def _keep_house(self) -> None:
-        """Closes what was resolved for long enough, stops work that was forgotten, and forgets what is too old."""
-        now, settings = self._clock(), self._settings
-        async with self._database.begin() as connection:
-            await delete_events(connection, now - timedelta(days=settings.retention_days))
-            await stop_forgotten(connection, now)
-        async with self._database.connect() as connection:
-            hours = {(site.customer, site.id): site.hours for site in await list_sites(connection)}
-
-        def hours_of(customer: str, site: str | None) -> OfficeHours:
-            return hours.get((customer, site or ""), DEFAULT_OFFICE_HOURS)
-
-        await close_resolved(self._database, hours_of, settings.close_after_business_days, now)
-        async with self._database.begin() as connection:
-            await outbox.forget(
-                connection,
-                delivered_before=now - timedelta(days=settings.outbox_retention_days),
-                written_before=now - timedelta(days=settings.alert_retention_days),
-            )
-        forgotten = await forget_alerts(self._database, now - timedelta(days=settings.alert_retention_days))
-        if forgotten:
-            logger.info("old alerts forgotten: count=%d", forgotten)
 
     # What the parts ask of each other
 
@@ -573,7 +504,7 @@ class Collector:
             push_interval_seconds=settings.push_interval_seconds,
         )
         desk = DeskApi(
-            desk_operations(lambda: self._directory, lambda: self._pack.thresholds, self._models, self._promised),
+            desk_operations(lambda: self._directory, lambda: self._pack.thresholds, self._models, self._desk.promised),
             self._database,
             self._access_token,
             self._clock,
