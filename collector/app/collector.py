@@ -504,7 +504,14 @@ class Collector:
             push_interval_seconds=settings.push_interval_seconds,
         )
         desk = DeskApi(
-            desk_operations(lambda: self._directory, lambda: self._pack.thresholds, self._models, self._desk.promised),
+            desk_operations(
+                lambda: self._directory,
+                lambda: self._pack.thresholds,
+                self._models,
+                self._desk.promised,
+                book=self._desk.sla_book,
+                escalate_to=settings.escalate_to,
+            ),
             self._database,
             self._access_token,
             self._clock,

@@ -56,8 +56,8 @@ class Desk:
         self._database = database
         self._clock = clock
         self._questions = questions
-        self._sla_book = load_sla_book(settings.data)
-        self.promised = Promised(contracts, models, self._sla_book)
+        self.sla_book = load_sla_book(settings.data)
+        self.promised = Promised(contracts, models, self.sla_book)
         self._clocks = ClockKeeper(database, self.promised)
         self._assigner = Assigner(database, agreed_about, settings.escalate_to)
         self._maintenance = MaintenanceRounds(
@@ -73,7 +73,7 @@ class Desk:
     async def prepare(self) -> None:
         """To be called once, before it works."""
         now = self._clock()
-        for level in self._sla_book.support_levels.values():  # loads their holidays, which takes a while
+        for level in self.sla_book.support_levels.values():  # loads their holidays, which takes a while
             await asyncio.to_thread(level.calendar.counted, now - timedelta(days=366), now)
         async with self._database.begin() as connection:
             await outbox.use_connectors(connection, self.deliverer.names, now)

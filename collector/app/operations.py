@@ -25,6 +25,7 @@ from collector.api.desk.users import operations as user_operations
 from collector.api.desk.windows import WindowOperations
 from collector.api.desk.work import operations as work_operations
 from collector.contracts import ServiceModels
+from collector.contracts.promises import SlaBook
 from collector.desk.clock_reading import Promises
 from collector.fleet.directory import FleetDirectory
 
@@ -34,6 +35,9 @@ def desk_operations(
     definitions: Callable[[], Mapping[str, Definition]],
     models: ServiceModels,
     promises: Promises,
+    *,
+    book: SlaBook,
+    escalate_to: str,
 ) -> list[AnyOperation]:
     return [
         *alert_operations(),
@@ -43,7 +47,7 @@ def desk_operations(
         *ticket_file_operations(),
         *work_operations(models),
         *assignment_operations(),
-        *technician_operations(),
+        *technician_operations(book, escalate_to),
         *SlaOperations(promises).operations(),
         *silence_operations(),
         *WindowOperations(directory).operations(),

@@ -11,6 +11,7 @@ from collector.cli.local_time import DAY_OR_TIME, LocalTime
 from collector.cli.on_call import on_call, told
 from collector.clock import system_clock
 from collector.config import Settings
+from collector.contracts.promises import load_sla_book
 from collector.db.database import Database
 from collector.desk import technicians as store
 from collector.desk.leaving import leave
@@ -182,7 +183,10 @@ async def leave_command(
     E.g. `technicians leave anna --to bob`.
     """
     async with database.begin() as connection:
-        left = await leave(connection, technician, to=to, actor=actor(), now=system_clock())
+        left = await leave(
+            connection, technician, to=to, escalate_to=settings.escalate_to, actor=actor(), now=system_clock()
+        )
+    slas = load_sla_book(settings.data).escalating_to(technician)
     whose = to or "nobody"
     row = {
         "technician": technician,
@@ -191,6 +195,8 @@ async def leave_command(
         "shifts": left.shifts,
         "gaps": [{"starts_at": gap.starts_at, "ends_at": gap.ends_at} for gap in left.gaps],
         "escalated": list(left.escalated),
+        "escalated_to": left.escalated_to,
+        "slas": slas,
         "accounts": list(left.accounts),
     }
     print_fields(row, as_json=as_json)
@@ -200,7 +206,12 @@ async def leave_command(
         click.echo(f"note: open tickets are {whose}'s now: {', '.join(map(str, left.tickets))}", err=True)
     if left.escalated:
         numbers = ", ".join(map(str, left.escalated))
-        click.echo(f"note: open tickets are escalated to {technician}: {numbers}; see to them", err=True)
+        if left.escalated_to is None:
+            click.echo(f"note: open tickets are escalated to {technician}: {numbers}; see to them", err=True)
+        else:
+            click.echo(f"note: what was escalated to {technician} is to {left.escalated_to} now: {numbers}", err=True)
+    if slas:
+        click.echo(f"note: in sla.yaml, {', '.join(slas)} escalates to {technician}: name another", err=True)
     if settings.escalate_to == technician:
         click.echo(f"note: the setting escalate_to names {technician}: name another", err=True)
 

@@ -109,6 +109,10 @@ class SlaBook(Written):
     support_levels: dict[Name, SupportLevel] = Field(default_factory=dict)
     slas: dict[Name, Sla] = Field(default_factory=dict)
 
+    def escalating_to(self, whom: str) -> list[str]:
+        """The SLAs that name a technician, or a group."""
+        return sorted(name for name, sla in self.slas.items() if sla.escalate_to == whom)
+
 
 def load_sla_book(data: Path | None = None) -> SlaBook:
     """What is shipped, with that of `data`/sla.yaml added or in its place. Raises AgreementFileError."""

@@ -11,7 +11,7 @@ from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import absences, on_call, technicians, tickets, tokens, users
 from collector.desk import events
-from collector.desk.assigning import ASSIGNED
+from collector.desk.assigning import ASSIGNED, ESCALATED
 from collector.desk.events import EventType
 from collector.desk.on_call import Shift, list_shifts, uncovered
 from collector.desk.states import TicketAction, TicketStatus, advance
@@ -26,13 +26,17 @@ class Left:
     tickets: tuple[int, ...]  # handed over, or nobody's and to be assigned anew
     shifts: int  # handed over, or taken away
     gaps: tuple[Span, ...]  # where nobody is on call now who would have been
-    escalated: tuple[int, ...]  # open tickets that are escalated to the technician
+    escalated: tuple[int, ...]  # open tickets that were escalated to the technician
+    escalated_to: str | None  # to whom they are now; None: there is nobody else
     accounts: tuple[str, ...]  # users that may no longer sign in
 
 
-async def leave(connection: AsyncConnection, technician: str, *, to: str | None, actor: str, now: datetime) -> Left:
+async def leave(
+    connection: AsyncConnection, technician: str, *, to: str | None, escalate_to: str, actor: str, now: datetime
+) -> Left:
     """The technician takes no tickets from here on; `to` takes over open tickets and shifts. Without, the tickets are
-    assigned anew and the shifts are gone. Raises NoTechnicianError or TechnicianError."""
+    assigned anew, the shifts are gone, and what was escalated to the technician is escalated to `escalate_to`, a
+    technician or a group, if that is another. Raises NoTechnicianError or TechnicianError."""
     await require_active(connection, technician)
     if to == technician:
         raise TechnicianError(f"{technician} cannot take over from {technician}; name another, or nobody")
@@ -42,15 +46,17 @@ async def leave(connection: AsyncConnection, technician: str, *, to: str | None,
     await connection.execute(delete(absences).where(absences.c.technician == technician, absences.c.starts_at > now))
     numbers = await _hand_over_tickets(connection, technician, to, actor, now)
     shifts = await _hand_over_shifts(connection, technician, to, actor, now)
-    escalated = await connection.scalars(
-        select(tickets.c.number)
-        .where(tickets.c.escalated_to == technician, tickets.c.resolved_at.is_(None))
-        .order_by(tickets.c.number)
-    )
+    heir = to or (None if escalate_to == technician else escalate_to)
+    escalated = await _hand_over_escalations(connection, technician, heir, actor, now)
     remaining = await list_shifts(connection, not_over_at=now)
     gaps = [gap for shift in shifts for gap in uncovered(Span(max(shift.starts_at, now), shift.ends_at), remaining)]
     left = Left(
-        tuple(numbers), len(shifts), tuple(gaps), tuple(escalated), await _close_accounts(connection, technician, now)
+        tuple(numbers),
+        len(shifts),
+        tuple(gaps),
+        tuple(escalated),
+        heir if escalated else None,
+        await _close_accounts(connection, technician, now),
     )
     data = {"to": to, "tickets": list(left.tickets), "shifts": len(shifts), "accounts": list(left.accounts)}
     await audit.record(connection, actor=actor, action="technicians.leave", subject=technician, now=now, data=data)
@@ -94,6 +100,19 @@ async def _hand_over_tickets(
                 connection, [(number, moved) for number in numbers], EventType.STATUS, actor=actor, now=now
             )
     return [row.number for row in rows]
+
+
+async def _hand_over_escalations(
+    connection: AsyncConnection, technician: str, heir: str | None, actor: str, now: datetime
+) -> list[int]:
+    """The open tickets that were escalated to the technician."""
+    query = select(tickets.c.number).where(tickets.c.escalated_to == technician, tickets.c.resolved_at.is_(None))
+    numbers = list(await connection.scalars(query.order_by(tickets.c.number).with_for_update()))
+    if heir is not None and numbers:
+        await connection.execute(update(tickets).where(tickets.c.number.in_(numbers)).values(escalated_to=heir))
+        told = {"to": heir, "reason": f"{technician} left"}
+        await events.add_all(connection, [(number, told) for number in numbers], ESCALATED, actor=actor, now=now)
+    return numbers
 
 
 async def _hand_over_shifts(

@@ -60,8 +60,11 @@ def test_what_makes_no_sense_is_refused(data: Path) -> None:
 def test_who_leaves_leaves_no_ticket_behind(data: Path) -> None:
     run(data, "tickets", "take", "1001", "--as", "anna")
     run(data, "technicians", "on-call", "rota", "anna", "bob", "--from", "2099-03-02")
+    (data / "sla.yaml").write_text(
+        "slas:\n  own: {title: Own, targets: {P1: {response: 1h}}, escalate_to: anna}\n", encoding="utf-8"
+    )
     (told,) = json.loads(run(data, "technicians", "leave", "anna", "--json"))
-    assert told["tickets"] == [1001] and told["shifts"] == 1
+    assert told["tickets"] == [1001] and told["shifts"] == 1 and told["slas"] == ["own"]
     assert [gap["starts_at"] for gap in told["gaps"]] == ["2099-03-02T08:00:00.000Z"]
     assert [one["id"] for one in json.loads(run(data, "technicians", "list", "--json"))] == ["bob"]
     run(data, "technicians", "leave", "anna", fails=True)

@@ -263,7 +263,7 @@ async def test_what_waits_for_the_customer_goes_on_waiting_when_it_is_assigned(d
         await set_status(connection, number, status=TicketStatus.WAITING_CUSTOMER, actor="anna", now=NOW)
         await assign(connection, number, "bob", actor="eve", now=NOW)
         assert (await get_ticket(connection, number)).status is TicketStatus.WAITING_CUSTOMER
-        await leave(connection, "bob", to=None, actor="eve", now=NOW)
+        await leave(connection, "bob", to=None, escalate_to="dispatch", actor="eve", now=NOW)
     assert await turn(database) == 1
     assert (await read(database, number)).status is TicketStatus.WAITING_CUSTOMER
     assert (await read(database, number)).assignee == "anna"
@@ -288,14 +288,18 @@ async def test_who_leaves_leaves_nothing_behind(database: Database, to: str | No
         await add_absence(
             connection, "anna", Span(NOW + timedelta(days=3), NOW + timedelta(days=4)), reason="x", actor="eve", now=NOW
         )
-        left = await leave(connection, "anna", to=to, actor="eve", now=NOW)
+        left = await leave(connection, "anna", to=to, escalate_to="dispatch", actor="eve", now=NOW)
         assert (left.tickets, left.shifts, left.escalated) == ((begun, fresh), 2, (fresh,))
+        assert left.escalated_to == (to or "dispatch")
         shifts = [(one.technician, one.starts_at) for one in await list_shifts(connection, not_over_at=NOW)]
         if to is None:
             assert [gap.starts_at for gap in left.gaps] == [NOW, NOW + timedelta(days=7)] and shifts == []
         else:
             assert left.gaps == () and shifts == [("bob", NOW), ("bob", NOW + timedelta(days=7))]
-        for refused in (leave(connection, "anna", to=None, actor="eve", now=NOW), take_as_anna(connection, fresh)):
+        for refused in (
+            leave(connection, "anna", to=None, escalate_to="dispatch", actor="eve", now=NOW),
+            take_as_anna(connection, fresh),
+        ):
             with pytest.raises(TechnicianError, match="left on"):
                 await refused
     status = TicketStatus.NEW if to is None else TicketStatus.ASSIGNED
@@ -303,6 +307,9 @@ async def test_who_leaves_leaves_nothing_behind(database: Database, to: str | No
     assert (await read(database, over)).assignee == "anna"  # history keeps the name
     event = (await events_of(database, begun, "assigned"))[-1]
     assert (event.data, event.actor) == ({"to": to, "from": "anna", "reason": "anna left"}, "eve")
+    (escalated,) = await events_of(database, fresh, "escalated")
+    assert escalated.data == {"to": to or "dispatch", "reason": "anna left"}
+    assert (await read(database, fresh)).escalated_to == (to or "dispatch")
     await turn(database)
     assert [(await read(database, number)).assignee for number in (begun, fresh)] == ["bob", "bob"]
 
@@ -317,7 +324,7 @@ async def test_nobody_who_left_meanwhile_is_given_a_ticket(database: Database) -
     async with database.connect() as connection:
         rows = await assigning._waiting_jobs(connection, None, nothing_agreed, NOW)
     async with database.begin() as connection:
-        await leave(connection, "anna", to=None, actor="eve", now=NOW)
+        await leave(connection, "anna", to=None, escalate_to="dispatch", actor="eve", now=NOW)
         decision = Decision(Verdict.ASSIGN, "", "anna")
         assert await assigning._assign_all(connection, "anna", [(rows[0], decision)], NOW) == 0
         found = await connection.scalar(select(tickets.c.assignee).where(tickets.c.number == number))

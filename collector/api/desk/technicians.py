@@ -1,6 +1,7 @@
 """`/technicians` and `/on-call`: who works on tickets, at what, for whom and when. For the provider's own tokens."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from collector.api.desk.operations import AnyOperation, Call, NoParameters, Oper
 from collector.api.desk.paging import Page, PagingByName, PagingByNumber, cut
 from collector.api.desk.refusals import Refusal
 from collector.contracts.office_hours import DEFAULT_HOLIDAYS, DEFAULT_HOURS, MAX_HOURS_CHARS
+from collector.contracts.promises import SlaBook
 from collector.desk import leaving, on_call
 from collector.desk import technicians as store
 from collector.desk.technicians import (
@@ -134,7 +136,9 @@ class Gap(BaseModel, from_attributes=True):
 class Left(BaseModel, from_attributes=True):
     tickets: list[int] = Field(description="Handed over, or to be assigned anew.")
     gaps: list[Gap] = Field(description="Where nobody is on call now who would have been.")
-    escalated: list[int] = Field(description="Open tickets that are escalated to who left.")
+    escalated: list[int] = Field(description="Open tickets that were escalated to who left.")
+    escalated_to: str | None = Field(description="To whom they are escalated now; null: nobody else is known.")
+    slas: list[str] = Field(description="SLAs that still escalate to who left: sla.yaml is to name another.")
     accounts: list[str] = Field(description="Users that may no longer sign in.")
 
 
@@ -197,10 +201,20 @@ async def change_technician(call: Call[TechnicianId, TechnicianChange]) -> Techn
     return await _found(call, technician)
 
 
-async def leave_technician(call: Call[TechnicianId, Leaving]) -> Left:
-    await _found(call, call.params.id)
-    left = await leaving.leave(call.connection, call.params.id, to=call.body.to, actor=call.caller.name, now=call.now)
-    return Left.model_validate(left)
+@dataclass(frozen=True, slots=True)
+class Departures:
+    """`escalate_to` hears where no SLA names anybody."""
+
+    book: SlaBook
+    escalate_to: str
+
+    async def leave_technician(self, call: Call[TechnicianId, Leaving]) -> Left:
+        technician, actor = call.params.id, call.caller.name
+        await _found(call, technician)
+        left = await leaving.leave(
+            call.connection, technician, to=call.body.to, escalate_to=self.escalate_to, actor=actor, now=call.now
+        )
+        return Left.model_validate({**asdict(left), "slas": self.book.escalating_to(technician)})
 
 
 async def list_absences(call: Call[AbsencesOf, None]) -> AbsencePage:
@@ -286,7 +300,7 @@ def _page(rows: Sequence[Absence] | Sequence[Shift], asked: PagingByNumber) -> d
     return {"items": list(page), "next_cursor": cursor}
 
 
-def operations() -> list[AnyOperation]:
+def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
     manager = Role.MANAGER
     one: AnyOperation = Operation(
         "GET", "/technicians/{id}", "One technician", TechnicianId, None, Technician, get_technician
@@ -326,7 +340,7 @@ def operations() -> list[AnyOperation]:
             TechnicianId,
             Leaving,
             Left,
-            leave_technician,
+            Departures(book, escalate_to).leave_technician,
             changes=one,
             role=manager,
         ),
