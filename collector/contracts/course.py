@@ -41,7 +41,7 @@ class Course:
     answered_at: datetime | None = None  # the first sign of a human
     merged_at: datetime | None = None
     recorded: dict[tuple[str, str], datetime] = field(default_factory=dict)  # (type, clock) of warnings and breaches
-    escalated_to: str | None = None  # the last
+    escalated_to: str | None = None  # the last, since it was opened or reopened
 
     @property
     def status(self) -> str:
@@ -88,6 +88,8 @@ def _priority(course: Course, event: LoggedEvent, at: datetime) -> None:
 
 def _status(course: Course, event: LoggedEvent, at: datetime) -> None:
     to = str(event.data["to"])
+    if course.status in (RESOLVED, CLOSED) and to not in (RESOLVED, CLOSED):
+        course.escalated_to = None
     _set_status(course, _time(event.data.get("at"), course) or at, to)
     if event.actor != SYSTEM and to in HUMAN_MOVES:
         _answer(course, at)

@@ -384,7 +384,7 @@ async def move(
         case TicketAction.MERGE:
             values |= {"resolved_at": ticket.resolved_at or now, "closed_at": now, "unstable_since": None}
         case TicketAction.REOPEN:
-            values["resolved_at"] = None
+            values |= {"resolved_at": None, "escalated_to": None}  # who shall look at it is asked anew
         case _:
             pass
     moved = await connection.execute(

@@ -67,6 +67,14 @@ def opened(when: str, terms: Terms | None = OFFICE, priority: str = "P2") -> Sto
     return story if terms is None else story.terms(when, terms)
 
 
+def test_what_escalated_before_a_ticket_was_resolved_counts_no_more_when_it_reopens() -> None:
+    story = opened("2026-03-02T09:00").then("2026-03-02T10:00", "escalated", "system", to="second-line")
+    resolved = story.status("2026-03-02T11:00", "resolved", "system").status("2026-03-02T12:00", "closed", "system")
+    assert resolved.course().escalated_to == "second-line"
+    assert story.status("2026-03-02T10:30", "new").course().escalated_to == "second-line"
+    assert resolved.status("2026-03-02T13:00", "new", "system").course().escalated_to is None
+
+
 # --- what others got wrong (FACTS, section 2, row 29)
 
 

@@ -150,6 +150,20 @@ async def test_a_ticket_that_nobody_will_do_in_time_escalates_once(database: Dat
     assert (await read(database, late)).assignee is not None
 
 
+async def test_a_ticket_that_reopens_at_night_escalates_again(database: Database) -> None:
+    await hire(database, "anna", skills=("network",))
+    number = await open_ticket(database, priority=Priority.P1, category="telephony")
+    assert await turn(database, EVENING, day_and_night) == 1
+    async with database.begin() as connection:
+        await resolve(connection, number, EVENING)
+    assert await turn(database, EVENING, day_and_night) == 0
+    assert await open_ticket(database, priority=Priority.P1, category="telephony") == number
+    assert (await read(database, number)).escalated_to is None
+    assert [await turn(database, EVENING, day_and_night) for _ in range(2)] == [1, 0]
+    assert [event.data["to"] for event in await events_of(database, number, "escalated")] == ["second-line"] * 2
+    assert (await read(database, number)).escalated_to == "second-line"
+
+
 async def test_of_a_storm_only_the_parent_is_assigned(database: Database) -> None:
     await hire(database, "anna")
     child, parent = await open_ticket(database, "child"), await open_ticket(database, "parent")
