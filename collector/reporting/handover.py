@@ -1,4 +1,5 @@
-"""What is handed over when a customer leaves: all that is kept about it, as JSON and CSV in one ZIP file."""
+"""What is handed over when a customer leaves: all that is kept about it, as JSON and CSV in one ZIP file, without what
+those who work here wrote for each other."""
 
 import csv
 import io
@@ -13,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import (
@@ -23,15 +24,18 @@ from collector.db.tables import (
     contracts,
     devices,
     maintenance_plans,
+    maintenance_rounds,
     maintenance_windows,
     parts,
     shadow_tickets,
     sites,
     ticket_events,
+    ticket_links,
     tickets,
     users,
     work_entries,
 )
+from collector.desk.events import EventType
 from protocol.errors import PermanentError
 
 FORMAT = "quarkpulse-handover-1"
@@ -40,6 +44,9 @@ ROWS_AT_ONCE = 500
 HIDDEN = frozenset({"secret_hash", "password_hash", "enrolled_with", "content", "key"})
 # Spreadsheets run what begins like this; host names come from strangers.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# The customer sees these if they are public; what else happened to a ticket, it sees.
+_PUBLIC_OR_NOT = (EventType.COMMENT, EventType.ATTACHED, EventType.DETACHED)
+_IS_SHOWN = or_(ticket_events.c.type.not_in(_PUBLIC_OR_NOT), ticket_events.c.data["public"].as_boolean().is_(True))
 
 Progress = Callable[[str], None]
 
@@ -50,11 +57,11 @@ class HandoverError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A table of the export: `rows` in the order of `key`, read a stretch at a time."""
+    """A table of the export: `rows` in the order of `key`, which tells each apart, read a stretch at a time."""
 
     name: str
     rows: Select[Any]
-    key: ColumnElement[Any]
+    key: tuple[ColumnElement[Any], ...]
 
 
 def parts_of(customer: str) -> list[_Part]:
@@ -62,11 +69,12 @@ def parts_of(customer: str) -> list[_Part]:
 
     def plain(table: Any, key: str) -> _Part:  # noqa: ANN401 - a table of the schema
         shown = [column for column in table.c if column.name not in HIDDEN]
-        return _Part(table.name, select(*shown).where(table.c.customer == customer), table.c[key])
+        return _Part(table.name, select(*shown).where(table.c.customer == customer), (table.c[key],))
 
-    def beside(table: Any) -> _Part:  # noqa: ANN401
+    def beside(table: Any, *key: str, where: ColumnElement[bool] | None = None) -> _Part:  # noqa: ANN401
         shown = [column for column in table.c if column.name not in HIDDEN]
-        return _Part(table.name, select(*shown).where(table.c.ticket.in_(of_ticket)), table.c.id)
+        is_its = table.c.ticket.in_(of_ticket) if where is None else and_(table.c.ticket.in_(of_ticket), where)
+        return _Part(table.name, select(*shown).where(is_its), tuple(table.c[name] for name in key or ("id",)))
 
     return [
         plain(contracts, "id"),
@@ -75,14 +83,16 @@ def parts_of(customer: str) -> list[_Part]:
         plain(users, "id"),
         plain(devices, "id"),
         plain(tickets, "number"),
-        beside(ticket_events),
+        beside(ticket_events, where=_IS_SHOWN),
+        beside(ticket_links, "ticket", "other"),
         beside(work_entries),
         beside(parts),
-        beside(attachments),
+        beside(attachments, where=attachments.c.is_public),
         plain(shadow_tickets, "id"),
         plain(alerts, "id"),
         plain(maintenance_windows, "id"),
         plain(maintenance_plans, "id"),
+        beside(maintenance_rounds, "ticket"),
     ]
 
 
@@ -148,16 +158,16 @@ async def _write(connection: AsyncConnection, archive: zipfile.ZipFile, part: _P
 async def _write_timelines(connection: AsyncConnection, archive: zipfile.ZipFile, customer: str) -> None:
     """Each ticket with what happened to it, oldest first."""
     shown = [column for column in tickets.c if column.name not in HIDDEN]
-    whole = _Part("", select(*shown).where(tickets.c.customer == customer), tickets.c.number)
+    whole = _Part("", select(*shown).where(tickets.c.customer == customer), (tickets.c.number,))
     with archive.open("timelines.json", "w") as out:
         first = True
         async for ticket in _read(connection, whole):
             query = (
                 select(ticket_events.c.at, ticket_events.c.actor, ticket_events.c.type, ticket_events.c.data)
-                .where(ticket_events.c.ticket == ticket["number"])
+                .where(ticket_events.c.ticket == ticket["number"], _IS_SHOWN)
                 .order_by(ticket_events.c.id)
             )
-            history = [dict(row._mapping) for row in await connection.execute(query)]
+            history = [_without_reason(dict(row._mapping)) for row in await connection.execute(query)]
             out.write(b"[\n" if first else b",\n")
             out.write(_json(ticket | {"history": history}))
             first = False
@@ -167,25 +177,33 @@ async def _write_timelines(connection: AsyncConnection, archive: zipfile.ZipFile
 async def _write_attachments(connection: AsyncConnection, archive: zipfile.ZipFile, customer: str) -> None:
     """Each under its number: names come from strangers, and attachments.json tells them."""
     of_ticket = select(tickets.c.number).where(tickets.c.customer == customer)
-    numbers = await connection.scalars(select(attachments.c.id).where(attachments.c.ticket.in_(of_ticket)))
+    is_shown = (attachments.c.ticket.in_(of_ticket), attachments.c.is_public)
+    numbers = await connection.scalars(select(attachments.c.id).where(*is_shown))
     for number in sorted(numbers):
         content = await connection.scalar(select(attachments.c.content).where(attachments.c.id == number))
         archive.writestr(f"attachments/{number}", content or b"")
 
 
 async def _read(connection: AsyncConnection, part: _Part) -> AsyncIterator[dict[str, Any]]:
-    after: Any = None
-    name = part.key.name
+    after: tuple[Any, ...] | None = None
     while True:
-        query = part.rows.order_by(part.key).limit(ROWS_AT_ONCE)
+        query = part.rows.order_by(*part.key).limit(ROWS_AT_ONCE)
         if after is not None:
-            query = query.where(part.key > after)
+            query = query.where(tuple_(*part.key) > after)
         rows = [dict(row._mapping) for row in await connection.execute(query)]
         for row in rows:
-            yield row
+            yield _without_reason(row) if part.name == ticket_events.name else row
         if len(rows) < ROWS_AT_ONCE:
             return
-        after = rows[-1][name]
+        after = tuple(rows[-1][column.name] for column in part.key)
+
+
+def _without_reason(event: dict[str, Any]) -> dict[str, Any]:
+    """Why something was done to a ticket is told to those who work here alone, as in mails. Why an item of a checklist
+    was left out is the customer's, too."""
+    if event["type"] == "checklist":
+        return event
+    return event | {"data": {name: value for name, value in event["data"].items() if name != "reason"}}
 
 
 def _json(row: Mapping[str, object]) -> bytes:

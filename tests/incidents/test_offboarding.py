@@ -5,6 +5,7 @@ import stat
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -12,10 +13,21 @@ from sqlalchemy import insert, select
 from collector.contracts import Priority
 from collector.db import audit
 from collector.db.database import Database
-from collector.db.tables import attachments, devices, maintenance_windows, thresholds
+from collector.db.tables import (
+    attachments,
+    devices,
+    maintenance_plans,
+    maintenance_rounds,
+    maintenance_windows,
+    thresholds,
+    ticket_links,
+    tickets,
+)
 from collector.db.tables.base import metadata
+from collector.desk.attachments import attach
 from collector.desk.opening import NewTicket
-from collector.desk.tickets import comment, get_ticket, join_or_open
+from collector.desk.states import TicketStatus
+from collector.desk.tickets import comment, get_ticket, join_or_open, set_status
 from collector.fleet.agreements import Agreement, Consent
 from collector.fleet.contacts import Person, add_contact
 from collector.fleet.contracts import add_contract, contract_at, list_contracts, set_plan
@@ -29,6 +41,7 @@ from collector.fleet.tokens import create_access_token
 from collector.fleet.users import Profile, add_user
 from collector.incidents import offboarding
 from collector.incidents.silences import add_silence, silences_in_force
+from collector.reporting import handover
 from collector.reporting.handover import MANIFEST, HandoverError, new_file, write_handover
 from tests.fleet.world import ACTOR, MODELS, NOW, make_customer, make_token
 
@@ -70,10 +83,12 @@ async def furnish(database: Database, customer: str) -> None:
         )  # fmt: skip
         ticket = await join_or_open(connection, wanted, NOW)
         for author in (f"jansen-{customer}", name, "anna"):
-            await comment(connection, ticket, text="it is full", actor=author, now=NOW)
+            await comment(connection, ticket, text="it is full", actor=author, now=NOW, is_public=True)
         file = {"ticket": ticket, "name": "jansen.png", "media_type": "image/png", "size_bytes": 3, "digest": "x"}
         await connection.execute(
-            insert(attachments).values(**file, content=b"abc", added_by=f"jansen-{customer}", added_at=NOW)
+            insert(attachments).values(
+                **file, content=b"abc", is_public=True, added_by=f"jansen-{customer}", added_at=NOW
+            )
         )
         for matchers in ([f'customer="{customer}"'], ["alertname=X"]):
             ends_at = NOW + timedelta(days=30)
@@ -148,7 +163,8 @@ async def test_the_export_holds_all_and_no_secret(left: Database, tmp_path: Path
         manifest = json.loads(archive.read(MANIFEST))
         assert (manifest["customer"], manifest["rows"]) == ("acme", counts)
         assert {name for name in counts if not counts[name]} == {
-            "work_entries", "parts", "shadow_tickets", "alerts", "maintenance_plans",
+            "work_entries", "parts", "shadow_tickets", "alerts", "maintenance_plans", "maintenance_rounds",
+            "ticket_links",
         }  # fmt: skip
         for name, count in counts.items():
             rows = json.loads(archive.read(f"{name}.json"))
@@ -162,6 +178,63 @@ async def test_the_export_holds_all_and_no_secret(left: Database, tmp_path: Path
         assert archive.read("attachments/1") == b"abc"
         whole = b"".join(archive.read(name) for name in archive.namelist())
     assert b"hash-acme" not in whole and b"secret_hash" not in whole and b"other" not in whole
+
+
+async def test_what_is_internal_is_not_handed_over(left: Database, tmp_path: Path) -> None:
+    async with left.begin() as connection:
+        await comment(connection, 1001, text="they never pay", actor="anna", now=NOW)
+        for name, content, is_public in (("mine.txt", b"secret plan", False), ("yours.txt", b"the report", True)):
+            await attach(connection, 1001, name=name, content=content, is_public=is_public, actor="anna", now=NOW)
+        await set_status(
+            connection, 1001, status=TicketStatus.IN_PROGRESS, actor="anna", now=NOW, why="he is a nuisance"
+        )
+    path = tmp_path / "acme.zip"
+    counts = await export(left, path)
+    with zipfile.ZipFile(path) as archive:
+        whole = b"".join(archive.read(name) for name in archive.namelist())
+        assert {name for name in archive.namelist() if name.startswith("attachments/")} == {
+            "attachments/1", "attachments/4",
+        }  # fmt: skip
+    for internal in (b"never pay", b"mine.txt", b"secret plan", b"nuisance"):
+        assert internal not in whole
+    for public in (b"yours.txt", b"the report", b"in_progress", b"it is full"):
+        assert public in whole
+    assert counts["attachments"] == 2
+
+
+async def test_links_and_checklists_are_handed_over(
+    left: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a table is read in more than one stretch."""
+    monkeypatch.setattr(handover, "ROWS_AT_ONCE", 2)
+    ticket: dict[str, Any] = {
+        "customer": "acme",
+        "incident": "x",
+        "rule": "X",
+        "title": "t",
+        "priority": "P4",
+        "status": "closed",
+    }
+    ticket |= {"opened_at": NOW, "began_at": NOW, "resolved_at": NOW}
+    plan: dict[str, Any] = {"customer": "acme", "task": "restore_test", "title": "t"}
+    plan |= {"starts_local": "2026-03-07T02:00:00", "time_zone": "Europe/Amsterdam", "recurrence": "FREQ=DAILY"}
+    plan |= {"duration_seconds": 60, "checklist": []}
+    done = {"en": "restore a file", "done_at": "2026-03-02T10:00:00", "evidence": "sha256 is the same"}
+    async with left.begin() as connection:
+        await connection.execute(insert(tickets), [ticket | {"key": key} for key in "abc"])
+        numbers = list(await connection.scalars(select(tickets.c.number).where(tickets.c.key.in_(["a", "b", "c"]))))
+        for other in numbers:
+            await connection.execute(insert(ticket_links).values(ticket=1001, other=other, kind="related", at=NOW))
+        await connection.execute(insert(maintenance_plans).values(id=7, **plan, author="anna", created_at=NOW))
+        await connection.execute(
+            insert(maintenance_rounds), [{"plan": 7, "due_at": NOW, "ticket": numbers[0], "checklist": [done]}]
+        )
+    path = tmp_path / "acme.zip"
+    await export(left, path)
+    with zipfile.ZipFile(path) as archive:
+        assert [one["other"] for one in json.loads(archive.read("ticket_links.json"))] == sorted(numbers)
+        (found,) = json.loads(archive.read("maintenance_rounds.json"))
+    assert (found["plan"], found["ticket"], found["checklist"]) == (7, numbers[0], [done])
 
 
 async def test_people_are_erased_and_history_stays(left: Database, tmp_path: Path) -> None:
