@@ -16,6 +16,7 @@ from collector.db.revisions import Topic, bump
 from collector.db.tables import contracts, customers, devices, sites
 from collector.fleet.agreements import AS_THE_MODEL_SAYS, MAX_SCOPE_NAMES, Agreement, Consent, problems_of
 from collector.fleet.errors import FleetError, NotFoundError
+from collector.fleet.following import move_plans, release_plans
 
 
 class ContractError(FleetError):
@@ -92,7 +93,8 @@ async def change_contract(
     """The contract as it is from `starts_at` on; until then it stays as it was. `changes`: what becomes different, by
     the name of a field of Agreement, or `plan`, `consent` or `valid_to`.
 
-    One that has not begun is changed as it is. Raises NotFoundError, UnknownPlanError, or ContractError with all that
+    One that has not begun is changed as it is. Plans of maintenance that name it go on under the contract that follows,
+    if that maintains their task. Raises NotFoundError, UnknownPlanError, or ContractError with all that
     is wrong with it."""
     was = await _locked(connection, contract)
     plan, consent, valid_to = (
@@ -104,7 +106,8 @@ async def change_contract(
     agreement = replace(was.agreement, **own)
     starts_at = starts_at if starts_at < now else max(starts_at, was.valid_from)
     problems = [problem async for problem in _unknown_places(connection, was.customer, agreement.scope)]
-    problems += [*problems_of(agreement, model_named(models, plan)), *_wrong_times(starts_at, valid_to, now)]
+    model = model_named(models, plan)
+    problems += [*problems_of(agreement, model), *_wrong_times(starts_at, valid_to, now)]
     if was.valid_to is not None and was.valid_to <= starts_at:
         problems.append(f"contract {contract} ends {was.valid_to:%Y-%m-%d %H:%M} UTC: add another with contracts add")
     other = await _overlapping(connection, was.customer, starts_at, valid_to, besides=contract)
@@ -128,6 +131,7 @@ async def change_contract(
             consent=consent,
             agreement=agreement,
         )
+        await move_plans(connection, [contract], number, model.maintained, actor=actor, now=now)
     found = await get_contract(connection, number)
     await _record(connection, "contracts.change", found, actor, now, before=was)
     return found
@@ -165,23 +169,16 @@ async def set_plan(
 ) -> None:
     """Changes the plan from `starts_at` on. What held until then stays on record, what was planned for later does not.
 
-    A consent and a scope that were given earlier are carried over, and with the same plan the rest too. Raises
-    NotFoundError, FleetError or UnknownPlanError.
+    A consent and a scope that were given earlier are carried over, and with the same plan the rest too. Plans of
+    maintenance go on where the new plan maintains their task. Raises NotFoundError, FleetError or UnknownPlanError.
     """
     await lock_customer(connection, customer)
-    model_named(models, plan)
+    model = model_named(models, plan)
     if starts_at < now:
         raise FleetError("a plan cannot change in the past, tickets were decided by it: name a later day, or none")
     before = await contract_at(connection, customer, starts_at)
-    of_customer = contracts.c.customer == customer
-    await connection.execute(delete(contracts).where(of_customer, contracts.c.valid_from >= starts_at))
-    await connection.execute(
-        update(contracts)
-        .where(of_customer, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > starts_at))
-        .values(valid_to=starts_at)
-    )
     kept = AS_THE_MODEL_SAYS if before is None else before.agreement
-    await insert_contract(
+    new = await insert_contract(
         connection,
         customer=customer,
         plan=plan,
@@ -189,6 +186,15 @@ async def set_plan(
         consent=consent or (before.consent if before else None),
         agreement=kept if before is not None and before.plan == plan else Agreement(scope=kept.scope),
     )
+    others = (contracts.c.customer == customer, contracts.c.id != new)
+    replaced = (*others, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > starts_at))
+    planned = (*others, contracts.c.valid_from >= starts_at)
+    gone = list(await connection.scalars(select(contracts.c.id).where(*planned)))
+    ending = list(await connection.scalars(select(contracts.c.id).where(*replaced)))
+    await move_plans(connection, [*gone, *ending], new, model.maintained, actor=actor, now=now)
+    await release_plans(connection, gone)
+    await connection.execute(delete(contracts).where(*planned))
+    await connection.execute(update(contracts).where(*replaced).values(valid_to=starts_at))
     data = {"plan": plan, "from": starts_at.isoformat(), "before": before.plan if before else None}
     await audit.record(connection, actor=actor, action="customers.set-plan", subject=customer, now=now, data=data)
     await bump(connection, Topic.FLEET)

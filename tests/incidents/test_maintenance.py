@@ -1,7 +1,9 @@
 """Regular maintenance: rounds that come due become tickets, once each, with a checklist and a window."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ from collector.desk.fields import TicketKind, TicketSource
 from collector.desk.maintenance import MaintenanceError, Plan, Step
 from collector.desk.rounds import due, rounds_between
 from collector.desk.states import TicketStatus
-from collector.fleet.contracts import set_plan
+from collector.fleet.contracts import change_contract, list_contracts, set_plan
 from collector.incidents import by_hand, windows
 from collector.incidents.maintenance import NewPlan, end_plan
 from collector.incidents.windows import Scope
@@ -121,6 +123,59 @@ async def test_a_plan_ends_with_its_contract(desk: Desk) -> None:
     async with desk.database.connect() as connection:
         assert (await store.get_plan(connection, 1)).ended_at is not None
         assert (await windows.get_window(connection, 1)).ended_at is not None
+
+
+async def change(desk: Desk, starts_at: datetime, **changes: object) -> int:
+    """The contract that follows the first."""
+    async with desk.database.begin() as connection:
+        found = await change_contract(
+            connection, MODELS, 1, changes=changes, starts_at=starts_at, actor="t", now=desk.now
+        )
+    await desk.load()
+    return found.id
+
+
+async def test_a_plan_of_a_contract_goes_on_under_the_one_that_follows(desk: Desk) -> None:
+    await desk.plan(replace(PATCHES, contract=1))
+    await desk.until(local(6))
+    new = await change(desk, local(9), fee=Decimal("80.00"))
+    assert len(await desk.until(local(18))) == 2
+    async with desk.database.connect() as connection:
+        plan = await store.get_plan(connection, 1)
+        told = [one for one in await audit.latest(connection, 5) if one.action == "maintenance.move"]
+    assert (plan.contract, plan.ended_at) == (new, None)
+    assert [(one.subject, one.data) for one in told] == [("1", {"contract": new, "before": 1})]
+
+
+async def test_a_plan_ends_with_its_contract_if_what_follows_does_not_maintain_it(desk: Desk) -> None:
+    await desk.plan(replace(PATCHES, contract=1))
+    await change(desk, local(9), plan="break_fix")
+    assert len(await desk.until(local(8))) == 1
+    (ticket,) = await desk.until(local(20))
+    assert (await desk.notes(ticket.number))[-1] == "maintenance plan 1 was ended: its contract has ended"
+
+
+@pytest.mark.parametrize(("model", "rounds"), [("managed", 2), ("break_fix", 1)])
+async def test_a_plan_of_a_contract_that_never_came_holds_back_no_change_of_plan(
+    desk: Desk, model: str, rounds: int
+) -> None:
+    """The contract that follows is called off before it begins."""
+    await desk.plan(replace(PATCHES, contract=1))
+    await change(desk, local(20), fee=Decimal("80.00"))
+    async with desk.database.begin() as connection:
+        await set_plan(
+            connection,
+            MODELS,
+            customer="acme",
+            plan=model,
+            starts_at=local(9),
+            consent=None,
+            actor="t",
+            now=desk.now,
+        )
+        assert [one.plan for one in await list_contracts(connection, "acme")] == ["monthly", model]
+    await desk.load()
+    assert len(await desk.until(local(18))) == rounds
 
 
 async def test_a_plan_of_a_contract_that_is_not_known_yet_goes_on(desk: Desk) -> None:
