@@ -9,7 +9,7 @@ from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, Operation, Request
 from collector.api.desk.refusals import Refusal
 from collector.api.desk.technicians import Slug
-from collector.api.desk.tickets import TicketNumber
+from collector.api.desk.tickets import ONE, TicketNumber
 from collector.db.tables import tickets as table
 from collector.desk import assigning as store
 from collector.desk.agreed import agreed_about
@@ -119,6 +119,7 @@ def operations() -> list[AnyOperation]:
             Taking,
             Assigned,
             take_ticket,
+            works_on=ONE,
         ),
         Operation(
             "POST",
@@ -128,6 +129,7 @@ def operations() -> list[AnyOperation]:
             Assigning,
             Assigned,
             assign_ticket,
+            works_on=ONE,
         ),
         Operation(
             "POST",
@@ -137,5 +139,6 @@ def operations() -> list[AnyOperation]:
             HandingOver,
             Assigned,
             hand_over_ticket,
+            works_on=ONE,
         ),
     ]

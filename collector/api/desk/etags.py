@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from multidict import CIMultiDictProxy
 from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,9 +33,15 @@ def is_known(etag: str, headers: Mapping[str, str]) -> bool:
     return given == "*" or etag in (one.removeprefix("W/") for one in _TAG.findall(given[:MAX_CHARS]))
 
 
+def meant(headers: CIMultiDictProxy[str]) -> str | None:
+    """The If-Match of a request. `*` names no state, and counts as none."""
+    given = ", ".join(headers.getall(IF_MATCH, []))
+    return None if IF_MATCH not in headers or given.strip() == "*" else given
+
+
 def require_match(etag: str, given: str | None, path: str) -> None:
     """Raises Refusal: 428 without an If-Match, 400 if it is none, 412 if the thing at `path` is no longer like that."""
-    if given is None or given.strip() == "*":
+    if given is None:
         raise Refusal(
             428,
             "precondition_required",

@@ -167,14 +167,14 @@ class DeskApi:
 
 async def _require_unchanged(operation: AnyOperation, call: Call[Any, Any], request: web.Request) -> None:
     """What is to be changed is as who asks saw it, and stays so until the end of the transaction. Raises Refusal."""
-    thing = operation.changes
-    if thing is None:
+    thing = operation.thing
+    given = etags.meant(request.headers)
+    if thing is None or (operation.changes is None and given is None):
         return
     path = thing.at(call.params)
     await etags.hold(call.connection, path)
     there = await thing.handle(Call(call.caller, call.connection, call.now, thing.params_of(call.params), None))
-    given = request.headers.getall(etags.IF_MATCH, [])
-    etags.require_match(etags.etag_of(there, thing.moving), ", ".join(given) if given else None, ROOT + path)
+    etags.require_match(etags.etag_of(there, thing.moving), given, ROOT + path)
 
 
 def _shown(operation: AnyOperation, answer: BaseModel | Download, request: web.Request) -> web.Response:
@@ -193,8 +193,8 @@ def _told(operation: AnyOperation, answer: BaseModel | Download) -> web.Response
     if isinstance(answer, Download):
         return served(answer)
     headers = {}
-    if operation.changes is not None and operation.shows_what_it_changes:
-        headers["ETag"] = etags.etag_of(answer, operation.changes.moving)
+    if operation.thing is not None and operation.shows_what_it_changes:
+        headers["ETag"] = etags.etag_of(answer, operation.thing.moving)
     return web.Response(
         status=operation.status, text=answer.model_dump_json(), content_type="application/json", headers=headers
     )

@@ -81,6 +81,8 @@ def _description(one: AnyOperation) -> str:
     said.append(f"Takes the token of a {one.least_role} at least.")
     if one.changes is not None:
         said.append(f"Takes the ETag of GET {one.changes.path} as {etags.IF_MATCH}.")
+    elif one.works_on is not None:
+        said.append(f"May be given the ETag of GET {one.works_on.path} as {etags.IF_MATCH}.")
     return " ".join(said)
 
 
@@ -91,9 +93,10 @@ def _headers_of(one: AnyOperation) -> Iterator[dict[str, Any]]:
         schema = {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_CHARS, "pattern": "^[!-~]+$"}
         yield {"name": idempotency.HEADER, "in": "header", "required": False, "description": text, "schema": schema}
     tags = {"type": "string", "maxLength": etags.MAX_CHARS, "pattern": etags.TAGS_PATTERN}
-    if one.changes is not None:
+    if one.thing is not None:
         text = "The ETag of what is to be changed, as you saw it: if it was changed since, nothing happens (412)."
-        yield {"name": etags.IF_MATCH, "in": "header", "required": True, "description": text, "schema": tags}
+        is_needed = one.changes is not None
+        yield {"name": etags.IF_MATCH, "in": "header", "required": is_needed, "description": text, "schema": tags}
     if not one.writes and one.answer is not Download:
         text = "ETags of answers that you have: 304 if one of them is still right."
         schema = {"type": "string"}  # what is no ETag matches none, and does no harm
@@ -112,7 +115,7 @@ def _responses(one: AnyOperation, refs: Mapping[Any, Any]) -> dict[str, Any]:
     has_etag = one.answer is not Download and (not one.writes or one.shows_what_it_changes)
     if has_etag:
         done["headers"] = etag
-    if one.body is not None or one.creates or one.changes is not None:
+    if one.body is not None or one.creates or one.thing is not None:
         refused["400"] = "The body is no JSON, or a header cannot be what it should be."
     refused |= {
         "401": "No token, or none that may be used.",
@@ -121,8 +124,9 @@ def _responses(one: AnyOperation, refs: Mapping[Any, Any]) -> dict[str, Any]:
     }
     if one.writes:
         refused["409"] = "It is taken, or does not go together with what is there."
-    if one.changes is not None:
+    if one.thing is not None:
         refused["412"] = "It was changed since: read it again."
+    if one.changes is not None:
         refused["428"] = f"There is no {etags.IF_MATCH}."
     if one.body is not None:
         refused["413"] = "The body is too large."

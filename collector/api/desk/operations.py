@@ -82,8 +82,9 @@ class Operation(Generic[P, B, A]):
     it is; `answer` likewise, or Download.
 
     `changes` is the GET of the thing that it changes: it takes an If-Match with the ETag of that answer. Its path has
-    no parameters beyond those of this one. `moving`, of a GET: fields of the answer that time or machines change, which
-    make no difference to who changes the thing.
+    no parameters beyond those of this one. `works_on` is the same of what it takes a step with, such as to close a
+    ticket: an If-Match that is sent must hold, and none is asked for. `moving`, of a GET: fields of the answer that
+    time or machines change, which make no difference to who changes the thing.
 
     `told_once`: fields of the answer, such as a secret, that are kept nowhere: to a repeat they are null.
 
@@ -101,6 +102,7 @@ class Operation(Generic[P, B, A]):
     max_body_bytes: int = MAX_BODY_BYTES
     role: Role | None = None
     changes: "AnyOperation | None" = None
+    works_on: "AnyOperation | None" = None
     moving: frozenset[str] = frozenset()
     description: str = ""
     told_once: frozenset[str] = frozenset()
@@ -122,8 +124,13 @@ class Operation(Generic[P, B, A]):
         return self.handle.__name__
 
     @property
+    def thing(self) -> "AnyOperation | None":
+        """The GET of what an If-Match is about; None: it takes none."""
+        return self.changes or self.works_on
+
+    @property
     def shows_what_it_changes(self) -> bool:
-        return self.changes is not None and self.answer is self.changes.answer
+        return self.thing is not None and self.answer is self.thing.answer
 
     @property
     def in_path(self) -> frozenset[str]:

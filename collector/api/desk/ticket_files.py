@@ -7,7 +7,7 @@ from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, Download, Operation, Upload
 from collector.api.desk.paging import Page
 from collector.api.desk.shapes import Number
-from collector.api.desk.tickets import TicketNumber, found_ticket
+from collector.api.desk.tickets import ONE, TicketNumber, found_ticket
 from collector.desk import attachments as store
 from collector.desk.attachments import MAX_FILE_BYTES, NoAttachmentError
 
@@ -81,9 +81,12 @@ def operations() -> list[AnyOperation]:
             Attachment,
             add_attachment,
             creates=True,
+            works_on=ONE,
             max_body_bytes=MAX_FILE_BYTES,
             description="The body is the file as it is. Its content must be what its name says.",
         ),
         Operation("GET", f"{path}/{{id}}", "One file, to be saved", AttachmentId, None, Download, download_attachment),
-        Operation("DELETE", f"{path}/{{id}}", "Delete a file", AttachmentId, None, Attachment, delete_attachment),
+        Operation(
+            "DELETE", f"{path}/{{id}}", "Delete a file", AttachmentId, None, Attachment, delete_attachment, works_on=ONE
+        ),
     ]

@@ -7,7 +7,7 @@ from pydantic import Field
 from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, Operation, Request
 from collector.api.desk.shapes import Id, Number
-from collector.api.desk.tickets import OtherTicket, TicketInFull, TicketNumber, found_ticket, shown
+from collector.api.desk.tickets import ONE, OtherTicket, TicketInFull, TicketNumber, found_ticket, shown
 from collector.desk import editing, links
 from collector.desk.fields import MAX_DEVICES
 from collector.desk.links import LinkKind
@@ -105,13 +105,38 @@ async def _both(call: Call[Any, Any], number: int, other: int) -> None:
 def operations() -> list[AnyOperation]:
     one = "/tickets/{number}"
     return [
-        Operation("POST", f"{one}/merge", "Merge it into another", TicketNumber, Merging, TicketInFull, merge_ticket),
-        Operation("POST", f"{one}/links", "Link two tickets", TicketNumber, Linking, TicketInFull, link_ticket),
         Operation(
-            "DELETE", f"{one}/links/{{other}}", "Take a link back", OtherTicket, None, TicketInFull, unlink_ticket
+            "POST",
+            f"{one}/merge",
+            "Merge it into another",
+            TicketNumber,
+            Merging,
+            TicketInFull,
+            merge_ticket,
+            works_on=ONE,
         ),
         Operation(
-            "PUT", f"{one}/parent", "Make it part of another", TicketNumber, Parent, TicketInFull, set_ticket_parent
+            "POST", f"{one}/links", "Link two tickets", TicketNumber, Linking, TicketInFull, link_ticket, works_on=ONE
+        ),
+        Operation(
+            "DELETE",
+            f"{one}/links/{{other}}",
+            "Take a link back",
+            OtherTicket,
+            None,
+            TicketInFull,
+            unlink_ticket,
+            works_on=ONE,
+        ),
+        Operation(
+            "PUT",
+            f"{one}/parent",
+            "Make it part of another",
+            TicketNumber,
+            Parent,
+            TicketInFull,
+            set_ticket_parent,
+            works_on=ONE,
         ),
         Operation(
             "POST",
@@ -121,9 +146,19 @@ def operations() -> list[AnyOperation]:
             Devices,
             TicketInFull,
             change_ticket_devices,
+            works_on=ONE,
         ),
-        Operation("POST", f"{one}/watchers", "Watch it", TicketNumber, Watching, TicketInFull, watch_ticket),
         Operation(
-            "DELETE", f"{one}/watchers/{{watcher}}", "Watch no longer", Watcher, None, TicketInFull, unwatch_ticket
+            "POST", f"{one}/watchers", "Watch it", TicketNumber, Watching, TicketInFull, watch_ticket, works_on=ONE
+        ),
+        Operation(
+            "DELETE",
+            f"{one}/watchers/{{watcher}}",
+            "Watch no longer",
+            Watcher,
+            None,
+            TicketInFull,
+            unwatch_ticket,
+            works_on=ONE,
         ),
     ]

@@ -12,7 +12,7 @@ from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
 from collector.api.desk.refusals import Refusal
-from collector.api.desk.tickets import TicketNumber
+from collector.api.desk.tickets import ONE, TicketNumber
 from collector.contracts import ServiceModels
 from collector.db.tables import tickets as table
 from collector.desk import parts as parts_store
@@ -268,6 +268,7 @@ def operations(models: ServiceModels) -> list[AnyOperation]:
             WorkEntry,
             add_work,
             creates=True,
+            works_on=ONE,
         ),
         entry,
         Operation(
@@ -310,6 +311,7 @@ def operations(models: ServiceModels) -> list[AnyOperation]:
             Part,
             NewParts(models).add_part,
             creates=True,
+            works_on=ONE,
         ),
         part,
         Operation(

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from collector.api.desk.tickets import ONE
 from collector.app.operations import desk_operations
 from collector.contracts import load_service_models
 from collector.desk.technicians import Profile, add_technician
@@ -70,6 +71,50 @@ async def test_a_change_of_what_somebody_else_changed_is_refused(desk: Desk) -> 
     etag = winner.headers["ETag"]
     await desk.ask("POST", f"/tickets/{number}/comments", {"text": "no reason to refuse a change"})
     assert (await changed(desk, number, etag, urgency="high", category=None)).json["priority"] == "P1"
+
+
+async def test_every_step_with_a_ticket_honours_the_etag_that_is_sent(desk: Desk) -> None:
+    async with desk.life.opened() as state, state.begin() as connection:
+        await add_technician(connection, "anna", Profile("anna"), actor="test", now=desk.life.now)
+    number, other = [(await opened(desk))["number"] for _ in range(2)]
+    path = f"/tickets/{number}"
+    stale = (await desk.ask("GET", path)).headers["ETag"]
+    taken = await desk.ask("POST", f"{path}/take", {"technician": "anna"}, headers={"If-Match": stale})
+    assert taken.status == 200, taken.text
+    steps: list[tuple[str, str, Any]] = [
+        ("POST", "/take", {"technician": "anna"}),
+        ("POST", "/assign", {"technician": "anna"}),
+        ("POST", "/hand-over", {"technician": "anna", "note": "x"}),
+        ("POST", "/status", {"status": "in_progress"}),
+        ("POST", "/resolve", {"without": True}),
+        ("POST", "/close", {}),
+        ("POST", "/reopen", None),
+        ("POST", "/merge", {"into": other}),
+        ("POST", "/links", {"other": other}),
+        ("DELETE", f"/links/{other}", None),
+        ("PUT", "/parent", {"parent": other}),
+        ("POST", "/devices", {"add": ["srv-1"]}),
+        ("POST", "/watchers", {"watcher": "anna"}),
+        ("DELETE", "/watchers/anna", None),
+        ("POST", "/comments", {"text": "x"}),
+    ]
+    before = await desk.get(path)
+    for method, step, body in steps:
+        answer = await desk.ask(method, path + step, body, headers={"If-Match": stale})
+        assert (answer.status, answer.json["error"]) == (412, "precondition_failed"), (step, answer.text)
+    assert await desk.get(path) == before
+    etag = (await desk.ask("GET", path)).headers["ETag"]
+    working = await desk.ask("POST", f"{path}/status", {"status": "in_progress"}, headers={"If-Match": etag})
+    headers = {"If-Match": working.headers["ETag"]}
+    assert (await desk.ask("POST", f"{path}/resolve", {"without": True}, headers=headers)).status == 200
+    assert (await desk.ask("POST", f"{path}/reopen", headers={"If-Match": "*"})).status == 200
+
+
+def test_every_change_of_a_ticket_takes_an_etag() -> None:
+    all_of_them = cast("Any", desk_operations)(dict, dict, load_service_models(), None)  # they are only looked at
+    about_one = [one for one in all_of_them if one.writes and one.path.startswith("/tickets/{number}")]
+    assert [one.path for one in about_one if one.thing is None] == []
+    assert [one.method for one in about_one if one.changes is ONE] == ["PATCH"]
 
 
 async def test_two_take_one_ticket_and_one_is_told_who_has_it(desk: Desk) -> None:
