@@ -138,7 +138,7 @@ async def list_command(database: Database, _settings: Settings, everything: bool
     E.g. `thresholds list --json`.
     """
     async with database.connect() as connection:
-        found = await store.list_thresholds(connection)
+        found = await store.list_thresholds(connection, since=None if everything else system_clock())
     rows = [
         {
             "name": threshold.name,
@@ -151,7 +151,6 @@ async def list_command(database: Database, _settings: Settings, everything: bool
             "set_by": threshold.set_by,
         }
         for threshold in found
-        if everything or threshold.valid_to is None
     ]
     print_rows(rows, as_json=as_json)
 
@@ -180,7 +179,7 @@ async def explain(
     async with database.connect() as connection:
         await get_device(connection, device)
         directory = await load_directory(connection)
-        overrides = await store.list_thresholds(connection)
+        overrides = await store.list_thresholds(connection, name=name)
     when = system_clock() if at is None else at.astimezone(UTC)
     standing = standing_of({name: definition}, directory, overrides, device, when).get(name, [])
     if not standing:

@@ -82,7 +82,7 @@ async def list_command(database: Database, _settings: Settings, everything: bool
     """
     now = system_clock()
     async with database.connect() as connection:
-        found = await store.list_windows(connection, not_ended_at=None if everything else now)
+        found = await store.list_windows(connection, open_after=None if everything else now)
     rows = [_row(window, now) for window in found]
     if not everything:
         rows = [row for row in rows if row["is_open"] or row["next_start"]]

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import Select, bindparam, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
@@ -77,6 +77,12 @@ async def devices_after(
     if site is not None:
         query = query.where(devices.c.site == site)
     return [_to_device(row) for row in await connection.execute(query)]
+
+
+def ids_at(customer: str, site: str | None) -> Select[tuple[str]]:
+    """The ids of a customer's devices, or of one site's, to be part of a statement."""
+    query = select(devices.c.id).where(devices.c.customer == customer)
+    return query if site is None else query.where(devices.c.site == site)
 
 
 async def get_device(connection: AsyncConnection, device: str) -> Device:

@@ -16,7 +16,7 @@ from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import thresholds
 from collector.fleet.customers import get_customer, get_site
-from collector.fleet.devices import get_device
+from collector.fleet.devices import get_device, ids_at
 from collector.fleet.errors import FleetError, NotFoundError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -109,13 +109,50 @@ async def unset_threshold(
     await bump(connection, Topic.THRESHOLDS)
 
 
-async def list_thresholds(connection: AsyncConnection, since: datetime | None = None) -> list[Threshold]:
-    """Every threshold, or those that held at some time after `since`; in the order in which they were set."""
+async def list_thresholds(
+    connection: AsyncConnection, since: datetime | None = None, *, name: str | None = None
+) -> list[Threshold]:
+    """Every threshold, those of a name, or those that held at some time after `since`; in the order in which they were
+    set."""
     query = _THRESHOLDS.order_by(thresholds.c.id)
+    if name is not None:
+        query = query.where(thresholds.c.name == name)
     if since is not None:
         query = query.where(or_(thresholds.c.valid_to.is_(None), thresholds.c.valid_to > since))
     rows = await connection.execute(query)
     return [_to_threshold(row) for row in rows]
+
+
+async def thresholds_before(
+    connection: AsyncConnection,
+    before: int | None,
+    limit: int,
+    *,
+    since: datetime | None = None,
+    name: str | None = None,
+    within: tuple[str, str | None] | None = None,
+) -> list[Threshold]:
+    """`limit` at most, newest first: those with an id below `before`; `since`: that held at some time after it;
+    `within`: only those of a customer, or of one of its sites, and of the devices that are there."""
+    query = _THRESHOLDS.order_by(thresholds.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(thresholds.c.id < before)
+    if since is not None:
+        query = query.where(or_(thresholds.c.valid_to.is_(None), thresholds.c.valid_to > since))
+    if name is not None:
+        query = query.where(thresholds.c.name == name)
+    if within is not None:
+        query = query.where(_set_within(*within))
+    return [_to_threshold(row) for row in await connection.execute(query)]
+
+
+def _set_within(customer: str, site: str | None) -> ColumnElement[bool]:
+    layer, subject = thresholds.c.layer, thresholds.c.subject
+    of_device = and_(layer == Layer.DEVICE, subject.in_(ids_at(customer, site)))
+    if site is not None:
+        return or_(of_device, and_(layer == Layer.SITE, subject == f"{customer}/{site}"))
+    of_sites = and_(layer == Layer.SITE, subject.startswith(f"{customer}/", autoescape=True))
+    return or_(of_device, of_sites, and_(layer == Layer.CUSTOMER, subject == customer))
 
 
 async def get_threshold(connection: AsyncConnection, threshold: int) -> Threshold | None:

@@ -169,7 +169,7 @@ class Round:
         return Circumstances(
             self._now,
             await silences_in_force(self._connection, self._now),
-            [one for one in await list_windows(self._connection, not_ended_at=self._now) if one.open_at(self._now)],
+            [one for one in await list_windows(self._connection, open_after=self._now) if one.open_at(self._now)],
             inhibitors_among(firing, rules),
         )
 

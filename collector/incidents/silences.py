@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, cast, func, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting.matching import all_match, parse_matcher, parse_matchers, write_matcher
@@ -23,6 +25,12 @@ class SilenceError(PermanentError):
     """The silence cannot be as asked for; the message says why."""
 
 
+class SilenceState(StrEnum):
+    TO_COME = "to_come"
+    IN_FORCE = "in_force"
+    ENDED = "ended"
+
+
 @dataclass(frozen=True, slots=True)
 class Silence:
     id: int
@@ -36,6 +44,11 @@ class Silence:
     def covers(self, labels: Mapping[str, str], at: datetime) -> bool:
         """`labels` with `alertname`."""
         return self.starts_at <= at < self.ends_at and all_match(self.matchers, labels)
+
+    def state(self, at: datetime) -> SilenceState:
+        if self.ends_at <= at:
+            return SilenceState.ENDED
+        return SilenceState.IN_FORCE if self.starts_at <= at else SilenceState.TO_COME
 
 
 async def add_silence(
@@ -124,6 +137,45 @@ async def list_silences(connection: AsyncConnection, *, ends_after: datetime | N
     if ends_after is not None:
         query = query.where(silences.c.ends_at > ends_after)
     return [_to_silence(row) for row in await connection.execute(query)]
+
+
+async def silences_before(
+    connection: AsyncConnection,
+    before: int | None,
+    limit: int,
+    *,
+    now: datetime,
+    state: SilenceState | None = None,
+    bearing: Sequence[Matcher] = (),
+) -> list[Silence]:
+    """`limit` at most, newest first: those with an id below `before` that are in a state, or without one in force or to
+    come, and have all of these matchers."""
+    query = _SILENCES.order_by(None).order_by(silences.c.id.desc()).limit(limit).where(*_in_state(state, now))
+    if before is not None:
+        query = query.where(silences.c.id < before)
+    for matcher in bearing:
+        query = query.where(_has(write_matcher(matcher), connection.dialect.name))
+    return [_to_silence(row) for row in await connection.execute(query)]
+
+
+def _in_state(state: SilenceState | None, now: datetime) -> list[ColumnElement[bool]]:
+    starts_at, ends_at = silences.c.starts_at, silences.c.ends_at
+    match state:
+        case None:
+            return [ends_at > now]
+        case SilenceState.TO_COME:
+            return [ends_at > now, starts_at > now]
+        case SilenceState.IN_FORCE:
+            return [ends_at > now, starts_at <= now]
+        case SilenceState.ENDED:
+            return [ends_at <= now]
+
+
+def _has(matcher: str, dialect: str) -> ColumnElement[bool]:
+    if dialect == "postgresql":
+        return cast(silences.c.matchers, JSONB).contains([matcher])
+    each = func.json_each(silences.c.matchers).table_valued("value")
+    return select(each.c.value).where(each.c.value == matcher).exists()
 
 
 async def get_silence(connection: AsyncConnection, silence: int) -> Silence:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts.recurrence import MAX_LENGTH, checked_recurrence, next_start, occurrence_at
@@ -15,11 +15,12 @@ from collector.db import audit
 from collector.db.tables import maintenance_windows
 from collector.db.text import one_line
 from collector.fleet.customers import DEFAULT_TIME_ZONE, checked_time_zone, get_customer, get_site, list_sites
-from collector.fleet.devices import get_device
+from collector.fleet.devices import get_device, ids_at
 from collector.fleet.names import checked_name
 from protocol.errors import PermanentError
 
 MAX_REASON_CHARS = 2_000
+AROUND_THE_WORLD = timedelta(hours=26)  # between the clocks on the walls of two time zones, at most
 
 
 class WindowError(PermanentError):
@@ -163,12 +164,42 @@ async def end_window(connection: AsyncConnection, window: int, *, actor: str, no
     await audit.record(connection, actor=actor, action="windows.end", subject=str(window), now=now)
 
 
-async def list_windows(connection: AsyncConnection, *, not_ended_at: datetime | None = None) -> list[Window]:
-    """All windows, or those that nobody had called off by a time, in the order in which they were made."""
-    query = select(*_COLUMNS).order_by(maintenance_windows.c.id)
+async def list_windows(connection: AsyncConnection, *, open_after: datetime | None = None) -> list[Window]:
+    """All windows, or those that may be open at a time or later, in the order in which they were made."""
+    table = maintenance_windows.c
+    query = select(*_COLUMNS).order_by(table.id)
+    if open_after is not None:
+        latest = (open_after - MAX_LENGTH - AROUND_THE_WORLD).replace(tzinfo=None).isoformat(timespec="seconds")
+        query = query.where(or_(table.ended_at.is_(None), table.ended_at > open_after))
+        query = query.where(or_(table.recurrence.is_not(None), table.starts_local > latest))
+    return [_to_window(row) for row in await connection.execute(query)]
+
+
+async def windows_before(
+    connection: AsyncConnection,
+    before: int | None,
+    limit: int,
+    *,
+    not_ended_at: datetime | None,
+    customer: str | None = None,
+    within: tuple[str, str | None] | None = None,
+) -> list[Window]:
+    """`limit` at most, newest first: those with an id below `before`; `not_ended_at`: that nobody had called off by
+    then; `within`: only what is about a customer, or one of its sites, and the devices that are there."""
+    table = maintenance_windows.c
+    query = select(*_COLUMNS).order_by(table.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(table.id < before)
     if not_ended_at is not None:
-        ended_at = maintenance_windows.c.ended_at
-        query = query.where(or_(ended_at.is_(None), ended_at > not_ended_at))
+        query = query.where(or_(table.ended_at.is_(None), table.ended_at > not_ended_at))
+    if customer is not None:
+        query = query.where(table.customer == customer)
+    if within is not None:
+        of, site = within
+        is_there = and_(table.device.is_(None), table.customer == of)
+        if site is not None:
+            is_there = and_(is_there, table.site == site)
+        query = query.where(or_(is_there, table.device.in_(ids_at(of, site))))
     return [_to_window(row) for row in await connection.execute(query)]
 
 

@@ -43,6 +43,11 @@ class Caller:
                 f"tokens create --role {least}",
             )
 
+    @property
+    def bounds(self) -> tuple[str, str | None] | None:
+        """The customer, and the site, that the token is of; None: it is of all."""
+        return None if self.customer is None else (self.customer, self.site)
+
     def sees(self, customer: str | None, site: str | None = None) -> bool:
         """Whether something of a customer, or of one of its sites, is within the token's bounds."""
         return self.customer in (None, customer) and self.site in (None, site)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, Field
@@ -14,15 +13,10 @@ from collector.api.desk.operations import AnyOperation, Call, NoParameters, Oper
 from collector.api.desk.paging import Page, PagingByNumber, cut
 from collector.api.desk.shapes import When
 from collector.incidents import silences as store
+from collector.incidents.silences import SilenceState
 from collector.series.read import Matcher, MatchOp
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)  # stands for nothing
-
-
-class SilenceState(StrEnum):
-    TO_COME = "to_come"
-    IN_FORCE = "in_force"
-    ENDED = "ended"
 
 
 class Silence(BaseModel):
@@ -70,16 +64,16 @@ class SilenceId(Request):
 
 async def list_silences(call: Call[SilenceFilter, None]) -> SilencePage:
     asked = call.params
-    ends_after = None if asked.state is SilenceState.ENDED else call.now
-    found = [
-        told
-        for one in reversed(await store.list_silences(call.connection, ends_after=ends_after))
-        if (asked.after is None or one.id < asked.after) and _is_seen(call.caller, one)
-        for told in [_told(one, call)]
-        if asked.state in (None, told.state)
-    ]
+    found = await store.silences_before(
+        call.connection,
+        asked.after,
+        asked.limit + 1,
+        now=call.now,
+        state=asked.state,
+        bearing=_own_matchers(call.caller),
+    )
     page, cursor = cut(found, asked.limit, lambda one: one.id)
-    return SilencePage(items=list(page), next_cursor=cursor)
+    return SilencePage(items=[_told(one, call) for one in page], next_cursor=cursor)
 
 
 async def get_silence(call: Call[SilenceId, None]) -> Silence:
@@ -133,16 +127,15 @@ def _is_seen(caller: Caller, silence: store.Silence) -> bool:
 
 def _bounds(caller: Caller, matchers: Sequence[Matcher]) -> list[str]:
     """What is still to be added, so that they match nothing beyond the caller's bounds."""
+    return [write_matcher(one) for one in _own_matchers(caller) if one not in matchers]
+
+
+def _own_matchers(caller: Caller) -> list[Matcher]:
     wanted = {"customer": caller.customer, "site": caller.site}
-    added = [Matcher(label, MatchOp.EQUAL, value) for label, value in wanted.items() if value is not None]
-    return [write_matcher(one) for one in added if one not in matchers]
+    return [Matcher(label, MatchOp.EQUAL, value) for label, value in wanted.items() if value is not None]
 
 
 def _told(silence: store.Silence, call: Call[Any, Any]) -> Silence:
-    if silence.ends_at <= call.now:
-        state = SilenceState.ENDED
-    else:
-        state = SilenceState.IN_FORCE if silence.starts_at <= call.now else SilenceState.TO_COME
     return Silence(
         id=silence.id,
         matchers=[write_matcher(one) for one in silence.matchers],
@@ -151,7 +144,7 @@ def _told(silence: store.Silence, call: Call[Any, Any]) -> Silence:
         author=silence.author,
         comment=silence.comment,
         created_at=silence.created_at,
-        state=state,
+        state=silence.state(call.now),
     )
 
 

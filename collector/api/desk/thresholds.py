@@ -104,14 +104,15 @@ class ThresholdOperations:
     async def list_thresholds(self, call: Call[ThresholdFilter, None]) -> ThresholdPage:
         asked = call.params
         since = None if asked.all else call.now
-        found = [
-            one
-            for one in reversed(await store.list_thresholds(call.connection, since))
-            if (asked.after is None or one.id < asked.after)
-            and asked.name in (None, one.name)
-            and self._is_seen(call.caller, one.layer, one.subject)
-        ]
-        page, cursor = cut(found[: asked.limit + 1], asked.limit, lambda one: one.id)
+        found = await store.thresholds_before(
+            call.connection,
+            asked.after,
+            asked.limit + 1,
+            since=since,
+            name=asked.name,
+            within=call.caller.bounds,
+        )
+        page, cursor = cut(found, asked.limit, lambda one: one.id)
         return ThresholdPage(items=[_told(one) for one in page], next_cursor=cursor)
 
     async def set_threshold(self, call: Call[NoParameters, NewThreshold]) -> Threshold:
@@ -163,7 +164,7 @@ class ThresholdOperations:
         definitions = self.definitions()
         if asked.name is not None:
             definitions = {asked.name: definition_named(definitions, asked.name)}
-        overrides = await store.list_thresholds(call.connection)
+        overrides = await store.list_thresholds(call.connection, name=asked.name)
         at = asked.at or call.now
         standing = standing_of(definitions, self.directory(), overrides, asked.id, at)
         items = [_measure(definitions[name], layers) for name, layers in standing.items()]

@@ -94,14 +94,15 @@ class WindowOperations:
     async def list_windows(self, call: Call[WindowFilter, None]) -> WindowPage:
         asked = call.params
         not_ended_at = None if asked.all else call.now
-        found = [
-            one
-            for one in reversed(await store.list_windows(call.connection, not_ended_at=not_ended_at))
-            if (asked.after is None or one.id < asked.after)
-            and asked.customer in (None, one.scope.customer)
-            and self._is_seen(call.caller, one.scope)
-        ]
-        page, cursor = cut(found[: asked.limit + 1], asked.limit, lambda one: one.id)
+        found = await store.windows_before(
+            call.connection,
+            asked.after,
+            asked.limit + 1,
+            not_ended_at=not_ended_at,
+            customer=asked.customer,
+            within=call.caller.bounds,
+        )
+        page, cursor = cut(found, asked.limit, lambda one: one.id)
         # Recurrences take a while to unfold.
         items = await asyncio.to_thread(lambda: [_told(one, call.now) for one in page])
         return WindowPage(items=items, next_cursor=cursor)
