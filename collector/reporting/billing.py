@@ -1,11 +1,12 @@
 """What a month costs a customer: every line with what it is for, at which price, and who says so.
 
-A month, and the day of an entry, are those of the customer's clock. Work belongs to the contract that held when it
-began; fees are counted by days, and a day is that contract's which holds when the day ends.
+A month, and the day of an entry, are those of the customer's clock. Fees are counted by days, and a day is that
+contract's which holds when the day ends. So is what was done on it; if none holds then, it is that contract's which
+held at that moment.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -99,12 +100,14 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
     if now < end:
         notices.insert(0, f"{month} is not over: this is what is known at {now.astimezone(zone):%Y-%m-%d %H:%M}")
     bills: list[ContractBill] = []
+    days_of = {one.id: month.days_held(one.valid_from, one.valid_to, zone) for one in usage.contracts}
+    entries_of, parts_of = defaultdict[int | None, list[WorkEntry]](list), defaultdict[int | None, list[Part]](list)
+    for entry in left_entries:
+        entries_of[_contract_of(entry.started_at, usage.contracts, days_of, zone)].append(entry)
+    for part in left_parts:
+        parts_of[_contract_of(part.used_at, usage.contracts, days_of, zone)].append(part)
     for contract in usage.contracts:
-        days = month.days_held(contract.valid_from, contract.valid_to, zone)
-        of_entries = [one for one in left_entries if contract.holds_at(one.started_at)]
-        of_parts = [one for one in left_parts if contract.holds_at(one.used_at)]
-        left_entries = [one for one in left_entries if not contract.holds_at(one.started_at)]
-        left_parts = [one for one in left_parts if not contract.holds_at(one.used_at)]
+        days, of_entries, of_parts = days_of[contract.id], entries_of[contract.id], parts_of[contract.id]
         if not (days or of_entries or of_parts):
             continue
         model = models.get(contract.plan)
@@ -125,7 +128,7 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
             *charge_parts(terms, [_part(one) for one in sorted(of_parts, key=lambda one: (one.ticket, one.id))]),
         ]
         bills.append(ContractBill(contract.id, model.name, model.title, len(days), tuple(lines), charged.uncharged))
-    notices.extend(_told_of_what_no_contract_covers(left_entries, left_parts))
+    notices.extend(_told_of_what_no_contract_covers(entries_of[None], parts_of[None]))
     return Bill(
         usage.customer,
         usage.name,
@@ -136,6 +139,15 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
         minutes,
         tuple(notices),
     )
+
+
+def _contract_of(
+    at: datetime, contracts: Sequence[Contract], days_of: Mapping[int, range], zone: ZoneInfo
+) -> int | None:
+    """The contract, by number, that what was done at a time of the month belongs to; None: no contract."""
+    day = at.astimezone(zone).day - 1
+    whole = (one.id for one in contracts if day in days_of[one.id])
+    return next(whole, next((one.id for one in contracts if one.holds_at(at)), None))
 
 
 def _agreed(contract: Contract) -> Agreed:

@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 
 from collector.cli.report import as_csv
 from collector.contracts import Priority, ServiceModels, load_service_models
+from collector.contracts.charging import LineKind
 from collector.contracts.months import Month
 from collector.contracts.service_models import parse_service_models
 from collector.db.database import Database
@@ -221,6 +222,36 @@ async def test_a_change_of_contract_gives_lines_for_both_parts(books: Books) -> 
         ("monthly fee, 21 of 31 days", "210.00", "model dear"),
         (f"work on ticket {number}: 60 min, rounded to 60", "120.00", "model dear"),
     ]
+
+
+async def test_what_is_done_on_a_day_is_the_contracts_that_holds_when_it_ends(books: Books) -> None:
+    await books.customer("acme", "hybrid", since=local(3, 15))
+    number = await books.ticket()
+    await books.work(number, local(2, 23, 59), 60)
+    await books.work(number, local(3, 9), 120)
+    await books.work(number, local(3, 16), 120)
+    await books.part(number, local(3, 9), "5.00")
+    async with books.database.begin() as connection:
+        await set_plan(
+            connection,
+            MODELS,
+            customer="acme",
+            plan="dear",
+            starts_at=local(11, 12),
+            consent=None,
+            actor="test",
+            now=local(4),
+        )
+    await books.work(number, local(11, 9), 60)
+    async with books.database.begin() as connection:
+        await connection.execute(update(contracts).where(contracts.c.plan == "dear").values(valid_to=local(20, 12)))
+    await books.work(number, local(20, 9), 15)
+    await books.work(number, local(20, 13), 15)
+    bill = await books.bill()
+    work_ = [(of.model, line.minutes) for of, line in bill.lines if line.kind is LineKind.HOURS]
+    assert work_ == [("hybrid", 240), ("dear", 75)]
+    assert [of.model for of, line in bill.lines if line.kind is LineKind.PART] == ["hybrid"]
+    assert bill.notices == (f"75 minutes when no contract was in force are not billed: tickets {number}",)
 
 
 @pytest.mark.parametrize("month", [3, 10])
