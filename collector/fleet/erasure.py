@@ -28,6 +28,7 @@ from collector.db.tables import (
 )
 from collector.db.tables import audit as audit_table
 from collector.fleet.contacts import ERASED
+from collector.fleet.rewriting import replace_words, words_of
 
 ACTION = "customers.erase"
 
@@ -52,6 +53,7 @@ async def is_erased(connection: AsyncConnection, customer: str) -> bool:
 
 async def erase_people(connection: AsyncConnection, customer: str, *, actor: str, now: datetime) -> None:
     """In the caller's transaction, all of it. Twice changes nothing."""
+    words = await words_of(connection, customer)
     for user in list(await connection.scalars(select(users.c.id).where(users.c.customer == customer))):
         await _rename_user(connection, customer, user, now)
     await _erase_authors(connection, customer)
@@ -70,10 +72,13 @@ async def erase_people(connection: AsyncConnection, customer: str, *, actor: str
         delete(ticket_watchers).where(ticket_watchers.c.ticket.in_(of_ticket), ticket_watchers.c.watcher.like("%@%"))
     )
     await connection.execute(delete(attachments).where(attachments.c.ticket.in_(of_ticket)))
-    await connection.execute(update(outbox).where(outbox.c.ticket.in_(of_ticket)).values(payload={}, next_try_at=None))
+    # A refusal of what was sent often names whom it was for.
+    nothing = {"payload": dict[str, str](), "next_try_at": None, "last_error": None}
+    await connection.execute(update(outbox).where(outbox.c.ticket.in_(of_ticket)).values(nothing))
     of_token = select(tokens.c.id).where(tokens.c.customer == customer)
     about_it = idempotency_keys.c.answer.contains(f'"customer":"{customer}"', autoescape=True)
     await connection.execute(delete(idempotency_keys).where(or_(idempotency_keys.c.token.in_(of_token), about_it)))
+    await replace_words(connection, customer, words, ERASED)
     await _erase_inventories(connection, customer)
     await audit.record(connection, actor=actor, action=ACTION, subject=customer, now=now)
 

@@ -19,15 +19,18 @@ from collector.db.tables import (
     maintenance_plans,
     maintenance_rounds,
     maintenance_windows,
+    outbox,
     thresholds,
     ticket_links,
     tickets,
 )
 from collector.db.tables.base import metadata
 from collector.desk.attachments import attach
+from collector.desk.editing import change, unwatch, watch
 from collector.desk.opening import NewTicket
+from collector.desk.resolving import texts_of, write_solution
 from collector.desk.states import TicketStatus
-from collector.desk.tickets import comment, get_ticket, join_or_open, set_status
+from collector.desk.tickets import comment, get_ticket, history, join_or_open, set_status
 from collector.fleet.agreements import Agreement, Consent
 from collector.fleet.contacts import Person, add_contact
 from collector.fleet.contracts import add_contract, contract_at, list_contracts, set_plan
@@ -249,6 +252,50 @@ async def test_people_are_erased_and_history_stays(left: Database, tmp_path: Pat
     assert [line for line in rest if any(word in line for word in PERSONAL)] == []
     assert "disk full" in "\n".join(rest) and "OptiPlex" in "\n".join(rest)
     assert sum(line.startswith("contracts ") and "monthly" in line for line in rest) == 1
+    assert await everything(left, "other") == before
+
+
+async def test_nobody_who_is_named_in_a_ticket_stays(left: Database) -> None:
+    """Also who no longer watches; the same person at another customer stays."""
+    people = ("jan@x.example", "piet@x.example", f"acme.{EMAIL}", "J. Jansen", "+31 20 123 4567", "jansen-acme")
+    text = f"j. jansen ({people[0].upper()}) asks to be called: +31 20 123 4567."
+    async with left.begin() as connection:
+        for ticket in (1001, 1002):
+            for watcher in people[:2]:
+                await watch(connection, ticket, watcher, actor="anna", now=NOW)
+            await unwatch(connection, ticket, people[1], actor="anna", now=NOW)
+            await comment(connection, ticket, text=text, actor="anna", now=NOW)
+            await change(connection, ticket, {"description": text}, actor="anna", now=NOW)
+            await write_solution(connection, ticket, cause=text, solution=text, actor="anna", now=NOW)
+            wanted = {"starts_local": "2026-03-07T02:00:00", "time_zone": "UTC", "duration_seconds": 60}
+            customer = "acme" if ticket == 1001 else "other"
+            await connection.execute(
+                insert(maintenance_windows).values(
+                    **wanted, customer=customer, author="anna", reason=text, created_at=NOW
+                )
+            )
+            payload = {"key": f"mail/{ticket}", "connector": "mail", "kind": "opened", "payload": {"to": text}}
+            await connection.execute(
+                insert(outbox).values(**payload, ticket=ticket, created_at=NOW, last_error=f"550 {people[0]}: unknown")
+            )
+    before = await everything(left, "other")
+    await stop(left)
+    for _ in range(2):
+        await erase(left)
+    async with left.connect() as connection:
+        told = await history(connection, 1001)
+        texts = await texts_of(connection, 1001)
+    of_other = {"'ticket': 1002", "'subject': '1002'", "'number': 1002"}
+    assert texts.cause == "erased (erased) asks to be called: erased."
+    assert [event.data for event in told if event.type == "watchers"] == [
+        {"added": ["erased"], "removed": []},
+        {"added": ["erased"], "removed": []},
+        {"added": [], "removed": ["erased"]},
+    ]
+    rest = [line for line in (await everything(left)).splitlines() if "other" not in line]
+    named = [line for line in rest if any(one.lower() in line.lower() for one in people)]
+    assert [line for line in named if not any(mark in line for mark in of_other)] == []
+    assert len([line for line in named if any(mark in line for mark in of_other)]) >= 8
     assert await everything(left, "other") == before
 
 
