@@ -1,9 +1,10 @@
 """What a month costs: pure functions of what was agreed and what was done, in Decimal alone.
 
 Every line is rounded to the cent, half up, and a total is the sum of its lines; VAT is reckoned on the sum of what
-bears it. The minutes of a unit, which is a ticket or a day of it, are rounded up; included minutes are used up ticket
-by ticket, by number. So more minutes never cost less, and tickets charged one by one cost what they cost together,
-unless they share included minutes.
+bears it. The quantity of a line has as many places as it takes that it makes the amount, times the price and rounded.
+The minutes of a unit, which is a ticket or a day of it, are rounded up; included minutes are used up ticket by ticket,
+by number. So more minutes never cost less, and tickets charged one by one cost what they cost together, unless they
+share included minutes.
 """
 
 from collections import defaultdict
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from itertools import count
 
 from collector.contracts.charge import Charge, Hours, MaintenanceHours, Per, Travel
 
@@ -99,7 +101,7 @@ class Line:
     currency: str
     vat_percent: Decimal | None
     price: Price  # of one unit
-    quantity: Decimal  # hours, visits, pieces, or 1 for a fee
+    quantity: Decimal  # months, months of devices, hours, visits, pieces; times the price, rounded, it is the amount
     tickets: tuple[int, ...] = ()
     days: int | None = None  # of `of_days`, that a fee is for
     of_days: int | None = None
@@ -198,21 +200,24 @@ def charge_fees(terms: Terms, devices: Mapping[str, DeviceDays], days: int, of_d
     if terms.fee.amount and days:
         share = "" if days == of_days else f", {days} of {of_days} days"
         amount = money(terms.fee.amount * days / of_days)
-        lines.append(_line(terms, LineKind.FEE, f"monthly fee{share}", amount, terms.fee, days=days, of_days=of_days))
+        quantity = _quantity(days, of_days, terms.fee.amount, amount)
+        text = f"monthly fee{share}"
+        lines.append(_line(terms, LineKind.FEE, text, amount, terms.fee, quantity=quantity, days=days, of_days=of_days))
     for kind, price in terms.per_device.items():
         found = devices.get(kind)
         if found is None or not found.days or not price.amount:
             continue
         whole = found.devices * of_days
         share = "" if found.days == whole else f", {found.days} of {whole} device days"
+        amount = money(price.amount * found.days / of_days)
         lines.append(
             _line(
                 terms,
                 LineKind.DEVICES,
                 f"{found.devices} x {kind}{share}",
-                money(price.amount * found.days / of_days),
+                amount,
                 price,
-                quantity=Decimal(found.devices),
+                quantity=_quantity(found.days, of_days, price.amount, amount),
                 days=found.days,
                 of_days=of_days,
             )
@@ -312,13 +317,14 @@ def _hours_line(
     rounded = sum(round_up(unit, hours.rounding_minutes, hours.minimum_minutes) for unit in units.values())
     included = min(rounded, max(included_left, 0))
     charged = rounded - included
+    amount = money(rate.amount * charged / MINUTES_PER_HOUR)
     return _line(
         terms,
         LineKind.HOURS,
         f"work on ticket {ticket}: {minutes} min, rounded to {rounded}" + (f", {included} included" * (included > 0)),
-        money(rate.amount * charged / MINUTES_PER_HOUR),
+        amount,
         rate,
-        quantity=money(Decimal(charged) / MINUTES_PER_HOUR),
+        quantity=_quantity(charged, MINUTES_PER_HOUR, rate.amount, amount),
         tickets=(ticket,),
         minutes=minutes,
         rounded_minutes=rounded,
@@ -337,6 +343,15 @@ def _call_outs(terms: Terms, hours: Hours, ticket: int, entries: Sequence[Worked
     return [_line(terms, LineKind.CALL_OUT, text, amount, price, quantity=Decimal(len(days)), tickets=(ticket,))]
 
 
+def _quantity(parts: int, of: int, price: Decimal, amount: Decimal) -> Decimal:
+    """`parts` / `of` with two places or more, until the price times it rounds to the amount. Rounded up: what is half a
+    cent must not fall below it, and what is less comes no nearer than 1 / (200 x `of`)."""
+    if parts % of == 0:
+        return Decimal(parts // of)
+    tries = (Decimal(-(-parts * 10**places // of)).scaleb(-places) for places in count(2))
+    return next(quantity for quantity in tries if money(quantity * price) == amount)
+
+
 def _line(
     terms: Terms,
     kind: LineKind,
@@ -344,7 +359,7 @@ def _line(
     amount: Decimal,
     price: Price,
     *,
-    quantity: Decimal = Decimal(1),
+    quantity: Decimal,
     tickets: tuple[int, ...] = (),
     **more: int | None,
 ) -> Line:

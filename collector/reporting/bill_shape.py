@@ -23,7 +23,10 @@ class BillLine(BaseModel):
     charged_minutes: int | None
     days: int | None = Field(description="Days, or days of devices in sum, of `of_days` that a fee is for.")
     of_days: int | None
-    quantity: Amount
+    quantity: Amount = Field(
+        description="Months, months of devices, hours, visits or pieces; times the unit price, rounded to the cent, "
+        "half up, it is the amount."
+    )
     unit_price: Amount
     price_from: str = Field(description="Who sets the price: model, contract or ticket.")
     amount: Amount = Field(description="Without VAT.")

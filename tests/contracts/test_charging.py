@@ -1,13 +1,16 @@
 """What a month costs, by examples and by what must always hold."""
 
+import csv
+import io
 from dataclasses import fields, is_dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from collector.cli.report import as_csv
 from collector.contracts.charge import Charge, Hours, MaintenanceHours, Per, Travel
 from collector.contracts.charging import (
     Agreed,
@@ -17,6 +20,7 @@ from collector.contracts.charging import (
     PartUsed,
     Terms,
     Worked,
+    _quantity,
     charge_fees,
     charge_parts,
     charge_work,
@@ -26,6 +30,8 @@ from collector.contracts.charging import (
     terms_of,
     totals,
 )
+from collector.contracts.months import Month
+from collector.reporting.billing import Bill, ContractBill
 from protocol.wire import Kind
 
 MONDAY = date(2026, 3, 2)
@@ -256,6 +262,36 @@ def test_a_total_is_the_sum_of_its_lines_and_no_float_is_in_it(
         assert bool(total.vat) is (percent is not None)
     assert not list(floats_in([lines, totals(lines), agreed]))
     assert all(line.amount == money(line.amount) for line in lines)
+
+
+@given(HOURS, WORK, PARTS, st.tuples(st.integers(0, 31), st.integers(0, 93), st.sampled_from([28, 29, 30, 31])))
+@example(Hours(rate=Decimal("95.00"), rounding_minutes=20), [Worked(1001, MONDAY, 40)], [], (0, 0, 31))  # 0.66667
+@example(Hours(rate=Decimal("0.03"), rounding_minutes=10), [Worked(1001, MONDAY, 50)], [], (0, 0, 31))  # half a cent
+def test_quantity_times_price_is_the_amount(
+    hours: Hours, done: list[Worked], parts: list[PartUsed], of_month: tuple[int, int, int]
+) -> None:
+    days, device_days, of_days = of_month
+    agreed = terms(hours, monthly_fee=hours.rate, per_device={Kind.SERVER: hours.rate})
+    devices = {"server": DeviceDays(3, device_days)} if device_days else {}
+    lines = (
+        *charge_fees(agreed, devices, min(days, of_days), of_days),
+        *charge_work(agreed, done).lines,
+        *charge_parts(agreed, parts),
+    )
+    for line in lines:
+        assert money(line.quantity * line.price.amount) == line.amount
+    of_contract = ContractBill(7, "plan", "Plan", days, lines, ())
+    bill = Bill("acme", "Acme", Month(2026, 3), "Europe/Amsterdam", (of_contract,), (), 0)
+    rows = list(csv.DictReader(io.StringIO(as_csv([bill]))))
+    assert len(rows) == len(lines)
+    for row in rows:
+        assert money(Decimal(row["quantity"]) * Decimal(row["unit_price"])) == Decimal(row["amount"])
+
+
+@given(st.integers(1, 100_000), st.integers(1, 60), st.decimals(min_value=0, max_value=10**9 - 1, places=2))
+def test_a_quantity_is_found_for_any_price(parts: int, of: int, price: Decimal) -> None:
+    amount = money(price * parts / of)
+    assert money(_quantity(parts, of, price, amount) * price) == amount
 
 
 @given(AMOUNTS, st.integers(0, 31))
