@@ -70,6 +70,16 @@ what = st.one_of(
         st.integers(2, 10),
     ),
     st.builds(
+        lambda of, start, minutes: {
+            "operator": f"windows add --customer {of} --from '{BEGIN + timedelta(minutes=start):%Y-%m-%d %H:%M}' "
+            f"--lasts {minutes}m --reason work"
+        },
+        customer,
+        st.integers(1, LAST_CHANGE),
+        st.integers(2, 10),
+    ),
+    st.just({"operator": "windows end 1"}),
+    st.builds(
         lambda of, plan: {"operator": f"customers set-plan {of} {plan}"},
         customer,
         st.sampled_from(["monthly", "break_fix"]),
