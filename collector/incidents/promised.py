@@ -23,7 +23,8 @@ class Promised:
         self._known: dict[tuple[str, str | None, str | None], Terms] = {}  # equal terms are one object
 
     def terms_of(self, customer: str, at: datetime) -> Terms:
-        """Where there is no contract, nothing is promised."""
+        """Where there is no contract, nothing is promised. What a contract covers does not matter: it decides which
+        alerts become tickets, and a ticket that a person opens has the clocks of the customer's others."""
         contract = next((one for one in self._contracts().get(customer, ()) if one.holds_at(at)), None)
         if contract is None:
             return Terms()

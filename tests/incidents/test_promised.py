@@ -7,6 +7,7 @@ import pytest
 
 from collector.contracts import load_service_models
 from collector.contracts.promises import SlaBook, Terms, load_sla_book
+from collector.contracts.scope import ContractScope
 from collector.fleet.agreements import Agreement
 from collector.fleet.contracts import Contract
 from collector.incidents.promised import Promised
@@ -53,6 +54,14 @@ def test_a_contract_may_differ_from_its_model(
 ) -> None:
     terms = promised(contract(plan, 2, agreement=agreement)).terms_of("acme", at(3))
     assert (terms.plan, terms.sla, terms.support_level) == (plan, sla, support_level)
+
+
+def test_the_scope_does_not_matter_to_what_is_promised() -> None:
+    """It decides which alerts become tickets; what a person opens outside it has the clocks of the contract."""
+    at_hq = Agreement(scope=ContractScope(sites=("hq",)))
+    told = promised(contract("monthly", 2, 10), contract("monthly", 10, agreement=at_hq))
+    assert told.terms_of("acme", at(11)) is told.terms_of("acme", at(9))
+    assert told.terms_of("acme", at(11)).sla == "standard"
 
 
 def test_equal_terms_are_one_object() -> None:
