@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.contracts.promises import Terms
 from collector.db.tables import ticket_events
 from collector.desk.assigning import Agreed
+from collector.desk.events import EventType
 
-TERMS = "terms"  # the event; its data is written and read by Terms
 MOMENT = timedelta(minutes=1)
 
 
@@ -19,7 +19,7 @@ async def agreed_about(connection: AsyncConnection, numbers: Collection[int], no
     """By ticket; those without terms, or to whom nothing was promised, are left out."""
     last = (
         select(func.max(ticket_events.c.id))
-        .where(ticket_events.c.ticket.in_(numbers), ticket_events.c.type == TERMS)
+        .where(ticket_events.c.ticket.in_(numbers), ticket_events.c.type == EventType.TERMS)
         .group_by(ticket_events.c.ticket)
     )
     rows = await connection.execute(

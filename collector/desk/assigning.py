@@ -36,8 +36,6 @@ from collector.desk.tickets import move, touch
 
 logger = logging.getLogger(__name__)
 
-ASSIGNED = "assigned"
-ESCALATED = "escalated"
 AT_ONCE = 200  # tickets looked at together, so that evaluations need not wait
 BATCHES = 10  # in one turn; what is left is for the next
 
@@ -198,7 +196,7 @@ async def _give(
     if changed.rowcount == 0:
         raise TicketConflictError(f"somebody else changed ticket {ticket.number} just now: look at it and try again")
     data = {"to": technician, "from": ticket.assignee, "reason": why}
-    await events.add(connection, ticket.number, ASSIGNED, data, actor=actor, now=now)
+    await events.add(connection, ticket.number, EventType.ASSIGNED, data, actor=actor, now=now)
     # Who takes over has not begun; a ticket that waits for the customer goes on waiting.
     if ticket.status is TicketStatus.NEW:
         await move(connection, ticket, TicketAction.ASSIGN, actor=actor, now=now, why=why)
@@ -222,7 +220,7 @@ async def _assign_all(
     done = [(job, decision) for job, decision in chosen if job.number in given]
     moved = {"from": TicketStatus.NEW, "to": TicketStatus.ASSIGNED, "reason": "assigned by itself"}
     told = [(job.number, {"to": technician, "from": job.had, "reason": decision.why}) for job, decision in done]
-    await events.add_all(connection, told, ASSIGNED, actor=SYSTEM, now=now)
+    await events.add_all(connection, told, EventType.ASSIGNED, actor=SYSTEM, now=now)
     await events.add_all(
         connection, [(job.number, moved) for job, _ in done if job.is_new], EventType.STATUS, actor=SYSTEM, now=now
     )
@@ -247,7 +245,7 @@ async def _escalate_all(
         )
     )
     told = [(job.number, {"to": to, "reason": decision.why}) for job, decision in chosen if job.number in found]
-    await events.add_all(connection, told, ESCALATED, actor=SYSTEM, now=now)
+    await events.add_all(connection, told, EventType.ESCALATED, actor=SYSTEM, now=now)
     return len(told)
 
 

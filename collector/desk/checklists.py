@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.tables import attachments
 from collector.desk import events, maintenance, tickets
+from collector.desk.events import EventType
 from collector.desk.maintenance import MaintenanceError, Round, Step, find_round, get_round
 
 MAX_NOTE_CHARS = 2_000
@@ -119,7 +120,7 @@ async def _change(
     await maintenance.set_checklist(connection, round_.ticket, steps)
     await tickets.touch(connection, round_.ticket)
     data = {"item": item, "text": step.en, **told}
-    await events.add(connection, round_.ticket, "checklist", data, actor=actor, now=now)
+    await events.add(connection, round_.ticket, EventType.CHECKLIST, data, actor=actor, now=now)
     await audit.record(
         connection, actor=actor, action="maintenance.checklist", subject=str(round_.ticket), now=now, data=data
     )

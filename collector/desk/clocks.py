@@ -26,7 +26,6 @@ from collector.contracts import Priority
 from collector.contracts.course import (
     BREACHED,
     CLOSED,
-    ESCALATED,
     READ_TYPES,
     TERMS,
     WARNED,
@@ -38,7 +37,7 @@ from collector.contracts.sla import Clock, ClockName, ClockState, clocks_of
 from collector.db.tables import ticket_clocks, ticket_events, tickets
 from collector.desk import events
 from collector.desk.clock_reading import OWN_TYPES, TICKETS, Promises, decoded_terms, new_terms, read_events
-from collector.desk.events import SYSTEM
+from collector.desk.events import SYSTEM, EventType
 from collector.desk.fields import TicketKind
 from collector.desk.states import TicketStatus
 
@@ -149,7 +148,7 @@ class ClockKeeper:
 
 
 async def _write(connection: AsyncConnection, told: _Told, now: datetime) -> None:
-    await events.add_all(connection, told.terms, TERMS, actor=SYSTEM, now=now)
+    await events.add_all(connection, told.terms, EventType.TERMS, actor=SYSTEM, now=now)
     if told.clocks:
         numbers = sorted({row["ticket"] for row in told.clocks})
         await connection.execute(delete(ticket_clocks).where(ticket_clocks.c.ticket.in_(numbers)))
@@ -157,12 +156,12 @@ async def _write(connection: AsyncConnection, told: _Told, now: datetime) -> Non
         first = select(func.min(ticket_clocks.c.due_at)).where(ticket_clocks.c.ticket == tickets.c.number)
         due = update(tickets).where(tickets.c.number.in_(numbers)).values(due_at=first.scalar_subquery())
         await connection.execute(due)
-    await events.add_all(connection, told.warned, WARNED, actor=SYSTEM, now=now)
-    await events.add_all(connection, told.breached, BREACHED, actor=SYSTEM, now=now)
+    await events.add_all(connection, told.warned, EventType.SLA_WARNED, actor=SYSTEM, now=now)
+    await events.add_all(connection, told.breached, EventType.SLA_BREACHED, actor=SYSTEM, now=now)
     for to in sorted({str(data["to"]) for data in told.escalated.values()}):
         numbers = [number for number, data in told.escalated.items() if data["to"] == to]
         await connection.execute(update(tickets).where(tickets.c.number.in_(numbers)).values(escalated_to=to))
-    await events.add_all(connection, list(told.escalated.items()), ESCALATED, actor=SYSTEM, now=now)
+    await events.add_all(connection, list(told.escalated.items()), EventType.ESCALATED, actor=SYSTEM, now=now)
     if told.warned or told.breached:
         logger.info(
             "sla: warned=%d breached=%d escalated=%d", len(told.warned), len(told.breached), len(told.escalated)

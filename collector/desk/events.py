@@ -23,8 +23,11 @@ the same transaction.
 | part, part_voided | part, description, quantity, unit_price, currency, or reason | |
 | checklist | item, text, done, note?, evidence?, reason? | of a round of maintenance |
 | unstable, steady | reason | its fault comes and goes; that has ended |
+| assigned, escalated | to, from, reason, or to, reason | see `collector.desk.assigning` |
+| terms | what was promised | `Terms` writes and reads it |
+| sla_warned, sla_breached | clock, … | a target is nearly used up, or was missed |
 
-Times in data are ISO 8601 in UTC. Others who work on tickets add events of their own: assignment, clocks.
+Times in data are ISO 8601 in UTC.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,6 +64,18 @@ class EventType(StrEnum):
     TOOK_IN = "took_in"
     UNSTABLE = "unstable"
     STEADY = "steady"
+    ASSIGNED = "assigned"
+    ESCALATED = "escalated"
+    TERMS = "terms"
+    SLA_WARNED = "sla_warned"
+    SLA_BREACHED = "sla_breached"
+    WORK_STARTED = "work_started"
+    WORK = "work"
+    WORK_CORRECTED = "work_corrected"
+    WORK_VOIDED = "work_voided"
+    PART = "part"
+    PART_VOIDED = "part_voided"
+    CHECKLIST = "checklist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +90,7 @@ _ADD = insert(ticket_events).returning(ticket_events.c.ticket, ticket_events.c.i
 
 
 async def add(
-    connection: AsyncConnection, number: int, kind: str, data: Mapping[str, object], *, actor: str, now: datetime
+    connection: AsyncConnection, number: int, kind: EventType, data: Mapping[str, object], *, actor: str, now: datetime
 ) -> None:
     """Writes down what happened to a ticket. `data` is JSON."""
     await add_all(connection, [(number, data)], kind, actor=actor, now=now)
@@ -84,7 +99,7 @@ async def add(
 async def add_all(
     connection: AsyncConnection,
     told: Sequence[tuple[int, Mapping[str, object]]],
-    kind: str,
+    kind: EventType,
     *,
     actor: str,
     now: datetime,

@@ -11,7 +11,6 @@ from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import absences, on_call, technicians, tickets, tokens, users
 from collector.desk import events
-from collector.desk.assigning import ASSIGNED, ESCALATED
 from collector.desk.events import EventType
 from collector.desk.on_call import Shift, list_shifts, uncovered
 from collector.desk.states import TicketAction, TicketStatus, advance
@@ -88,7 +87,7 @@ async def _hand_over_tickets(
     reason = f"{technician} left"
     told = [(row.number, {"to": to, "from": technician, "reason": reason}) for row in rows]
     await connection.execute(update(tickets).where(*mine).values(assignee=to))
-    await events.add_all(connection, told, ASSIGNED, actor=actor, now=now)
+    await events.add_all(connection, told, EventType.ASSIGNED, actor=actor, now=now)
     # What waits for the customer goes on waiting; what nobody has is new again, and what was begun is not.
     for status in (TicketStatus.ASSIGNED, TicketStatus.IN_PROGRESS):
         after = advance(status, TicketAction.RELEASE if to is None else TicketAction.HAND_OVER)
@@ -111,7 +110,9 @@ async def _hand_over_escalations(
     if heir is not None and numbers:
         await connection.execute(update(tickets).where(tickets.c.number.in_(numbers)).values(escalated_to=heir))
         told = {"to": heir, "reason": f"{technician} left"}
-        await events.add_all(connection, [(number, told) for number in numbers], ESCALATED, actor=actor, now=now)
+        await events.add_all(
+            connection, [(number, told) for number in numbers], EventType.ESCALATED, actor=actor, now=now
+        )
     return numbers
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.tables import parts
 from collector.db.text import one_line
+from collector.desk.events import EventType
 from collector.desk.work import MAX_AGE, require_unmerged, touch
 from protocol.errors import PermanentError
 
@@ -76,7 +77,7 @@ async def add(
     part = int(added.scalar_one())
     told = {"part": part, "description": description, "quantity": f"{quantity:f}", "unit_price": f"{unit_price:f}"}
     data = {**told, "currency": currency}
-    await touch(connection, ticket, "part", data, actor=actor, now=now)
+    await touch(connection, ticket, EventType.PART, data, actor=actor, now=now)
     await audit.record(connection, actor=actor, action="parts.add", subject=str(ticket), now=now, data=data)
     return part
 
@@ -93,7 +94,7 @@ async def void(connection: AsyncConnection, part: int, *, reason: str, actor: st
     if voided.rowcount == 0:
         raise PartError(f"part {part} was voided before")
     data = {"part": part, "reason": reason}
-    await touch(connection, was.ticket, "part_voided", data, actor=actor, now=now)
+    await touch(connection, was.ticket, EventType.PART_VOIDED, data, actor=actor, now=now)
     await audit.record(connection, actor=actor, action="parts.void", subject=str(was.ticket), now=now, data=data)
 
 

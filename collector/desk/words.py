@@ -11,7 +11,7 @@ Data = Mapping[str, object]
 def in_words(event: HistoryEvent) -> str:
     """What happened, as one sentence; a comment's own lines follow it. An event that is not known here is told by its
     type and data."""
-    tell = _TOLD.get(event.type)
+    tell = TOLD.get(event.type)
     return tell(event.data) if tell is not None else _unknown(event)
 
 
@@ -101,12 +101,69 @@ def _clock(word: str) -> Callable[[Data], str]:
     return lambda data: f"the {data.get('clock')} target {word}"
 
 
-_TOLD: Mapping[str, Callable[[Data], str]] = {
-    "assigned": _assigned,
-    "escalated": lambda data: f"escalated to {data.get('to')}{_why(data)}",
-    "terms": _terms,
-    "sla_warned": _clock("is nearly used up"),
-    "sla_breached": _clock("was missed"),
+def _work(data: Data) -> str:
+    began = f", from {_time(data['started_at'])}" if data.get("started_at") else ""
+    free = ", not billable" if data.get("billable") is False else ""
+    forgotten = "; nobody stopped it: not billable until somebody corrects it" if data.get("forgotten") else ""
+    length = f"{data.get('minutes')} minutes of {data.get('kind')}"
+    return f"{data.get('author')}: {length}{began}{free}{_entry(data)}{forgotten}"
+
+
+def _work_corrected(data: Data) -> str:
+    before, after = data.get("from"), data.get("to")
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return f"corrected work{_entry(data)}"
+    changes = [_correction(str(name), before.get(name), value) for name, value in after.items() if name != "ended_at"]
+    return f"corrected work{_entry(data)}: {'; '.join(changes)}"
+
+
+def _correction(name: str, before: object, after: object) -> str:
+    match name:
+        case "note":
+            return "changed the note"
+        case "started_at":
+            return f"began {_time(before)} → {_time(after)}"
+        case _:
+            return f"{_word(name.removeprefix('is_'))} {_value(before)} → {_value(after)}"
+
+
+def _work_voided(data: Data) -> str:
+    minutes = f", {data['minutes']} minutes" if data.get("minutes") is not None else ""
+    return f"voided work{_entry(data)}{minutes}{_why(data)}"
+
+
+def _entry(data: Data) -> str:
+    return f" (entry {data.get('entry')})"
+
+
+def _part(data: Data) -> str:
+    price = f"{data.get('unit_price')} {data.get('currency')}"
+    return f"used {data.get('quantity')} of {data.get('description')} at {price} (part {data.get('part')})"
+
+
+def _checklist(data: Data) -> str:
+    item = f"item {data.get('item')}, {data.get('text')}"
+    if not data.get("done"):
+        return f"{item}: left out{_why(data)}" if data.get("reason") else f"{item}: not done after all"
+    shown = f", shown by {data['evidence']}" if data.get("evidence") else ""
+    file = f", shown by file {data['attachment']}" if data.get("attachment") else ""
+    note = f"; {data['note']}" if data.get("note") else ""
+    return f"{item}: done{shown}{file}{note}"
+
+
+TOLD: Mapping[str, Callable[[Data], str]] = {
+    EventType.ASSIGNED: _assigned,
+    EventType.ESCALATED: lambda data: f"escalated to {data.get('to')}{_why(data)}",
+    EventType.TERMS: _terms,
+    EventType.SLA_WARNED: _clock("is nearly used up"),
+    EventType.SLA_BREACHED: _clock("was missed"),
+    EventType.WORK_STARTED: lambda data: f"began {data.get('kind')}{_entry(data)}",
+    EventType.WORK: _work,
+    EventType.WORK_CORRECTED: _work_corrected,
+    EventType.WORK_VOIDED: _work_voided,
+    EventType.PART: _part,
+    EventType.PART_VOIDED: lambda data: f"voided part {data.get('part')}{_why(data)}",
+    EventType.CHECKLIST: _checklist,
     EventType.OPENED: _opened,
     EventType.STATUS: _status,
     EventType.PRIORITY: _priority,

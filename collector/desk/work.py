@@ -16,7 +16,7 @@ from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.tables import work_entries
 from collector.desk import events, tickets
-from collector.desk.events import SYSTEM
+from collector.desk.events import SYSTEM, EventType
 from collector.desk.opening import TicketConflictError
 from protocol.errors import PermanentError
 
@@ -100,7 +100,7 @@ async def start(
             f"{author} is at {running.kind} on ticket {running.ticket} since {_told(running.started_at)} "
             f"(entry {running.id}): stop that first"
         )
-    await touch(connection, ticket, "work_started", {"entry": running.id, "kind": kind}, actor=actor, now=now)
+    await touch(connection, ticket, EventType.WORK_STARTED, {"entry": running.id, "kind": kind}, actor=actor, now=now)
     await _record(connection, "start", running.id, {"ticket": ticket, "author": author}, actor=actor, now=now)
     return running.id
 
@@ -159,7 +159,7 @@ async def add(
     added = await connection.execute(insert(work_entries).values(row).returning(work_entries.c.id))
     entry = int(added.scalar_one())
     data = {"kind": kind, "minutes": minutes, "started_at": started_at.isoformat(), "billable": is_billable}
-    await touch(connection, ticket, "work", {"entry": entry, "author": author, **data}, actor=actor, now=now)
+    await touch(connection, ticket, EventType.WORK, {"entry": entry, "author": author, **data}, actor=actor, now=now)
     await _record(connection, "add", entry, {"ticket": ticket, "author": author, **data}, actor=actor, now=now)
     return entry
 
@@ -199,7 +199,7 @@ async def correct(
         "from": {name: _json(getattr(was, name)) for name in changed},
         "to": {name: _json(value) for name, value in changed.items()},
     }
-    await touch(connection, was.ticket, "work_corrected", data, actor=actor, now=now)
+    await touch(connection, was.ticket, EventType.WORK_CORRECTED, data, actor=actor, now=now)
     await _record(connection, "correct", entry, {"ticket": was.ticket, **data}, actor=actor, now=now)
     return await get_entry(connection, entry)
 
@@ -216,7 +216,7 @@ async def void(connection: AsyncConnection, entry: int, *, reason: str, actor: s
     if voided.rowcount == 0:
         raise WorkError(f"entry {entry} was voided before")
     data = {"entry": entry, "minutes": was.minutes, "reason": reason}
-    await touch(connection, was.ticket, "work_voided", data, actor=actor, now=now)
+    await touch(connection, was.ticket, EventType.WORK_VOIDED, data, actor=actor, now=now)
     await _record(connection, "void", entry, {"ticket": was.ticket, **data}, actor=actor, now=now)
 
 
@@ -274,7 +274,7 @@ async def _end(connection: AsyncConnection, running: WorkEntry, *, actor: str, n
         raise TicketConflictError(f"somebody else stopped entry {running.id} just now; see: tickets work list")
     data = {"entry": running.id, "author": running.author, "kind": running.kind, "minutes": minutes}
     data |= {"forgotten": True} if is_forgotten else {}
-    await touch(connection, running.ticket, "work", data, actor=actor, now=now)
+    await touch(connection, running.ticket, EventType.WORK, data, actor=actor, now=now)
     if actor != SYSTEM:
         await _record(connection, "stop", running.id, {"ticket": running.ticket, **data}, actor=actor, now=now)
     return await get_entry(connection, running.id)
@@ -334,7 +334,7 @@ async def require_unmerged(connection: AsyncConnection, ticket: int) -> None:
 
 
 async def touch(
-    connection: AsyncConnection, ticket: int, kind: str, data: Mapping[str, object], *, actor: str, now: datetime
+    connection: AsyncConnection, ticket: int, kind: EventType, data: Mapping[str, object], *, actor: str, now: datetime
 ) -> None:
     """A line in the ticket's timeline; from here on it does not resolve by itself."""
     await tickets.touch(connection, ticket)

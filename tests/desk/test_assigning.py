@@ -15,10 +15,10 @@ from collector.db import audit
 from collector.db.database import Database
 from collector.db.tables import customers, ticket_clocks, tickets
 from collector.desk import assigning
-from collector.desk.agreed import TERMS, agreed_about
+from collector.desk.agreed import agreed_about
 from collector.desk.assigning import Agreed, Assigner, TakenError, assign, explain, hand_over, take
 from collector.desk.assignment import Decision, Verdict
-from collector.desk.events import HistoryEvent, add, history
+from collector.desk.events import EventType, HistoryEvent, add, history
 from collector.desk.fields import TicketError
 from collector.desk.leaving import leave
 from collector.desk.on_call import add_shift, list_shifts
@@ -352,7 +352,7 @@ async def test_support_hours_and_escalation_are_those_that_were_agreed_last(data
     day_and_night = Terms.agreed(book, plan="monthly", sla="critical", support_level="24x7")
     async with database.begin() as connection:
         for number, terms in ((by_day, office), (always, office), (always, day_and_night), (none, Terms("break_fix"))):
-            await add(connection, number, TERMS, terms.data(), actor="system", now=NOW)
+            await add(connection, number, EventType.TERMS, terms.data(), actor="system", now=NOW)
         everything = [by_day, always, none]
         at_ten, at_night = [await agreed_about(connection, everything, now) for now in (NOW, EVENING)]
     assert at_ten == dict.fromkeys([by_day, always], Agreed(True, "second-line"))

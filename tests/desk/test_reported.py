@@ -168,6 +168,10 @@ async def test_devices_and_watchers(database: Database) -> None:
             await editing.watch(connection, number, "one-more@acme.example", actor=ANNA, now=NOW)
 
 
+def test_every_event_is_told_in_words() -> None:
+    assert set(words.TOLD) == set(events.EventType)  # and `events.add` takes nothing else
+
+
 def test_words_never_fail() -> None:
     for kind in [*events.EventType, "brand_new"]:
         for data in ({}, {"from": None, "to": [1], "at": "yesterday", "added": 3}):

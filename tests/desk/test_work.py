@@ -10,7 +10,7 @@ from collector.contracts import Priority
 from collector.db import audit
 from collector.db.database import Database
 from collector.db.tables import customers
-from collector.desk import parts, tickets, work
+from collector.desk import parts, tickets, words, work
 from collector.desk.opening import NewTicket
 from collector.desk.parts import PartError
 from collector.desk.tickets import TicketError
@@ -181,6 +181,27 @@ def start_in_a_process(url: str, number: int) -> str:
 async def test_two_commands_at_once_start_one(database_url: str) -> None:
     calls = [(database_url, NUMBER + at % 2) for at in range(4)]
     assert sorted(await asyncio.to_thread(race, start_in_a_process, calls)) == ["refused"] * 3 + ["started"]
+
+
+async def test_work_and_parts_are_told_in_words(database: Database) -> None:
+    await start(database)
+    await stop(database, after(minutes=12))
+    entry = await add(database, is_billable=False, minutes=30)
+    part = await use(database)
+    async with database.begin() as connection:
+        await work.correct(connection, entry, Correction(minutes=25, is_billable=True), actor=ANNA, now=after(hours=1))
+        await work.void(connection, entry, reason="another ticket", actor=ANNA, now=after(hours=1))
+        await parts.void(connection, part, reason="sent back", actor=ANNA, now=after(hours=2))
+        told = [words.in_words(one) for one in await tickets.history(connection, NUMBER)]
+    assert told[1:] == [
+        "began work (entry 1)",
+        "anna: 12 minutes of work (entry 1)",
+        "anna: 30 minutes of work, from 2026-03-02 09:00 UTC, not billable (entry 2)",
+        "used 1.5 of fuser unit at 189.10 EUR (part 1)",
+        "corrected work (entry 2): minutes 30 → 25; billable no → yes",
+        "voided work (entry 2), 25 minutes: another ticket",
+        "voided part 1: sent back",
+    ]
 
 
 async def use(database: Database, **more: object) -> int:
