@@ -158,6 +158,7 @@ def _round_row(one: RoundReport) -> Row:
                 "done_by": told.step.done_by,
                 "evidence": told.step.evidence,
                 "attachment": told.step.attachment,
+                "digest": told.step.digest,
             }
             for told in one.evidence
         ],

@@ -15,6 +15,7 @@ from collector.desk import events
 from collector.desk.events import EventType
 from collector.desk.fields import TicketError
 from collector.desk.file_types import cleaned_name, media_type_of
+from collector.desk.maintenance import find_round
 from collector.desk.reading import get_ticket
 from collector.desk.tickets import touch
 
@@ -83,7 +84,16 @@ async def attach(
 
 
 async def remove(connection: AsyncConnection, number: int, attachment: int, *, actor: str, now: datetime) -> None:
-    """Deletes a file; that it was there stays on record. Raises NoAttachmentError."""
+    """Deletes a file; that it was there stays on record.
+
+    Raises NoAttachmentError, or TicketError for one that shows that an item of a checklist was done."""
+    round_ = await find_round(connection, number)  # locked, so that nobody ticks with the file meanwhile
+    for item, step in enumerate(round_.checklist if round_ is not None else (), start=1):
+        if step.attachment == attachment:
+            raise TicketError(
+                f"file {attachment} shows that item {item} of ticket {number} was done, and stays; if it is the wrong "
+                f"one, first: maintenance untick {number} {item}"
+            )
     gone = await get_attachment(connection, number, attachment)
     await connection.execute(delete(attachments).where(attachments.c.id == attachment))
     await _tell(connection, EventType.DETACHED, "detach", gone, actor=actor, now=now)

@@ -34,9 +34,11 @@ async def tick(
         raise MaintenanceError(
             f"item {item} of ticket {ticket} needs something that shows it: --evidence TEXT, or --attachment ID"
         )
+    digest: str | None = None
     if attachment is not None:
-        beside = select(attachments.c.id).where(attachments.c.id == attachment, attachments.c.ticket == ticket)
-        if await connection.scalar(beside) is None:
+        beside = select(attachments.c.digest).where(attachments.c.id == attachment, attachments.c.ticket == ticket)
+        digest = await connection.scalar(beside)
+        if digest is None:
             raise MaintenanceError(f"ticket {ticket} has no attachment {attachment}")
     done = replace(
         step,
@@ -45,9 +47,10 @@ async def tick(
         note=_checked(note),
         evidence=_checked(evidence),
         attachment=attachment,
+        digest=digest,
         left_out=None,
     )
-    data = {"note": done.note, "evidence": done.evidence, "attachment": attachment}
+    data = {"note": done.note, "evidence": done.evidence, "attachment": attachment, "digest": digest}
     told = {"done": True, **{name: value for name, value in data.items() if value is not None}}
     return await _change(connection, round_, item, done, told, actor=actor, now=now)
 
@@ -73,7 +76,7 @@ async def leave_out(
         round_ = await _open_round_of(connection, ticket)
         wanted = round_.left
     for number, step in wanted:
-        left_out = replace(step, left_out=why, done_at=None, done_by=None, evidence=None, attachment=None)
+        left_out = Step(step.nl, step.en, step.needs_evidence, note=step.note, left_out=why)
         told = {"done": False, "reason": why}
         round_ = await _change(connection, round_, number, left_out, told, actor=actor, now=now)
     return round_

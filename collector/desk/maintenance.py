@@ -35,6 +35,7 @@ class Step:
     note: str | None = None
     evidence: str | None = None  # what shows that it was done
     attachment: int | None = None  # or a file beside the ticket
+    digest: str | None = None  # of that file, SHA-256, hex
     left_out: str | None = None  # why it is not done
 
     @property

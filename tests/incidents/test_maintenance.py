@@ -1,6 +1,7 @@
 """Regular maintenance: rounds that come due become tickets, once each, with a checklist and a window."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts.agreement_files import AgreementFileError
 from collector.contracts.maintenance_tasks import OWN_NAME, UnknownTaskError, load_maintenance_tasks
@@ -16,9 +18,10 @@ from collector.contracts.recurrence import RecurrenceError
 from collector.db import audit
 from collector.db.database import Database
 from collector.db.tables import attachments, maintenance_rounds
+from collector.desk import attachments as files
 from collector.desk import checklists, tickets
 from collector.desk import maintenance as store
-from collector.desk.fields import TicketKind, TicketSource
+from collector.desk.fields import TicketError, TicketKind, TicketSource
 from collector.desk.maintenance import MaintenanceError, Plan, Step
 from collector.desk.rounds import due, rounds_between
 from collector.desk.states import TicketStatus
@@ -276,7 +279,27 @@ async def test_evidence_may_be_a_file_beside_the_ticket(desk: Desk) -> None:
             await checklists.tick(connection, number, 6, actor="anna", now=desk.now)
         with pytest.raises(MaintenanceError, match="is no round of maintenance"):
             await store.get_round(connection, number + 1)
-    assert ticked.checklist[1].attachment == file
+    assert (ticked.checklist[1].attachment, ticked.checklist[1].digest) == (file, "0" * 64)
+
+
+async def test_what_shows_that_an_item_was_done_is_not_removed(desk: Desk) -> None:
+    number = await opened(desk)
+
+    async def add(connection: AsyncConnection, content: bytes) -> files.Attachment:
+        return await files.attach(connection, number, name="restored.txt", content=content, actor="anna", now=desk.now)
+
+    async with desk.database.begin() as connection:
+        shows, other = await add(connection, b"restored"), await add(connection, b"other")
+        ticked = await checklists.tick(connection, number, 2, attachment=shows.id, actor="anna", now=desk.now)
+        assert ticked.checklist[1].digest == shows.digest == hashlib.sha256(b"restored").hexdigest()
+        (event,) = [one for one in await tickets.history(connection, number) if one.type == "checklist"]
+        assert event.data["digest"] == shows.digest
+        await files.remove(connection, number, other.id, actor="anna", now=desk.now)
+        with pytest.raises(TicketError, match=f"item 2 of ticket {number} was done, and stays"):
+            await files.remove(connection, number, shows.id, actor="anna", now=desk.now)
+        await checklists.untick(connection, number, 2, actor="anna", now=desk.now)
+        await files.remove(connection, number, shows.id, actor="anna", now=desk.now)
+        assert await files.list_attachments(connection, number) == []
 
 
 def turn_in_a_process(url: str, at: str) -> int:
