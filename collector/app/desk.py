@@ -20,6 +20,7 @@ from collector.desk.assigning import Assigner
 from collector.desk.clocks import ClockKeeper
 from collector.desk.closing import close_resolved
 from collector.desk.delivery import Deliverer
+from collector.desk.team import reachable
 from collector.desk.work import stop_forgotten
 from collector.fleet import silent
 from collector.fleet.contracts import Contract
@@ -77,6 +78,15 @@ class Desk:
             await asyncio.to_thread(level.calendar.counted, now - timedelta(days=366), now)
         async with self._database.begin() as connection:
             await outbox.use_connectors(connection, self.deliverer.names, now)
+            known = await reachable(connection)
+        unknown = (self.sla_book.escalates_to | {self._settings.escalate_to}) - known
+        if known and unknown:
+            logger.warning(
+                "these are no technician and no group, and what escalates to them reaches nobody: names=%s; put "
+                "somebody in with: technicians change NAME --groups …, or name others in sla.yaml and the setting "
+                "escalate_to",
+                ",".join(sorted(unknown)),
+            )
 
     @property
     def upkeep(self) -> Mapping[str, Upkeep]:

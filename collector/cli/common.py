@@ -107,6 +107,11 @@ def _with_database(
     return in_a_loop
 
 
+def has_state(settings: Settings) -> bool:
+    """Whether there is a database to ask."""
+    return settings.database_url is not None or (settings.data / DATABASE_NAME).exists()
+
+
 def _require_state(settings: Settings) -> None:
     """Raises click.ClickException if the data folder holds no state. A server's database is asked by its own means."""
     if settings.database_url is not None:

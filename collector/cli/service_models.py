@@ -1,19 +1,24 @@
 """`contracts models`, `contracts slas`, `contracts support-levels`: what can be sold and promised, as the files say."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeVar
 
 import click
 
-from collector.cli.common import Row, json_option, print_fields, print_rows, with_settings
+from collector.cli.common import Row, has_state, json_option, print_fields, print_rows, with_settings
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import ServiceModel, load_service_models, model_named
 from collector.contracts.promises import Sla, SupportLevel, load_sla_book
+from collector.db.database import Database
+from collector.desk.team import reachable
 
 T = TypeVar("T")
 
+NOBODY = "escalates_to_nobody"
+SLA_COLUMNS = ["sla", "priority", "response", "resolution", "warn_at", "escalate_to"]
 MODEL_COLUMNS = ["name", "title", "on_alert", "sla", "support_level"]
 
 
@@ -46,13 +51,23 @@ def models(settings: Settings, name: str | None, as_json: bool) -> None:
 @json_option
 @with_settings
 def slas(settings: Settings, name: str | None, as_json: bool) -> None:
-    """Show the SLAs that there are with their targets, or one of them.
+    """Show the SLAs that there are with their targets, or one of them. Who is no technician and no group of one, and is
+    escalated to, is marked.
 
     E.g. `contracts slas standard`.
     """
     known = load_sla_book(settings.data).slas
     wanted = known if name is None else {name: _named(known, name, "SLA")}
-    print_rows([row for key, sla in wanted.items() for row in _sla_rows(key, sla)], as_json=as_json)
+    known_people = asyncio.run(_reachable(settings)) if has_state(settings) else None
+    rows = [row for key, sla in wanted.items() for row in _sla_rows(key, sla, known_people)]
+    if not as_json:
+        rows = [{**row, "escalate_to": f"{row['escalate_to']} (nobody)"} if row[NOBODY] else row for row in rows]
+    print_rows(rows, as_json=as_json, columns=SLA_COLUMNS)
+
+
+async def _reachable(settings: Settings) -> frozenset[str]:
+    async with await Database.open(settings.database) as database, database.connect() as connection:
+        return await reachable(connection)
 
 
 @click.command("support-levels")
@@ -106,7 +121,9 @@ def _model_row(model: ServiceModel) -> Row:
     }
 
 
-def _sla_rows(name: str, sla: Sla) -> list[Row]:
+def _sla_rows(name: str, sla: Sla, people: frozenset[str] | None) -> list[Row]:
+    """`people`: technicians and groups; None: not known, for want of a database."""
+    to = sla.escalate_to
     return [
         {
             "sla": name,
@@ -114,7 +131,8 @@ def _sla_rows(name: str, sla: Sla) -> list[Row]:
             "response": _length(of.response),
             "resolution": _length(of.resolution),
             "warn_at": sla.warn_at,
-            "escalate_to": sla.escalate_to,
+            "escalate_to": to,
+            NOBODY: None if people is None else to is not None and to not in people,
         }
         for priority, of in sorted(sla.targets.items())
     ]

@@ -186,7 +186,8 @@ async def leave_command(
         left = await leave(
             connection, technician, to=to, escalate_to=settings.escalate_to, actor=actor(), now=system_clock()
         )
-    slas = load_sla_book(settings.data).escalating_to(technician)
+    book = load_sla_book(settings.data)
+    slas = book.escalating_to(technician)
     whose = to or "nobody"
     row = {
         "technician": technician,
@@ -198,6 +199,7 @@ async def leave_command(
         "escalated_to": left.escalated_to,
         "slas": slas,
         "accounts": list(left.accounts),
+        "emptied_groups": list(left.emptied_groups),
     }
     print_fields(row, as_json=as_json)
     for gap in left.gaps:
@@ -210,6 +212,11 @@ async def leave_command(
             click.echo(f"note: open tickets are escalated to {technician}: {numbers}; see to them", err=True)
         else:
             click.echo(f"note: what was escalated to {technician} is to {left.escalated_to} now: {numbers}", err=True)
+    for group in left.emptied_groups:
+        named = [*(f"SLA {name}" for name in book.escalating_to(group))]
+        named += ["the setting escalate_to"] if settings.escalate_to == group else []
+        told_of = f", to whom {' and '.join(named)} escalate" if named else ""
+        click.echo(f"note: nobody is in group {group} any more{told_of}", err=True)
     if slas:
         click.echo(f"note: in sla.yaml, {', '.join(slas)} escalates to {technician}: name another", err=True)
     if settings.escalate_to == technician:

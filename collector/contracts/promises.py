@@ -113,6 +113,11 @@ class SlaBook(Written):
         """The SLAs that name a technician, or a group."""
         return sorted(name for name, sla in self.slas.items() if sla.escalate_to == whom)
 
+    @property
+    def escalates_to(self) -> frozenset[str]:
+        """The technicians and groups that its SLAs name."""
+        return frozenset(sla.escalate_to for sla in self.slas.values() if sla.escalate_to is not None)
+
 
 def load_sla_book(data: Path | None = None) -> SlaBook:
     """What is shipped, with that of `data`/sla.yaml added or in its place. Raises AgreementFileError."""

@@ -30,7 +30,7 @@ from collector.desk.fields import TicketError, checked_text
 from collector.desk.opening import TicketConflictError
 from collector.desk.reading import Ticket, get_ticket
 from collector.desk.states import TicketAction, TicketStatus
-from collector.desk.team import load_team
+from collector.desk.team import had_technicians, load_team
 from collector.desk.technicians import require_active
 from collector.desk.tickets import move, touch
 
@@ -68,7 +68,8 @@ class TakenError(TicketError):
 
 
 class Assigner:
-    """`turn` is called every few seconds. It does nothing as long as there are no technicians."""
+    """`turn` is called every few seconds. It does nothing until there is a technician; when the last has left, every
+    ticket escalates."""
 
     def __init__(self, database: Database, agreements: Agreements, escalate_to: str) -> None:
         """`escalate_to`: a technician or a group, where nothing was agreed."""
@@ -84,8 +85,9 @@ class Assigner:
             async with self._database.connect() as connection:
                 jobs = await _waiting_jobs(connection, self._after, self._agreements, now)
                 team = await load_team(connection, now) if jobs else Team([], now)
+                decides = bool(team.members) or (bool(jobs) and await had_technicians(connection))
             self._after = (jobs[-1].priority, jobs[-1].number) if len(jobs) == AT_ONCE else None
-            if team.members:
+            if decides:
                 changed += await self._settle(jobs, team, now)
             if self._after is None:
                 break

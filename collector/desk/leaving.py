@@ -14,6 +14,7 @@ from collector.desk import events
 from collector.desk.events import EventType
 from collector.desk.on_call import Shift, list_shifts, uncovered
 from collector.desk.states import TicketAction, TicketStatus, advance
+from collector.desk.team import reachable
 from collector.desk.technicians import TechnicianError, require_active
 from collector.desk.working_hours import Span
 
@@ -28,6 +29,7 @@ class Left:
     escalated: tuple[int, ...]  # open tickets that were escalated to the technician
     escalated_to: str | None  # to whom they are now; None: there is nobody else
     accounts: tuple[str, ...]  # users that may no longer sign in
+    emptied_groups: tuple[str, ...]  # that nobody is in any more: what escalates to them reaches nobody
 
 
 async def leave(
@@ -36,7 +38,7 @@ async def leave(
     """The technician takes no tickets from here on; `to` takes over open tickets and shifts. Without, the tickets are
     assigned anew, the shifts are gone, and what was escalated to the technician is escalated to `escalate_to`, a
     technician or a group, if that is another. Raises NoTechnicianError or TechnicianError."""
-    await require_active(connection, technician)
+    groups = (await require_active(connection, technician)).groups
     if to == technician:
         raise TechnicianError(f"{technician} cannot take over from {technician}; name another, or nobody")
     if to is not None:
@@ -56,6 +58,7 @@ async def leave(
         tuple(escalated),
         heir if escalated else None,
         await _close_accounts(connection, technician, now),
+        tuple(sorted(set(groups) - await reachable(connection))),
     )
     data = {"to": to, "tickets": list(left.tickets), "shifts": len(shifts), "accounts": list(left.accounts)}
     await audit.record(connection, actor=actor, action="technicians.leave", subject=technician, now=now, data=data)

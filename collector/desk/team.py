@@ -29,6 +29,17 @@ async def load_team(connection: AsyncConnection, now: datetime) -> Team:
     )
 
 
+async def reachable(connection: AsyncConnection) -> frozenset[str]:
+    """Whom an escalation may name: the technicians who have not left, and their groups; empty if there are none."""
+    there = await list_technicians(connection)
+    return frozenset({one.id for one in there} | {group for one in there for group in one.groups})
+
+
+async def had_technicians(connection: AsyncConnection) -> bool:
+    """Whether there ever was one, who may have left."""
+    return bool(await list_technicians(connection, everybody=True, limit=1))
+
+
 async def at_work(connection: AsyncConnection, target: str, now: datetime) -> list[Technician]:
     """Who hears of an escalation to a technician, whenever it is, or to a group: those of it who are at work; if nobody
     is, those on call; if nobody is, all of them."""

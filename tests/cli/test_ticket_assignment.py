@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from collector.cli import main
 from collector.clock import system_clock
 from collector.config import load_settings
 from collector.contracts import Priority
@@ -55,6 +57,19 @@ def test_what_makes_no_sense_is_refused(data: Path) -> None:
     assert "no technician" in run(data, "tickets", "assign", "1001", "carl", fails=True)
     assert "no open ticket" in run(data, "tickets", "assign", "999", "--explain", fails=True)
     assert "--note" in run(data, "tickets", "hand-over", "1001", "--to", "bob", fails=True)
+
+
+def test_a_target_that_names_nobody_is_marked(data: Path) -> None:
+    def marked() -> set[bool]:
+        return {one["escalates_to_nobody"] for one in json.loads(run(data, "contracts", "slas", "standard", "--json"))}
+
+    assert marked() == {True} and "second-line (nobody)" in run(data, "contracts", "slas")
+    run(data, "technicians", "change", "anna", "--groups", "second-line")
+    assert marked() == {False} and "(nobody)" not in run(data, "contracts", "slas", "standard")
+    result = CliRunner().invoke(main, ["technicians", "leave", "anna", "--json", "--data", str(data)])
+    assert json.loads(result.stdout)[0]["emptied_groups"] == ["second-line"]
+    assert "note: nobody is in group second-line any more, to whom SLA " in result.stderr
+    assert marked() == {True}
 
 
 def test_who_leaves_leaves_no_ticket_behind(data: Path) -> None:

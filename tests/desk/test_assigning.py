@@ -24,7 +24,7 @@ from collector.desk.leaving import leave
 from collector.desk.on_call import add_shift, list_shifts
 from collector.desk.reading import Ticket, get_ticket
 from collector.desk.states import TicketStatus
-from collector.desk.team import at_work
+from collector.desk.team import at_work, reachable
 from collector.desk.technicians import Profile, TechnicianError, add_absence, add_technician
 from collector.desk.tickets import adopt, join_or_open, resolve, set_status
 from collector.desk.working_hours import Span
@@ -162,6 +162,22 @@ async def test_a_ticket_that_reopens_at_night_escalates_again(database: Database
     assert [await turn(database, EVENING, day_and_night) for _ in range(2)] == [1, 0]
     assert [event.data["to"] for event in await events_of(database, number, "escalated")] == ["second-line"] * 2
     assert (await read(database, number)).escalated_to == "second-line"
+
+
+async def test_when_the_last_technician_has_left_tickets_escalate_once(database: Database) -> None:
+    await hire(database, "anna", groups=("second-line", "printers"))
+    await hire(database, "bob", groups=("printers",))
+    async with database.begin() as connection:
+        assert await reachable(connection) == {"anna", "bob", "second-line", "printers"}
+        left = await leave(connection, "anna", to=None, escalate_to="dispatch", actor="eve", now=NOW)
+        assert left.emptied_groups == ("second-line",)
+        left = await leave(connection, "bob", to=None, escalate_to="dispatch", actor="eve", now=NOW)
+        assert left.emptied_groups == ("printers",)
+        assert await reachable(connection) == set()
+    number = await open_ticket(database)
+    assert [await turn(database) for _ in range(2)] == [1, 0]
+    (event,) = await events_of(database, number, "escalated")
+    assert event.data == {"to": "dispatch", "reason": "there is nobody who could do it"}
 
 
 async def test_of_a_storm_only_the_parent_is_assigned(database: Database) -> None:

@@ -140,6 +140,9 @@ class Left(BaseModel, from_attributes=True):
     escalated_to: str | None = Field(description="To whom they are escalated now; null: nobody else is known.")
     slas: list[str] = Field(description="SLAs that still escalate to who left: sla.yaml is to name another.")
     accounts: list[str] = Field(description="Users that may no longer sign in.")
+    emptied_groups: list[str] = Field(
+        description="Groups that nobody is in any more: escalations to them reach nobody."
+    )
 
 
 class Shift(BaseModel, from_attributes=True):
