@@ -267,7 +267,7 @@ async def promised(database: Database) -> Promised:
     async with database.connect() as connection:
         directory = await load_directory(connection)
     models = load_service_models()
-    return Promised(lambda: directory.contracts, models, load_sla_book())
+    return Promised(lambda: directory.contracts, directory.kind_and_tags, models, load_sla_book())
 
 
 # Lists
@@ -278,7 +278,12 @@ async def lists(database: Database) -> dict[str, dict[str, float]]:
     models = load_service_models()
     book = load_sla_book()
     operations = desk_operations(
-        FleetDirectory, dict, models, Promised(dict, models, book), book=book, escalate_to="dispatch"
+        FleetDirectory,
+        dict,
+        models,
+        Promised(dict, FleetDirectory().kind_and_tags, models, book),
+        book=book,
+        escalate_to="dispatch",
     )
     token = Token(1, Role.ADMIN, None, None, None, None, NOW, None, None)
     api = DeskApi(operations, database, lambda _secret: token, lambda: NOW, version="bench", rate=Rate(1e6, 1_000_000))

@@ -177,6 +177,7 @@ class Collector:
             self._models,
             clock,
             contracts=lambda: self._directory.contracts,
+            kind_and_tags=self._kind_and_tags_of,
             questions=TicketQuestions(self._model_of),
         )
         self._recorder = Recorder(store)
@@ -397,6 +398,9 @@ class Collector:
     def _is_ended(self, device: str) -> bool:
         member = self._directory.members.get(device)
         return member is not None and member.status is DeviceStatus.ENDED
+
+    def _kind_and_tags_of(self, device: str) -> tuple[str, frozenset[str]]:
+        return self._directory.kind_and_tags(device)
 
     def _tags_of(self, device: str) -> frozenset[str]:
         return self._directory.tags_of(device)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 
 from collector.app.connectors import connectors_of
@@ -41,7 +41,7 @@ HOUSEKEEPING_SECONDS = 3600.0
 
 
 class Desk:
-    """`contracts` are all of them by customer, as they are now."""
+    """`contracts` are all of them by customer, `kind_and_tags` those of a device, as they are now."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Desk:
         clock: Clock,
         *,
         contracts: Callable[[], Mapping[str, Sequence[Contract]]],
+        kind_and_tags: Callable[[str], tuple[str, Collection[str]]],
         questions: silent.Questions,
     ) -> None:
         self._settings = settings
@@ -58,7 +59,7 @@ class Desk:
         self._clock = clock
         self._questions = questions
         self.sla_book = load_sla_book(settings.data)
-        self.promised = Promised(contracts, models, self.sla_book)
+        self.promised = Promised(contracts, kind_and_tags, models, self.sla_book)
         self._clocks = ClockKeeper(database, self.promised)
         self._assigner = Assigner(database, agreed_about, settings.escalate_to)
         self._maintenance = MaintenanceRounds(

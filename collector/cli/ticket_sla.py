@@ -16,6 +16,7 @@ from collector.db.database import Database
 from collector.desk.clock_reading import TicketClocks, clocks_now
 from collector.desk.reading import get_ticket
 from collector.fleet.contracts import list_contracts
+from collector.fleet.tags import kind_and_tags
 from collector.incidents.promised import Promised
 
 SECOND = timedelta(seconds=1)
@@ -34,9 +35,11 @@ async def sla(database: Database, settings: Settings, number: int, *, explain: b
     now = system_clock()
     models, book = load_service_models(settings.data), load_sla_book(settings.data)
     async with database.connect() as connection:
-        customer = (await get_ticket(connection, number)).customer
-        contracts = {customer: await list_contracts(connection, customer)}
-        clocks = await clocks_now(connection, number, Promised(lambda: contracts, models, book), now)
+        ticket = await get_ticket(connection, number)
+        contracts = {ticket.customer: await list_contracts(connection, ticket.customer)}
+        of_device = ("", ()) if ticket.device is None else await kind_and_tags(connection, ticket.device)
+        promised = Promised(lambda: contracts, lambda _device: of_device, models, book)
+        clocks = await clocks_now(connection, number, promised, now)
     both = (clocks.response, clocks.resolution)
     if as_json:
         rows = [_row(clock) | ({"lines": _line_rows(clock)} if explain else {}) for clock in both]
@@ -70,7 +73,7 @@ def _told(clocks: TicketClocks) -> str:
     if terms.plan is None:
         return f"ticket {clocks.number}: its customer has no contract, so nothing is promised"
     if terms.sla is None:
-        return f"ticket {clocks.number}: plan {terms.plan}, which promises nothing"
+        return f"ticket {clocks.number}: plan {terms.plan}, which promises nothing for it"
     return (
         f"ticket {clocks.number}: plan {terms.plan}, SLA {terms.sla}, support {terms.support_level} "
         f"({terms.hours}, {terms.time_zone})"

@@ -152,6 +152,7 @@ _READERS: Mapping[str, Callable[[Course, LoggedEvent, datetime], None]] = {
     "comment": _comment,
     "corrected": _corrected,
     "merged": _merged,
+    "changed": lambda _course, _event, _at: None,  # its device or site may be, and so what is promised
     TERMS: _terms,
     WARNED: _record,
     BREACHED: _record,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.contracts import Priority
 from collector.contracts.course import BREACHED, ESCALATED, READ_TYPES, TERMS, WARNED, Course, LoggedEvent, course_of
 from collector.contracts.promises import Terms
+from collector.contracts.scope import ContractScope
 from collector.contracts.sla import Clock, clocks_of
 from collector.db.tables import ticket_events, tickets
 from collector.desk.events import EventType
@@ -26,6 +27,14 @@ class Promises(Protocol):
 
     def terms_of(self, customer: str, at: datetime) -> Terms: ...
 
+    def scope_of(self, customer: str, at: datetime) -> ContractScope | None:
+        """What of the customer that holds for; None: all."""
+        ...
+
+    def covers(self, customer: str, at: datetime, *, site: str | None, device: str | None) -> bool:
+        """Whether it holds for a ticket about such a place."""
+        ...
+
     def changes(self, customer: str, since: datetime, until: datetime) -> Sequence[datetime]:
         """When another contract began to hold, or none any more: after `since`, no later than `until`, in order."""
         ...
@@ -37,6 +46,12 @@ class TicketRow(Protocol):
 
     @property
     def kind(self) -> str: ...
+
+    @property
+    def site(self) -> str | None: ...
+
+    @property
+    def device(self) -> str | None: ...
 
     @property
     def opened_at(self) -> datetime: ...
@@ -77,9 +92,7 @@ def new_terms(promises: Promises, ticket: TicketRow, course: Course, now: dateti
     if not course.is_over:
         starts.append(now)  # a file may have been edited
     for start in starts:
-        terms = promises.terms_of(ticket.customer, start)
-        if ticket.kind == TicketKind.MAINTENANCE:
-            terms = Terms(terms.plan)  # planned work has its own day, and nobody waits for an answer
+        terms = terms_for(promises, ticket, start)
         if terms == last:
             continue
         data = terms.data()
@@ -88,12 +101,24 @@ def new_terms(promises: Promises, ticket: TicketRow, course: Course, now: dateti
         last = terms
 
 
+def terms_for(promises: Promises, ticket: TicketRow, at: datetime) -> Terms:
+    """What is promised for a ticket: nothing for planned work, which has its own day and nobody waits for an answer,
+    and for what the contract does not cover."""
+    terms = promises.terms_of(ticket.customer, at)
+    if terms.sla is None:
+        return terms
+    is_promised = ticket.kind != TicketKind.MAINTENANCE and promises.covers(
+        ticket.customer, at, site=ticket.site, device=ticket.device
+    )
+    return terms if is_promised else Terms(terms.plan)
+
+
 async def read_events(
     connection: AsyncConnection, numbers: Collection[int]
 ) -> dict[int, tuple[int, list[LoggedEvent]]]:
     """What clocks are reckoned from, by ticket, in order; with the id of the newest event that is not the clocks' own.
 
-    Texts of comments stay where they are, only whether they are public is read."""
+    Texts of comments and descriptions stay where they are; of comments, whether they are public is read."""
     rows = await connection.execute(_EVENTS.where(ticket_events.c.ticket.in_(numbers)))
     found: dict[int, tuple[int, list[LoggedEvent]]] = {}
     for event, number, at, actor, kind, data, is_public in rows:
@@ -123,9 +148,16 @@ def decoded_terms(text: str) -> tuple[Mapping[str, object], Terms]:
 
 
 TICKETS = select(
-    tickets.c.number, tickets.c.customer, tickets.c.kind, tickets.c.priority, tickets.c.opened_at
+    tickets.c.number,
+    tickets.c.customer,
+    tickets.c.site,
+    tickets.c.device,
+    tickets.c.kind,
+    tickets.c.priority,
+    tickets.c.opened_at,
 ).order_by(tickets.c.number)
 _IS_COMMENT = ticket_events.c.type == EventType.COMMENT
+_HAS_TEXTS = ticket_events.c.type.in_((EventType.COMMENT, EventType.CHANGED))
 _EVENTS = (
     select(
         ticket_events.c.id,
@@ -133,7 +165,7 @@ _EVENTS = (
         ticket_events.c.at,
         ticket_events.c.actor,
         ticket_events.c.type,
-        case((_IS_COMMENT, null()), else_=cast(ticket_events.c.data, Text)),
+        case((_HAS_TEXTS, null()), else_=cast(ticket_events.c.data, Text)),
         case((_IS_COMMENT, ticket_events.c.data["public"].as_boolean()), else_=null()),
     )
     .where(ticket_events.c.type.in_(READ_TYPES))

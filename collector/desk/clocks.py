@@ -33,12 +33,20 @@ from collector.contracts.course import (
     course_of,
 )
 from collector.contracts.promises import Terms
+from collector.contracts.scope import ContractScope
 from collector.contracts.sla import Clock, ClockName, ClockState, clocks_of
 from collector.db.tables import ticket_clocks, ticket_events, tickets
 from collector.desk import events
-from collector.desk.clock_reading import OWN_TYPES, TICKETS, Promises, decoded_terms, new_terms, read_events
+from collector.desk.clock_reading import (
+    OWN_TYPES,
+    TICKETS,
+    Promises,
+    decoded_terms,
+    new_terms,
+    read_events,
+    terms_for,
+)
 from collector.desk.events import SYSTEM, EventType
-from collector.desk.fields import TicketKind
 from collector.desk.states import TicketStatus
 
 logger = logging.getLogger(__name__)
@@ -50,6 +58,7 @@ LOOK_BACK = 10_000  # events before the last reckoned that are looked at again a
 NEWS_TYPES = tuple(kind for kind in READ_TYPES if kind not in OWN_TYPES)
 NOT_CLOSED = tuple(status for status in TicketStatus if status != CLOSED)
 SECOND = timedelta(seconds=1)
+_Agreed = tuple[Terms, ContractScope | None]  # with a customer: what is promised, and for what
 
 
 class Database(Protocol):
@@ -75,7 +84,7 @@ class ClockKeeper:
     def __init__(self, database: Database, promises: Promises) -> None:
         self._database = database
         self._promises = promises
-        self._in_force: dict[str, Terms] = {}  # by customer, of those with tickets, as of the last turn
+        self._in_force: dict[str, _Agreed] = {}  # by customer, of those with tickets, as of the last turn
         self._seen: deque[tuple[datetime, int]] = deque()  # the newest event, as of each turn of the last minute
         self._mark = 0  # events up to here have been looked at
         self._has_begun = False
@@ -96,10 +105,13 @@ class ClockKeeper:
             self._mark = self._seen.popleft()[1]
         return len(numbers)
 
-    def _changed(self, now: datetime) -> dict[str, Terms]:
+    def _agreed(self, customer: str, now: datetime) -> _Agreed:
+        return self._promises.terms_of(customer, now), self._promises.scope_of(customer, now)
+
+    def _changed(self, now: datetime) -> dict[str, _Agreed]:
         """What customers are promised now who were promised something else at the last turn."""
-        found = {customer: self._promises.terms_of(customer, now) for customer in self._in_force}
-        return {customer: terms for customer, terms in found.items() if terms != self._in_force[customer]}
+        found = {customer: self._agreed(customer, now) for customer in self._in_force}
+        return {customer: agreed for customer, agreed in found.items() if agreed != self._in_force[customer]}
 
     async def _due(
         self, connection: AsyncConnection, newest: int, changed: Collection[str], now: datetime
@@ -123,13 +135,13 @@ class ClockKeeper:
         have been edited, and contracts have begun, while nobody served."""
         rows = (await connection.execute(_LAST_TERMS)).all()
         for customer in {row.customer for row in rows}:
-            self._in_force[customer] = self._promises.terms_of(customer, now)
+            self._in_force[customer] = self._agreed(customer, now)
         return [
             row.number
             for row in rows
             if row.clock is None
             or row.data is None
-            or (row.kind != TicketKind.MAINTENANCE and decoded_terms(row.data)[1] != self._in_force[row.customer])
+            or decoded_terms(row.data)[1] != terms_for(self._promises, row, now)
         ]
 
     async def _reckon(self, connection: AsyncConnection, numbers: Sequence[int], now: datetime) -> None:
@@ -139,7 +151,7 @@ class ClockKeeper:
         for row in rows:
             last, happened = logged.get(row.number, (0, []))
             course = course_of(row.opened_at, Priority(row.priority), happened)
-            self._in_force.setdefault(row.customer, self._promises.terms_of(row.customer, now))
+            self._in_force.setdefault(row.customer, self._agreed(row.customer, now))
             told.terms += [(row.number, data) for data in new_terms(self._promises, row, course, now)]
             clocks = clocks_of(course, now)
             told.clocks += [_row_of(row.number, clock, last) for clock in clocks]
@@ -240,6 +252,8 @@ _LAST_TERMS = (
     select(
         tickets.c.number,
         tickets.c.customer,
+        tickets.c.site,
+        tickets.c.device,
         tickets.c.kind,
         ticket_clocks.c.clock,
         cast(ticket_events.c.data, Text).label("data"),

@@ -86,6 +86,11 @@ class FleetDirectory:
         """The words that people gave a device."""
         return self._tags.get(device, frozenset())
 
+    def kind_and_tags(self, device: str) -> tuple[str, frozenset[str]]:
+        """Of a device that is not known: no kind, no tags."""
+        member = self.members.get(device)
+        return "" if member is None else member.target.kind, self.tags_of(device)
+
     def plan_at(self, customer: str, at: datetime) -> str | None:
         """The name of the plan that holds for `customer` at that time."""
         contract = self.contract_at(customer, at)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
-from collector.db.tables import device_tags
+from collector.db.tables import device_tags, devices
 from collector.fleet.devices import get_device
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.names import checked_name
@@ -28,6 +28,12 @@ async def load_tags(connection: AsyncConnection) -> Mapping[str, frozenset[str]]
 async def tags_of(connection: AsyncConnection, device: str) -> list[str]:
     """Those of one device, sorted."""
     return sorted(await connection.scalars(select(device_tags.c.tag).where(device_tags.c.device == device)))
+
+
+async def kind_and_tags(connection: AsyncConnection, device: str) -> tuple[str, list[str]]:
+    """Of a device that is not known: no kind, no tags."""
+    kind = await connection.scalar(select(devices.c.kind).where(devices.c.id == device))
+    return kind or "", await tags_of(connection, device)
 
 
 async def add_tag(connection: AsyncConnection, device: str, tag: str, *, actor: str, now: datetime) -> None:

@@ -1,31 +1,36 @@
 """What is promised to a customer at a time: its contract, the contract's service model, and `sla.yaml`, joined."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from collector.contracts import ServiceModels
 from collector.contracts.promises import SlaBook, Terms
+from collector.contracts.scope import ContractScope
 from collector.fleet.contracts import Contract
 
 logger = logging.getLogger(__name__)
 
 
 class Promised:
-    """`contracts` has them by customer, as they are now."""
+    """`contracts` has them by customer, as they are now; `kind_and_tags` are those that a device has now."""
 
     def __init__(
-        self, contracts: Callable[[], Mapping[str, Sequence[Contract]]], models: ServiceModels, book: SlaBook
+        self,
+        contracts: Callable[[], Mapping[str, Sequence[Contract]]],
+        kind_and_tags: Callable[[str], tuple[str, Collection[str]]],
+        models: ServiceModels,
+        book: SlaBook,
     ) -> None:
         self._contracts = contracts
+        self._kind_and_tags = kind_and_tags
         self._models = models
         self._book = book
         self._known: dict[tuple[str, str | None, str | None], Terms] = {}  # equal terms are one object
 
     def terms_of(self, customer: str, at: datetime) -> Terms:
-        """Where there is no contract, nothing is promised. What a contract covers does not matter: it decides which
-        alerts become tickets, and a ticket that a person opens has the clocks of the customer's others."""
-        contract = next((one for one in self._contracts().get(customer, ()) if one.holds_at(at)), None)
+        """Where there is no contract, nothing is promised."""
+        contract = self._contract_at(customer, at)
         if contract is None:
             return Terms()
         key = contract.plan, contract.agreement.sla, contract.agreement.support_level
@@ -34,10 +39,26 @@ class Promised:
             terms = self._known[key] = self._agreed(*key)
         return terms
 
+    def scope_of(self, customer: str, at: datetime) -> ContractScope | None:
+        """What the contract covers; None: all, or there is none."""
+        contract = self._contract_at(customer, at)
+        return None if contract is None else contract.agreement.scope
+
+    def covers(self, customer: str, at: datetime, *, site: str | None, device: str | None) -> bool:
+        """Whether the contract covers what a ticket is about, as alerts about it are judged."""
+        scope = self.scope_of(customer, at)
+        if scope is None:
+            return True
+        kind, tags = ("", ()) if device is None else self._kind_and_tags(device)
+        return scope.covers({"device_id": device or "", "site": site or "", "kind": kind}, tags)
+
     def changes(self, customer: str, since: datetime, until: datetime) -> list[datetime]:
         """When a contract began or ended: after `since`, no later than `until`, in order."""
         ends = {at for one in self._contracts().get(customer, ()) for at in (one.valid_from, one.valid_to)}
         return sorted(at for at in ends if at is not None and since < at <= until)
+
+    def _contract_at(self, customer: str, at: datetime) -> Contract | None:
+        return next((one for one in self._contracts().get(customer, ()) if one.holds_at(at)), None)
 
     def _agreed(self, plan: str, sla: str | None, support_level: str | None) -> Terms:
         """The contract's own, else what its model has for all; a model without hours of its own lends the first that a

@@ -11,11 +11,13 @@ from sqlalchemy import delete, func, insert, select, update
 
 from collector.contracts import Priority
 from collector.contracts.promises import Terms, load_sla_book
+from collector.contracts.scope import ContractScope
 from collector.db.database import Database
-from collector.db.tables import customers, ticket_clocks, ticket_events
+from collector.db.tables import customers, sites, ticket_clocks, ticket_events
 from collector.db.tables import tickets as table
 from collector.desk import clocks, tickets
 from collector.desk.clocks import ClockKeeper
+from collector.desk.editing import change
 from collector.desk.states import TicketStatus
 from tests.desk.test_tickets import DISK_FULL
 
@@ -35,9 +37,17 @@ class Agreed:
     """What is promised to customers, each from when on."""
 
     to: dict[str, list[tuple[datetime, Terms]]] = field(default_factory=dict)
+    scopes: dict[str, ContractScope] = field(default_factory=dict)
 
     def terms_of(self, customer: str, at: datetime) -> Terms:
         return next((terms for since, terms in reversed(self.to.get(customer, [])) if since <= at), Terms())
+
+    def scope_of(self, customer: str, at: datetime) -> ContractScope | None:
+        return self.scopes.get(customer)
+
+    def covers(self, customer: str, at: datetime, *, site: str | None, device: str | None) -> bool:
+        scope = self.scopes.get(customer)
+        return scope is None or scope.covers({"device_id": device or "", "site": site or ""}, ())
 
     def changes(self, customer: str, since: datetime, until: datetime) -> Sequence[datetime]:
         return [start for start, _ in self.to.get(customer, []) if since < start <= until]
@@ -118,6 +128,34 @@ async def test_warned_once_breached_once_escalated_once(desk: Desk) -> None:
         ("sla_breached", "resolution"),
     ]
     assert (await desk.short(number)).count(("escalated", "second-line")) == 1
+
+
+async def test_outside_the_contracts_scope_nothing_is_promised(desk: Desk) -> None:
+    """Also when the scope changes, when the ticket moves, and after a start."""
+    desk.agreed.scopes["acme"] = ContractScope(sites=("ny",))
+    number = await desk.open("2026-03-02T09:00")
+    await desk.sweep("2026-03-02T09:00")
+    now = await desk.clocks(number)
+    assert (now["response"].state, now["response"].due_at, now["resolution"].target_seconds) == ("none", None, None)
+    del desk.agreed.scopes["acme"]
+    assert await desk.sweep("2026-03-02T09:10") == 1
+    assert (await desk.clocks(number))["response"].due_at == at("2026-03-02T11:10")
+    desk.agreed.scopes["acme"] = ContractScope(devices=("ws-2",))
+    desk.keeper = ClockKeeper(desk.database, desk.agreed)
+    assert await desk.sweep("2026-03-02T09:20") == 1
+    assert (await desk.clocks(number))["response"].due_at is None
+    desk.agreed.scopes["acme"] = ContractScope(sites=("hq",))
+    await desk.sweep("2026-03-02T09:25")
+    async with desk.database.begin() as connection:
+        await connection.execute(
+            insert(sites).values(customer="acme", id="ny", name="ny", created_at=at("2020-01-01T00:00"))
+        )
+        await change(connection, number, {"device": None, "site": "ny"}, actor="anna", now=at("2026-03-02T09:30"))
+    assert await desk.sweep("2026-03-02T09:30") == 1
+    assert await desk.sweep("2026-03-02T09:30") == 0
+    assert (await desk.clocks(number))["response"].due_at is None
+    told = [Terms.of_data(data) for _, _, data in await desk.told(number, "terms")]
+    assert told == [Terms("monthly"), OFFICE, Terms("monthly"), OFFICE, Terms("monthly")]
 
 
 async def test_a_sweep_that_comes_late_tells_when_it_was_and_warns_of_nothing_that_is_over(desk: Desk) -> None:

@@ -11,6 +11,7 @@ from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.desk.technicians import Profile, add_technician, change_technician
+from collector.fleet.directory import FleetDirectory
 from collector.incidents.questions import TicketQuestions
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -19,7 +20,15 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 async def told_at_start(database: Database, data: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
     caplog.clear()
     questions = TicketQuestions(lambda _customer, _at: None)
-    desk = Desk(Settings(data=data), database, load_service_models(), lambda: NOW, contracts=dict, questions=questions)
+    desk = Desk(
+        Settings(data=data),
+        database,
+        load_service_models(),
+        lambda: NOW,
+        contracts=dict,
+        kind_and_tags=FleetDirectory().kind_and_tags,
+        questions=questions,
+    )
     await desk.prepare()
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 

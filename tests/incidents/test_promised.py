@@ -25,7 +25,7 @@ def contract(plan: str, since: int, until: int | None = None, agreement: Agreeme
 
 
 def promised(*contracts: Contract, book: SlaBook = BOOK) -> Promised:
-    return Promised(lambda: {"acme": contracts}, MODELS, book)
+    return Promised(lambda: {"acme": contracts}, lambda _device: ("desktop", ["accounting"]), MODELS, book)
 
 
 def test_the_contract_of_the_time_decides() -> None:
@@ -56,12 +56,27 @@ def test_a_contract_may_differ_from_its_model(
     assert (terms.plan, terms.sla, terms.support_level) == (plan, sla, support_level)
 
 
-def test_the_scope_does_not_matter_to_what_is_promised() -> None:
-    """It decides which alerts become tickets; what a person opens outside it has the clocks of the contract."""
-    at_hq = Agreement(scope=ContractScope(sites=("hq",)))
-    told = promised(contract("monthly", 2, 10), contract("monthly", 10, agreement=at_hq))
-    assert told.terms_of("acme", at(11)) is told.terms_of("acme", at(9))
-    assert told.terms_of("acme", at(11)).sla == "standard"
+@pytest.mark.parametrize(
+    ("scope", "site", "device", "is_covered"),
+    [
+        (None, "ny", "ws-1", True),
+        (ContractScope(sites=("hq",)), "hq", "ws-1", True),
+        (ContractScope(sites=("hq",)), "ny", "ws-1", False),
+        (ContractScope(sites=("hq",)), "ny", None, False),
+        (ContractScope(sites=("hq",)), None, None, True),  # about the customer
+        (ContractScope(kinds=("server",)), "ny", "ws-1", False),
+        (ContractScope(kinds=("desktop",)), "ny", "ws-1", True),
+        (ContractScope(tags=("accounting",)), "ny", "ws-1", True),
+        (ContractScope(devices=("ws-2",)), "ny", "ws-1", False),
+    ],
+)
+def test_what_the_contract_of_the_time_covers(
+    scope: ContractScope | None, site: str | None, device: str | None, is_covered: bool
+) -> None:
+    told = promised(contract("monthly", 2, 10), contract("monthly", 10, agreement=Agreement(scope=scope)))
+    assert told.scope_of("acme", at(11)) == scope
+    assert told.covers("acme", at(11), site=site, device=device) is is_covered
+    assert told.covers("acme", at(9), site=site, device=device)
 
 
 def test_equal_terms_are_one_object() -> None:

@@ -18,7 +18,12 @@ from tests.api.desk.conftest import Desk
 MODELS = load_service_models()
 BOOK = load_sla_book()
 OPERATIONS = desk_operations(
-    FleetDirectory, dict, MODELS, Promised(dict, MODELS, BOOK), book=BOOK, escalate_to="dispatch"
+    FleetDirectory,
+    dict,
+    MODELS,
+    Promised(dict, FleetDirectory().kind_and_tags, MODELS, BOOK),
+    book=BOOK,
+    escalate_to="dispatch",
 )
 FOREIGN = re.compile(r"acme|srv-1|srv-2|ws-1|\bny\b")
 WORDS = {"customer": "acme", "site": "hq", "number": "1001", "ticket": "1001"}
