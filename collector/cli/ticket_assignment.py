@@ -16,19 +16,32 @@ from collector.desk.agreed import agreed_about
 @click.command("assign")
 @click.argument("number", type=int)
 @click.argument("technician", required=False)
+@click.option("--nobody", is_flag=True, help="Back to the queue: nobody has it any more.")
 @click.option("--explain", is_flag=True, help="Change nothing: tell who would get it now, and why nobody else.")
 @json_option
 @with_database
 async def assign(
-    database: Database, _settings: Settings, *, number: int, technician: str | None, explain: bool, as_json: bool
+    database: Database,
+    _settings: Settings,
+    *,
+    number: int,
+    technician: str | None,
+    nobody: bool,
+    explain: bool,
+    as_json: bool,
 ) -> None:
-    """Give a ticket to a technician, whoever had it; or tell who would get it by itself.
+    """Give a ticket to a technician, whoever had it, or back to the queue; or tell who would get it by itself.
 
-    E.g. `tickets assign 1001 anna` or `tickets assign 1001 --explain`.
+    E.g. `tickets assign 1001 anna`, `tickets assign 1001 --nobody` or `tickets assign 1001 --explain`.
     """
-    if explain == (technician is not None):
-        raise click.UsageError("name a technician, or ask with --explain who it would be")
+    if (technician is not None) + nobody + explain != 1:
+        raise click.UsageError("name a technician, give it back with --nobody, or ask with --explain who it would be")
     now = system_clock()
+    if nobody:
+        async with database.begin() as connection:
+            await store.release(connection, number, actor=actor(), now=now)
+        click.echo(f"ticket {number} is nobody's now, and in the queue", err=True)
+        return
     if technician is not None:
         async with database.begin() as connection:
             lacks = await store.assign(connection, number, technician, actor=actor(), now=now)

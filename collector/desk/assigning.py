@@ -29,7 +29,7 @@ from collector.desk.events import SYSTEM, EventType
 from collector.desk.fields import TicketError, checked_text
 from collector.desk.opening import TicketConflictError
 from collector.desk.reading import Ticket, get_ticket
-from collector.desk.states import TicketAction, TicketStatus
+from collector.desk.states import ALLOWED, TicketAction, TicketStatus
 from collector.desk.team import had_technicians, load_team
 from collector.desk.technicians import require_active
 from collector.desk.tickets import move, touch
@@ -161,6 +161,22 @@ async def assign(
     return member.unfit(job) or (None if team.is_at_work(member) else team.where(member))
 
 
+async def release(connection: AsyncConnection, number: int, *, actor: str, now: datetime) -> None:
+    """Nobody has it any more: it is in the queue again, for whoever can. One that waits for the customer goes on
+    waiting. Raises TicketError, or TicketConflictError."""
+    ticket = await _open_ticket(connection, number)
+    is_new_again = TicketAction.RELEASE in ALLOWED[ticket.status]
+    if ticket.assignee is None and not is_new_again:
+        return  # nobody has it
+    why = "given back by hand"
+    if ticket.assignee is not None:
+        await _change_assignee(connection, ticket, None, why=why, actor=actor, now=now)
+    if is_new_again:
+        await move(connection, ticket, TicketAction.RELEASE, actor=actor, now=now, why=why)
+    data = {"to": None, "from": ticket.assignee}
+    await audit.record(connection, actor=actor, action="tickets.assign", subject=str(number), now=now, data=data)
+
+
 async def hand_over(
     connection: AsyncConnection, number: int, technician: str, *, note: str, actor: str, now: datetime
 ) -> None:
@@ -190,6 +206,18 @@ async def _open_ticket(connection: AsyncConnection, number: int) -> Ticket:
 async def _give(
     connection: AsyncConnection, ticket: Ticket, technician: str, *, why: str, actor: str, now: datetime
 ) -> None:
+    """Raises TicketConflictError."""
+    await _change_assignee(connection, ticket, technician, why=why, actor=actor, now=now)
+    # Who takes over has not begun; a ticket that waits for the customer goes on waiting.
+    if ticket.status is TicketStatus.NEW:
+        await move(connection, ticket, TicketAction.ASSIGN, actor=actor, now=now, why=why)
+    elif ticket.status is TicketStatus.IN_PROGRESS and ticket.assignee is not None:
+        await move(connection, ticket, TicketAction.HAND_OVER, actor=actor, now=now, why=why)
+
+
+async def _change_assignee(
+    connection: AsyncConnection, ticket: Ticket, technician: str | None, *, why: str, actor: str, now: datetime
+) -> None:
     """Changes who has it if that is still the one who was read. Raises TicketConflictError."""
     had = tickets.c.assignee.is_(None) if ticket.assignee is None else tickets.c.assignee == ticket.assignee
     changed = await connection.execute(
@@ -199,11 +227,6 @@ async def _give(
         raise TicketConflictError(f"somebody else changed ticket {ticket.number} just now: look at it and try again")
     data = {"to": technician, "from": ticket.assignee, "reason": why}
     await events.add(connection, ticket.number, EventType.ASSIGNED, data, actor=actor, now=now)
-    # Who takes over has not begun; a ticket that waits for the customer goes on waiting.
-    if ticket.status is TicketStatus.NEW:
-        await move(connection, ticket, TicketAction.ASSIGN, actor=actor, now=now, why=why)
-    elif ticket.status is TicketStatus.IN_PROGRESS and ticket.assignee is not None:
-        await move(connection, ticket, TicketAction.HAND_OVER, actor=actor, now=now, why=why)
 
 
 async def _assign_all(

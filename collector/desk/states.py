@@ -57,12 +57,36 @@ ALLOWED: Mapping[TicketStatus, tuple[TicketAction, ...]] = {
     TicketStatus.CLOSED: (),
 }
 
+# What a person calls each action, and the command that does it; the API has them under the same names.
+_DONE: Mapping[TicketAction, str] = {
+    TicketAction.REOPEN: "reopened",
+    TicketAction.ASSIGN: "assigned",
+    TicketAction.HAND_OVER: "handed over",
+    TicketAction.RELEASE: "given back to the queue",
+    TicketAction.START: "set to in_progress",
+    TicketAction.WAIT: "set to waiting_customer",
+    TicketAction.RESOLVE: "resolved",
+    TicketAction.CLOSE: "closed",
+    TicketAction.MERGE: "merged",
+}
+_COMMANDS: Mapping[TicketAction, str] = {
+    TicketAction.REOPEN: "set-status new",
+    TicketAction.ASSIGN: "assign",
+    TicketAction.HAND_OVER: "hand-over",
+    TicketAction.RELEASE: "assign --nobody",
+    TicketAction.START: "set-status in_progress",
+    TicketAction.WAIT: "set-status waiting_customer",
+    TicketAction.RESOLVE: "resolve",
+    TicketAction.CLOSE: "set-status closed",
+    TicketAction.MERGE: "merge",
+}
+
 
 def advance(status: TicketStatus, action: TicketAction) -> TicketStatus:
     """The status after `action`. Raises TransitionError, which says what is allowed."""
     if action not in ALLOWED[status]:
-        allowed = ", ".join(ALLOWED[status]) or "nothing, open a new one"
-        raise TransitionError(f"cannot {action} a ticket that is {status}; allowed now: {allowed}")
+        possible = ", ".join(_COMMANDS[one] for one in ALLOWED[status]) or "open (a new one)"
+        raise TransitionError(f"a ticket that is {status} cannot be {_DONE[action]}; possible now: tickets {possible}")
     return LEADS_TO[action]
 
 

@@ -51,9 +51,29 @@ def test_a_ticket_is_explained_taken_and_handed_over(data: Path) -> None:
     assert [event["reason"] for event in assigned] == ["taken", "handed over", "assigned by hand"]
 
 
+def test_a_ticket_is_given_back_to_the_queue(data: Path) -> None:
+    run(data, "tickets", "take", "1001", "--as", "anna")
+    run(data, "tickets", "set-status", "1001", "in_progress")
+    refused = run(data, "tickets", "set-status", "1001", "new", fails=True)
+    assert "cannot be reopened; possible now: tickets assign, hand-over, assign --nobody, set-status waiting" in refused
+    for _ in range(2):  # twice is once
+        run(data, "tickets", "assign", "1001", "--nobody")
+    (shown,) = json.loads(run(data, "tickets", "show", "1001", "--json"))
+    assert (shown["status"], shown["assignee"]) == ("new", None)
+    assert "no longer anna's: given back by hand" in run(data, "tickets", "show", "1001")
+    assert [event["data"].get("to") for event in shown["history"]][-2:] == [None, "new"]
+    run(data, "tickets", "set-status", "1001", "waiting_customer")
+    run(data, "tickets", "assign", "1001", "anna")
+    run(data, "tickets", "assign", "1001", "--nobody")
+    (shown,) = json.loads(run(data, "tickets", "show", "1001", "--json"))
+    assert (shown["status"], shown["assignee"]) == ("waiting_customer", None)
+    run(data, "tickets", "take", "1001", "--as", "bob")
+
+
 def test_what_makes_no_sense_is_refused(data: Path) -> None:
     assert "name a technician" in run(data, "tickets", "assign", "1001", fails=True)
     assert "name a technician" in run(data, "tickets", "assign", "1001", "anna", "--explain", fails=True)
+    assert "name a technician" in run(data, "tickets", "assign", "1001", "anna", "--nobody", fails=True)
     assert "no technician" in run(data, "tickets", "assign", "1001", "carl", fails=True)
     assert "no open ticket" in run(data, "tickets", "assign", "999", "--explain", fails=True)
     assert "--note" in run(data, "tickets", "hand-over", "1001", "--to", "bob", fails=True)

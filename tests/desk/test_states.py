@@ -11,7 +11,7 @@ def test_an_action_leads_to_its_status_or_is_refused_with_what_is_allowed(
     if action in ALLOWED[status]:
         assert advance(status, action) is LEADS_TO[action]
     else:
-        with pytest.raises(TransitionError, match=ALLOWED[status][0] if ALLOWED[status] else "open a new one"):
+        with pytest.raises(TransitionError, match="possible now: tickets "):
             advance(status, action)
 
 

@@ -24,7 +24,7 @@ class Taking(Request):
 
 
 class Assigning(Request):
-    technician: Slug
+    technician: Slug | None = Field(description="Null: nobody; it is in the queue again.")
 
 
 class HandingOver(Request):
@@ -62,6 +62,9 @@ async def take_ticket(call: Call[TicketNumber, Taking]) -> Assigned:
 async def assign_ticket(call: Call[TicketNumber, Assigning]) -> Assigned:
     number, technician = call.params.number, call.body.technician
     await _require(call)
+    if technician is None:
+        await store.release(call.connection, number, actor=call.caller.name, now=call.now)
+        return Assigned(number=number, assignee=None)
     lacks = await store.assign(call.connection, number, technician, actor=call.caller.name, now=call.now)
     return Assigned(number=number, assignee=technician, lacks=lacks)
 
@@ -124,7 +127,7 @@ def operations() -> list[AnyOperation]:
         Operation(
             "POST",
             "/tickets/{number}/assign",
-            "Give a ticket to a technician, whoever had it",
+            "Give a ticket to a technician, whoever had it, or back to the queue",
             TicketNumber,
             Assigning,
             Assigned,
