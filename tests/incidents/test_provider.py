@@ -127,7 +127,8 @@ async def test_a_collector_that_is_well_has_no_ticket(tmp_path: Path) -> None:
         await one.minutes(40)
         assert (await one.tickets(), one.put_off) == ([], [])
         read = {name for rule in load_rules(one.settings).rules.alert_rules for name in rule.plan.windows}
-        assert read - metrics(one) == {"quarkpulse_rule_conflicts_total"}  # no customer has one
+        of_connectors = {"quarkpulse_outbox_oldest_seconds", "quarkpulse_outbox_parked"}  # none is in use
+        assert read - metrics(one) == {"quarkpulse_rule_conflicts_total"} | of_connectors  # no customer has a conflict
         assert "quarkpulse_devices" not in metrics(one)
 
 
@@ -222,7 +223,9 @@ async def test_a_database_that_fails_is_told_at_once_and_is_a_ticket_when_it_is_
         status, told = await readiness(url)
         assert status == 503 and "evaluations of provider_samples cannot be stored" in told
         await asyncio.to_thread(release)
-        assert sum("evaluations are not stored" in record.message for record in caplog.records) == 2  # two groups, once
+        assert (
+            sum("evaluations are not stored" in record.message for record in caplog.records) == 3
+        )  # of each group, once
         await one.minutes(12)
         assert (await readiness(url))[0] == 200
         assert [(found.customer, found.incident) for found in await one.tickets()] == [
