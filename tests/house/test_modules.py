@@ -44,6 +44,6 @@ def test_each_module_can_be_imported_alone() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=300,
+        timeout=1_200,
     )
     assert imported.stdout.split() == [], imported.stderr
