@@ -117,10 +117,9 @@ async def set_parent(connection: AsyncConnection, table: Table, children: Sequen
 async def open_among(connection: AsyncConnection, table: Table, ids: Collection[int]) -> set[int]:
     """Which of some rows are open."""
     found: set[int] = set()
-    wanted = sorted(ids)
-    for start in range(0, len(wanted), KEYS_AT_ONCE):
-        chunk = _id_of(table).in_(wanted[start : start + KEYS_AT_ONCE])
-        found.update(await connection.scalars(select(_id_of(table)).where(_is_open(table), chunk)))
+    for chunk in chunks(ids):
+        wanted = (_is_open(table), _id_of(table).in_(chunk))
+        found.update(await connection.scalars(select(_id_of(table)).where(*wanted)))
     return found
 
 
