@@ -15,10 +15,10 @@ from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.api.auth import READING_ROLES, ReadAccess, bearer
 from collector.api.problems import Refused, problem
 from collector.api.query_errors import QueryError
-from collector.api.query_json import CHUNK_CHARACTERS, format_float
+from collector.api.query_json import format_float
 from collector.api.query_params import parse_selector, selector_texts
 from collector.api.query_workers import QueryWorkers
-from collector.api.streaming import first_pieces, is_connected, stream
+from collector.api.streaming import chunks_of, first_pieces, is_connected, stream
 from collector.clock import Clock, to_milliseconds
 from collector.fleet.names import COLLECTOR
 from collector.fleet.tokens import Token
@@ -126,7 +126,7 @@ def exposition(
     for one in wanted:
         selection = reader.select(one.matchers, at - lookback_ms, at)
         found.append((one, selection, reader.latest(selection, at, lookback_ms)))
-    return _chunks(_lines(reader.strings, found, seen))
+    return chunks_of(_lines(reader.strings, found, seen))
 
 
 def _lines(strings: Strings, found: Iterable[tuple[Wanted, Selection, Latest]], seen: set[str] | None) -> Iterator[str]:
@@ -180,15 +180,3 @@ def _series(labels: LabelFrame, strings: Strings, rows: Indexes) -> Iterator[str
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-
-def _chunks(lines: Iterable[str]) -> Iterator[bytes]:
-    gathered: list[str] = []
-    size = 0
-    for line in lines:
-        gathered.append(line)
-        size += len(line)
-        if size >= CHUNK_CHARACTERS:
-            yield "".join(gathered).encode()
-            gathered, size = [], 0
-    yield "".join(gathered).encode()

@@ -10,11 +10,11 @@ from decimal import Decimal
 import numpy as np
 import orjson
 
+from collector.api.streaming import chunks_of
 from collector.promql import Matrix, Result, Scalar, String, Vector
 from collector.series.labels import Indexes, LabelFrame, ScratchStrings, Strings
 from collector.series.read import Milliseconds
 
-CHUNK_CHARACTERS = 128 << 10
 BLOCK_ROWS = 512  # label sets put into words at once
 
 TRUNCATED = "results truncated due to limit"
@@ -76,7 +76,7 @@ def encode_result(result: Result, at: Milliseconds, limit: int | None) -> Iterat
 
 def encode_list(elements: Iterable[str], *, truncated: bool = False) -> Iterator[bytes]:
     """The answer whose data is an array of `elements`, each of them JSON already."""
-    return _chunks(_pieces('{"status":"success","data":[', elements, "]" + _end(truncated=truncated)))
+    return chunks_of(_pieces('{"status":"success","data":[', elements, "]" + _end(truncated=truncated)))
 
 
 def encode_data(data: object) -> Iterator[bytes]:
@@ -127,7 +127,7 @@ def _single(kind: str, time: str, text: str) -> Iterator[bytes]:
 
 def _encode_series(kind: str, elements: Iterable[str], found: int, limit: int | None) -> Iterator[bytes]:
     head = f'{{"status":"success","data":{{"resultType":"{kind}","result":['
-    return _chunks(_pieces(head, elements, "]}" + _end(truncated=limit is not None and found > limit)))
+    return chunks_of(_pieces(head, elements, "]}" + _end(truncated=limit is not None and found > limit)))
 
 
 def _vector_elements(vector: Vector, time: str, limit: int | None) -> Iterator[str]:
@@ -161,16 +161,3 @@ def _pieces(head: str, elements: Iterable[str], tail: str) -> Iterator[str]:
         yield separator + element
         separator = ","
     yield tail
-
-
-def _chunks(pieces: Iterable[str]) -> Iterator[bytes]:
-    """The pieces joined to chunks that are worth a write each."""
-    gathered: list[str] = []
-    size = 0
-    for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size >= CHUNK_CHARACTERS:
-            yield "".join(gathered).encode()
-            gathered, size = [], 0
-    yield "".join(gathered).encode()

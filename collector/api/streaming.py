@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 
@@ -12,6 +12,8 @@ from collector.api.query_errors import QueryError
 from collector.api.query_workers import QueryWorkers
 
 logger = logging.getLogger(__name__)
+
+CHUNK_CHARACTERS = 128 << 10
 
 
 async def stream(
@@ -49,6 +51,19 @@ async def stream(
 def first_pieces(pieces: Iterator[bytes]) -> tuple[list[bytes], Iterator[bytes]]:
     """The first two pieces, so that a short answer is known for one, and what gives the others."""
     return list(islice(pieces, 2)), pieces
+
+
+def chunks_of(pieces: Iterable[str]) -> Iterator[bytes]:
+    """The pieces joined to chunks that are worth a write each."""
+    gathered: list[str] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= CHUNK_CHARACTERS:
+            yield "".join(gathered).encode()
+            gathered, size = [], 0
+    yield "".join(gathered).encode()
 
 
 def is_connected(request: web.Request) -> bool:

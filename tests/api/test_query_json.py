@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.api.query_json import (
-    CHUNK_CHARACTERS,
     encode_list,
     format_exponent,
     format_fixed,
@@ -17,6 +16,7 @@ from collector.api.query_json import (
     label_sets_as_json,
     texts_as_json,
 )
+from collector.api.streaming import CHUNK_CHARACTERS
 from collector.series.labels import LabelFrame, Strings
 
 # value, as a sample, as a scalar, as an alert's value: what Go's strconv and Prometheus's jsonutil write
