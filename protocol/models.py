@@ -4,7 +4,7 @@ The shapes are those of `protocol.wire`. Unknown fields are ignored, so that a n
 wrong types are refused. In JSON mode the models are strict: a number in quotes is not a number.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -83,9 +83,45 @@ class EnrollRequest(WireModel):
     agent_version: ShortText
 
 
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Secret = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class SnmpConfig(WireModel):
+    version: Annotated[wire.SnmpVersion, Field(strict=False)] = wire.SnmpVersion.V2C
+    port: Port = 161
+    community: Secret | None = Field(default=None, repr=False)
+    user: Identifier | None = None
+    auth: Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"] | None = None
+    auth_password: Secret | None = Field(default=None, repr=False)
+    privacy: Literal["des", "aes128", "aes192", "aes256"] | None = None
+    privacy_password: Secret | None = Field(default=None, repr=False)
+
+
+class IppConfig(WireModel):
+    port: Port = 631
+    path: str = Field(default="/ipp/print", pattern="^/", max_length=256)
+    tls: bool = False
+
+
 class PrinterConfig(WireModel):
     device_id: Identifier
     host: Identifier
+    snmp: SnmpConfig | None = None
+    ipp: IppConfig | None = None
+    interval_seconds: float = Field(default=wire.DEFAULT_PRINTER_INTERVAL_SECONDS, ge=30, le=86_400)
+
+
+class CustomCheck(WireModel):
+    name: str = Field(pattern="^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=64)
+    command: list[Annotated[str, Field(max_length=1000)]] = Field(min_length=1, max_length=wire.MAX_COMMAND_WORDS)
+    interval_seconds: float = Field(default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=30, le=86_400)
+    timeout_seconds: float = Field(default=30.0, ge=1, le=300)
+
+
+class PrivacyConfig(WireModel):
+    user_names: bool = False
+    software: bool = False
 
 
 class ReservedAgentConfig(WireModel):
@@ -100,9 +136,12 @@ class Config(WireModel):
         default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=1, le=wire.MAX_FRAME_INTERVAL_SECONDS
     )
     probe_intervals_seconds: dict[str, Annotated[float, Field(ge=1, le=86_400)]] = Field(default_factory=dict)
-    custom_checks: list[dict[str, object]] = Field(default_factory=list)
+    probes_off: list[Identifier] = Field(default_factory=list, max_length=100)
+    services: list[ShortText] = Field(default_factory=list, max_length=wire.MAX_SERVICES)
+    custom_checks: list[CustomCheck] = Field(default_factory=list, max_length=wire.MAX_CUSTOM_CHECKS)
     presence_policy: str = "always"
-    printers: list[PrinterConfig] = Field(default_factory=list)
+    printers: list[PrinterConfig] = Field(default_factory=list, max_length=wire.MAX_PRINTERS_PER_AGENT)
+    privacy: PrivacyConfig = Field(default_factory=PrivacyConfig)
     agent: ReservedAgentConfig | None = None
 
 

@@ -27,6 +27,11 @@ MAX_LABELS_PER_SERIES = 32
 MAX_NAME_CHARS = 200
 MAX_LABEL_VALUE_CHARS = 512
 MAX_INVENTORY_BYTES = 256 << 10
+MAX_PRINTERS_PER_AGENT = 250
+MAX_CUSTOM_CHECKS = 50
+MAX_SERVICES = 100
+MAX_COMMAND_WORDS = 50
+DEFAULT_PRINTER_INTERVAL_SECONDS = 300.0
 MAX_AGE_SECONDS = 7 * 24 * 3600.0  # older frames are refused: a week is the agent's whole spool
 MAX_AHEAD_SECONDS = 60.0  # frames further ahead enter the head when their time comes
 
@@ -60,7 +65,7 @@ class EventType(StrEnum):
 
     GOODBYE = "goodbye"  # {reason: "stop" | "shutdown" | "sleep"}
     PROBE_UNAVAILABLE = "probe_unavailable"  # {probe, reason}: said once
-    PRINTER_FOUND = "printer_found"
+    PRINTER_FOUND = "printer_found"  # {address, serial?, model?, snmp: bool, ipp: bool}: proposed, not enrolled
     AGENT_STARTED = "agent_started"  # {version, last_run: LastRun}
     RESUMED = "resumed"  # {slept_seconds}: the machine woke up
     POWER = "power"  # {source: PowerSource}: at the start, and when it changes; only of machines with a battery
@@ -79,6 +84,12 @@ class LastRun(StrEnum):
 class PowerSource(StrEnum):
     BATTERY = "battery"
     MAINS = "mains"
+
+
+class SnmpVersion(StrEnum):
+    V1 = "1"
+    V2C = "2c"
+    V3 = "3"
 
 
 class Series(TypedDict):
@@ -144,9 +155,49 @@ class EnrollRequest(TypedDict):
     agent_version: str
 
 
+class SnmpConfig(TypedDict):
+    """How a printer is asked by SNMP. v1 and v2c have a community, v3 a user with or without passwords."""
+
+    version: str  # SnmpVersion
+    port: int
+    community: NotRequired[str | None]
+    user: NotRequired[str | None]
+    auth: NotRequired[str | None]  # md5, sha1, sha224, sha256, sha384, sha512
+    auth_password: NotRequired[str | None]
+    privacy: NotRequired[str | None]  # des, aes128, aes192, aes256
+    privacy_password: NotRequired[str | None]
+
+
+class IppConfig(TypedDict):
+    port: int
+    path: str  # such as /ipp/print
+    tls: bool
+
+
 class PrinterConfig(TypedDict):
+    """A printer that this agent reads. Absent: not asked that way."""
+
     device_id: str
     host: str
+    snmp: NotRequired[SnmpConfig | None]
+    ipp: NotRequired[IppConfig | None]
+    interval_seconds: NotRequired[float]  # between two readings of its state; its tables are read more seldom
+
+
+class CustomCheck(TypedDict):
+    """A Nagios plugin to run. The agent runs it only where its own `agent.toml` allows this program."""
+
+    name: str
+    command: list[str]  # the program, by its absolute path, and its arguments
+    interval_seconds: float
+    timeout_seconds: float
+
+
+class PrivacyConfig(TypedDict):
+    """What the customer allowed the inventory to hold; without it, only counts."""
+
+    user_names: bool
+    software: bool
 
 
 class ReservedAgentConfig(TypedDict):
@@ -161,9 +212,12 @@ class ReservedAgentConfig(TypedDict):
 class Config(TypedDict):
     push_interval_seconds: float
     probe_intervals_seconds: dict[str, float]  # by probe name; a probe not named keeps its own
-    custom_checks: list[dict[str, object]]
+    probes_off: NotRequired[list[str]]  # not read, beside those that agent.toml turns off
+    services: NotRequired[list[str]]  # to be watched, beside those of agent.toml
+    custom_checks: list[CustomCheck]
     presence_policy: str
     printers: list[PrinterConfig]
+    privacy: NotRequired[PrivacyConfig]
     agent: ReservedAgentConfig | None
 
 

@@ -13,6 +13,9 @@ customers = Table(
     Column("ended_at", Instant),
     Column("silent_days", Integer, nullable=False, server_default="15"),  # working days until it asks about a device
     Column("retire_automatically", Boolean, nullable=False, server_default=text("false")),
+    # What inventories may hold beside counts.
+    Column("user_names_allowed", Boolean, nullable=False, server_default=text("false")),
+    Column("software_allowed", Boolean, nullable=False, server_default=text("false")),
 )
 
 # What was agreed with a customer, from when to when: one contract at a time. Contracts change; history stays.
@@ -194,4 +197,58 @@ thresholds = Table(
     Column("set_by", String(200), nullable=False),
     Column("hours", Text),  # of the week, as WeekHours writes them; null: at all times
     Index("ix_thresholds_name_valid_from", "name", "valid_from"),
+)
+
+# What agents are told to do otherwise than by default, for one layer; a nearer layer wins. Changes are in the audit.
+agent_settings = Table(
+    "agent_settings",
+    metadata,
+    Column("layer", String(16), primary_key=True),  # customer, site, device
+    Column("subject", String(200), primary_key=True),  # acme, acme/hq, ws-reception-7k3p
+    Column("key", String(128), primary_key=True),  # as in collector.fleet.agent_settings
+    Column("value", JSON, nullable=False),
+    Column("set_by", String(200), nullable=False),
+    Column("set_at", Instant, nullable=False),
+)
+
+# Inventories as they changed; the newest is in `devices` too.
+inventories = Table(
+    "inventories",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("device", ForeignKey("devices.id"), nullable=False),
+    Column("at", Instant, nullable=False),  # when it came
+    Column("content", JSON, nullable=False),
+    Index("ix_inventories_device_at", "device", "at"),
+)
+
+# How a device of kind printer is read; who reads it, and where, stands in `devices`.
+printers = Table(
+    "printers",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("snmp", JSON),  # as protocol.models.SnmpConfig, passwords included; null: not asked by SNMP
+    Column("ipp", JSON),  # as protocol.models.IppConfig
+    Column("interval_seconds", Float, nullable=False, server_default="300"),
+    Column("preferred_reader", String(64)),  # the device that a person named; null: any of the site
+    Column("reader_since", Instant),
+)
+
+# Printers that agents came upon, for a technician to accept or dismiss.
+found_printers = Table(
+    "found_printers",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("customer", ForeignKey("customers.id"), nullable=False),
+    Column("site", String(64), nullable=False),
+    Column("found_by", ForeignKey("devices.id"), nullable=False),
+    Column("address", String(200), nullable=False),
+    Column("serial", String(256)),
+    Column("model", String(256)),
+    Column("ways", JSON, nullable=False),  # of reading it: snmp, ipp
+    Column("first_found_at", Instant, nullable=False),
+    Column("last_found_at", Instant, nullable=False),
+    Column("device", ForeignKey("devices.id")),  # accepted as
+    Column("dismissed_at", Instant),
+    Index("ix_found_printers_customer_site", "customer", "site"),
 )
