@@ -128,19 +128,19 @@ def measured_prometheus(program: str, plan: Plan, folder: Path) -> tuple[Figures
         feeder.deliver(int(time.time() * 1000))
         load_seconds = time.monotonic() - started
         plan = replace(plan, loading_seconds=max(plan.loading_seconds, time.time() - at(plan.history_seconds) + 2))
-        time.sleep(at(plan.loaded_by) - time.time())
+        wait_until(at(plan.loaded_by))
 
         feeder.deliver(int(time.time() * 1000))
         with feeder.running():
             before, began = cpu_seconds(server.pid), time.monotonic()
-            time.sleep(at(plan.quiet_from) - time.time())
+            wait_until(at(plan.quiet_from))
             ingest_cores = (cpu_seconds(server.pid) - before) / (time.monotonic() - began)
         feeder.deliver(int(at(plan.quiet_until) * 1000))
 
         (folder / "rules.yaml").write_text(rule_file(plan.interval_seconds))
         server.reload()
         without_ingest = cost(server, plan.evaluations)
-        time.sleep(max(0.0, at(plan.quiet_until) - time.time()))
+        wait_until(at(plan.quiet_until))
         evaluated_at, alerts = last_alerts(server)
         with feeder.running():
             next_evaluation(server)
@@ -148,6 +148,11 @@ def measured_prometheus(program: str, plan: Plan, folder: Path) -> tuple[Figures
         rss = psutil.Process(server.pid).memory_info().rss
         compared_at = evaluated_at - fleet.start_ms / 1000
         return Figures(load_seconds, ingest_cores, without_ingest, with_ingest, rss, alerts, compared_at), plan
+
+
+def wait_until(at: float) -> None:
+    """Not at all, if that is past: a server may take longer than its phase on a busy machine."""
+    time.sleep(max(0.0, at - time.time()))
 
 
 def last_alerts(server: Prometheus) -> tuple[float, dict[str, int]]:
@@ -160,11 +165,13 @@ def last_alerts(server: Prometheus) -> tuple[float, dict[str, int]]:
 
 def compare(program: str, plan: Plan) -> dict[str, Any]:
     """Both servers on one fleet. Raises AssertionError where they find different alerts."""
+    say(f"{plan.devices} devices: {program}, about {minutes(plan)} minutes …")
     with tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as name:
         theirs_folder, ours_folder = Path(name, "prometheus"), Path(name, "collector")
         theirs_folder.mkdir()
         ours_folder.mkdir()
         theirs, plan = measured_prometheus(program, plan, theirs_folder)
+        say(f"{plan.devices} devices: the collector, about {minutes(plan)} minutes …")
         ours = measured_collector(plan, ours_folder, theirs.compared_at)
     found = {alert: count for alert, count in ours.alerts.items() if count}
     assert found == theirs.alerts, f"different alerts: collector {found}, Prometheus {theirs.alerts}"
@@ -181,6 +188,17 @@ def compare(program: str, plan: Plan) -> dict[str, Any]:
         ),
         "alerts": found,
     }
+
+
+def minutes(plan: Plan) -> int:
+    """How long one server takes, roughly."""
+    phases = plan.loading_seconds + plan.seconds + (2 * plan.evaluations + 5) * plan.interval_seconds
+    return round(phases / 60) + 1
+
+
+def say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 def summary(figures: Figures, plan: Plan) -> dict[str, Any]:

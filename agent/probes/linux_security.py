@@ -8,7 +8,7 @@ from agent.children import run_child
 from agent.probes.base import ProbeFailed, ProbeUnavailable
 from agent.probes.filesystem import Mount, read_mounts, worth_looking_at
 from agent.probes.parsing import decode
-from agent.probes.security import Antivirus, SecurityReading
+from agent.probes.readings import Antivirus, SecurityReading
 
 ROOT = Path("/")
 SYSTEMD = Path("/run/systemd/system")

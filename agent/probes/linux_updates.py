@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.children import run_child
 from agent.probes.base import ProbeFailed, ProbeUnavailable
 from agent.probes.parsing import decode
-from agent.probes.updates import UpdateReading
+from agent.probes.readings import UpdateReading
 
 CHILD_TIMEOUT_SECONDS = 240.0
 ROOT = Path("/")

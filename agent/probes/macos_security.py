@@ -5,7 +5,7 @@ from pathlib import Path
 from agent.children import run_child
 from agent.probes.base import ProbeFailed, ProbeUnavailable
 from agent.probes.parsing import decode
-from agent.probes.security import Antivirus, SecurityReading
+from agent.probes.readings import Antivirus, SecurityReading
 
 FIREWALL = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 UPDATES = "/Library/Preferences/com.apple.SoftwareUpdate"

@@ -2,26 +2,12 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable
 
 from agent.probes.base import DAILY_INTERVAL_SECONDS, Metric, MetricType, ProbeUnavailable, Sample
+from agent.probes.readings import SecurityReading
 
 PRODUCT, PROFILE, MOUNTPOINT = "security_product", "security_profile", "system_filesystem_mountpoint"
-
-
-class Antivirus(NamedTuple):
-    enabled: bool | None = None
-    signatures_at: float | None = None  # Unix seconds
-
-
-class SecurityReading(NamedTuple):
-    """What the system tells; nothing stands here for what it does not."""
-
-    antivirus: Mapping[str, Antivirus] = {}  # by product
-    firewall: Mapping[str, bool] = {}  # by profile
-    encrypted: Mapping[str, bool] = {}  # by mountpoint
-    auto_update: bool | None = None
 
 
 def read_security() -> SecurityReading:

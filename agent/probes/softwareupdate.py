@@ -6,7 +6,7 @@ from datetime import datetime
 from agent.children import run_child
 from agent.probes.base import ProbeFailed
 from agent.probes.parsing import decode
-from agent.probes.updates import UpdateReading
+from agent.probes.readings import UpdateReading
 
 PREFERENCES = "/Library/Preferences/com.apple.SoftwareUpdate"
 LABEL = re.compile(r"^\s*\*\s+(?:Label:\s*)?(?P<label>\S.*)$")

@@ -3,20 +3,9 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from agent.probes.base import DAILY_INTERVAL_SECONDS, Metric, MetricType, ProbeUnavailable, Sample
-
-
-class UpdateReading(NamedTuple):
-    """None: this system does not tell. Times in Unix seconds."""
-
-    security: int | None = None  # pending updates
-    other: int | None = None
-    reboot_required: bool | None = None
-    reboot_required_since: float | None = None
-    index_at: float | None = None  # when the lists of packages were refreshed
-    installed_at: float | None = None  # when something was installed last
+from agent.probes.readings import UpdateReading
 
 
 def read_updates() -> UpdateReading:

@@ -3,7 +3,7 @@
 from agent.probes.base import ProbeFailed
 from agent.probes.parsing import dig_list, dig_number, dig_text
 from agent.probes.powershell import ask_powershell, dig_time
-from agent.probes.security import Antivirus, SecurityReading
+from agent.probes.readings import Antivirus, SecurityReading
 
 # Each part for itself: servers have no Security Center, home editions no BitLocker, which needs an administrator.
 SCRIPT = """

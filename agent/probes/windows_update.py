@@ -3,7 +3,7 @@
 from agent.probes.base import ProbeFailed
 from agent.probes.parsing import dig, dig_list, dig_number, dig_text
 from agent.probes.powershell import ask_powershell, dig_time
-from agent.probes.updates import UpdateReading
+from agent.probes.readings import UpdateReading
 
 # The search is made offline: Windows looks for updates by itself, and the agent only asks what it has found.
 SCRIPT = """

@@ -20,7 +20,8 @@ from agent.probes.linux_security import (
     read_firewall,
 )
 from agent.probes.macos_security import judge_macos_security
-from agent.probes.security import Antivirus, SecurityProbe, SecurityReading
+from agent.probes.readings import Antivirus, SecurityReading
+from agent.probes.security import SecurityProbe
 from agent.probes.windows_security import DEFENDER, judge_windows_security
 
 DEFENDER_WELL = {"enabled": True, "realtime": True, "mode": "Normal", "signatures": 1_790_000_000}

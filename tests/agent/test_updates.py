@@ -18,8 +18,9 @@ from agent.probes.linux_updates import (
     read_linux_updates,
     read_reboot_required,
 )
+from agent.probes.readings import UpdateReading
 from agent.probes.softwareupdate import judge_softwareupdate, parse_defaults_date
-from agent.probes.updates import UpdateProbe, UpdateReading
+from agent.probes.updates import UpdateProbe
 from agent.probes.windows_update import judge_windows_update
 
 DATA = Path(__file__).parent / "data"

@@ -10,9 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting.records import AlertState, Outcome
 from collector.contracts import AlertOutcome, load_service_models
-from collector.db.tables import alerts, maintenance_windows, shadow_tickets, tickets
+from collector.db.tables import alerts, shadow_tickets, tickets
 from collector.fleet.contracts import plan_at
+from collector.fleet.tags import load_tags
 from collector.incidents.silences import silences_in_force
+from collector.incidents.windows import list_windows
 
 MODELS = load_service_models()
 
@@ -63,13 +65,18 @@ class Invariants:
             await connection.scalars(select(shadow_tickets.c.id).where(shadow_tickets.c.resolved_at.is_(None)))
         )
         silences = await silences_in_force(connection, now)
-        has_windows = bool(await connection.scalar(select(maintenance_windows.c.id).limit(1)))
+        windows = [one for one in await list_windows(connection, open_after=now) if one.open_at(now)]
+        tags = await load_tags(connection)
         problems = []
         for alert in await connection.execute(query):
             where = f"{alert.rule} of {alert.labels.get('device_id')} fires"
             if alert.outcome == Outcome.SUPPRESSED:
                 labels = {**alert.labels, "alertname": alert.rule}
-                if not has_windows and not any(one.covers(labels, now) for one in silences):
+                of_device = tags.get(alert.labels.get("device_id", ""), frozenset())
+                held = any(one.covers(labels, now) for one in silences) or any(
+                    one.scope.covers(labels, of_device) for one in windows
+                )
+                if not held:
                     problems.append(f"{where}, held back by nothing that holds: {alert.reason}")
                 continue
             plan = await plan_at(connection, alert.customer, now)
