@@ -1,12 +1,10 @@
-"""What the collector's answers mean to the agent. The running agent has no pydantic: what it reads, it checks here."""
+"""What the collector's answers to a push mean. The running agent has no pydantic: what it reads, it checks here."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
 from agent.uplink import Answer, bare_etag
-from protocol.errors import PermanentError
-from protocol.wire import MAX_FRAME_INTERVAL_SECONDS
 
 
 class Verdict(StrEnum):
@@ -77,35 +75,3 @@ def parse_push_reply(content: Mapping[str, object]) -> PushReply:
         refused={one["frame"]: str(one.get("reason")) for one in refusals if type(one.get("frame")) is int},
         config_etag=bare_etag(etag) if isinstance(etag, str) else "",
     )
-
-
-class ConfigError(PermanentError):
-    """A configuration that cannot be used; the one before stays."""
-
-
-class AgentConfig(NamedTuple):
-    """The parts of `wire.Config` that this agent acts on."""
-
-    push_interval_seconds: float | None = None
-    probe_intervals_seconds: dict[str, float] = {}  # noqa: RUF012 - a NamedTuple's default, never written to
-
-
-def parse_config(content: Mapping[str, object]) -> AgentConfig:
-    """Raises ConfigError, naming the field."""
-    interval = content.get("push_interval_seconds")
-    if interval is not None and not is_number_within(interval, 1, MAX_FRAME_INTERVAL_SECONDS):
-        raise ConfigError(f"push_interval_seconds must be 1 to {MAX_FRAME_INTERVAL_SECONDS:.0f}, got {interval!r:.40}")
-    probes = content.get("probe_intervals_seconds", {})
-    if not isinstance(probes, dict):
-        raise ConfigError("probe_intervals_seconds must be an object of seconds by probe")
-    for name, seconds in probes.items():
-        if not is_number_within(seconds, 1, 86_400):
-            raise ConfigError(f"probe_intervals_seconds.{name:.40} must be 1 to 86400, got {seconds!r:.40}")
-    return AgentConfig(
-        push_interval_seconds=float(interval) if isinstance(interval, int | float) else None,
-        probe_intervals_seconds={name: float(seconds) for name, seconds in probes.items()},
-    )
-
-
-def is_number_within(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high

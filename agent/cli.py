@@ -7,12 +7,15 @@ from pathlib import Path
 import click
 
 from agent import VERSION
+from agent.config import AgentConfig
+from agent.configuration import load_config
 from agent.doctor import examine
 from agent.enrolment import enroll, find_probes, refresh
 from agent.exposition import to_json, to_prometheus, to_table
 from agent.inspection import declared_metrics, inspect, load_probes
 from agent.run_command import run_command
 from agent.settings import load_settings
+from agent.state import StateFolder
 from protocol.errors import QuarkpulseError
 from protocol.wire import Kind
 
@@ -107,7 +110,7 @@ def run_from_click(arguments: tuple[str, ...]) -> None:
 @click.option(
     "--state",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Use the agent.toml in this state folder; without it nothing is configured.",
+    help="Use agent.toml and the configuration in this state folder; without it nothing is configured.",
 )
 def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None:
     """Read this machine now and print it, e.g. `quarkpulse-agent probe cpu memory --format json`.
@@ -120,7 +123,7 @@ def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None
         raise click.UsageError(f"no such probe: {', '.join(unknown)}; there are {', '.join(sorted(places))}")
     chosen = {name: place for name, place in sorted(places.items()) if not names or name in names}
     probes = load_probes(chosen, None if state is None else load_settings(state))
-    found = inspect(probes)
+    found = inspect(probes, AgentConfig() if state is None else load_config(StateFolder(state)))
     metrics = declared_metrics(probes)
     if form == "json":
         click.echo(to_json(found.samples))

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from agent.answers import ConfigError, PushReply, Verdict, explain, judge, parse_push_reply
+from agent.answers import PushReply, Verdict, explain, judge, parse_push_reply
 from agent.clock import AgentClock
+from agent.config import ConfigError
 from agent.spool import Record, Spool
 from agent.uplink import Answer, UplinkError
 from protocol.wire import CONFIG_PATH, MAX_EVENTS_PER_PUSH, MAX_LAYOUTS_PER_PUSH, PUSH_PATH, Event, Frame, Layout, Push

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.answers import explain
+from agent.configuration import load_config
 from agent.inspection import inspect
 from agent.loading import assemble_probes
 from agent.state import FolderLock, Identity, StateError, StateFolder
@@ -176,7 +177,7 @@ def check_probes(folder: StateFolder) -> Iterator[Finding]:
         yield Finding(
             name, False, reason, "mend agent.toml, or install what is missing and run `quarkpulse-agent refresh`"
         )
-    found = inspect(probes)
+    found = inspect(probes, load_config(folder))
     for probe in probes:
         name = probe.name
         if name in found.failed:

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent import own
+from agent.config import AgentConfig
 from agent.loading import load_probe
 from agent.probes.base import Metric, Probe, Sample
 from agent.sampling import Sampler
 from agent.settings import Settings
+from protocol.wire import DEFAULT_PUSH_INTERVAL_SECONDS
+
+SETTLE_SECONDS = 60.0
 
 
 class Inspection(NamedTuple):
@@ -31,10 +35,15 @@ def declared_metrics(probes: list[Probe]) -> dict[str, Metric]:
     }
 
 
-def inspect(probes: list[Probe]) -> Inspection:
-    """Read every probe once. A probe that hangs costs its timeout and no more."""
+def inspect(probes: list[Probe], config: AgentConfig = AgentConfig()) -> Inspection:  # noqa: B008 - constants
+    """Read every probe once, as `config` wants it. A probe that hangs costs its timeout and no more."""
     lacking: dict[str, str] = {}
     sampler = Sampler(probes, boot=time.monotonic, on_unavailable=lacking.__setitem__)
+    sampler.configure(config, DEFAULT_PUSH_INTERVAL_SECONDS)
+    for schedule in sampler.schedules:
+        settle = getattr(schedule.probe, "settle", None)
+        if settle is not None:
+            settle(SETTLE_SECONDS)
     sampler.read_due(slack_seconds=0.0)
     sampler.wait(max((probe.timeout_seconds for probe in probes), default=0.0))
     failed = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent import VERSION
 from agent.clock import AgentClock
+from agent.configuration import Configuration
 from agent.delivery import Delivery
 from agent.events import Events
 from agent.probes.base import Metric, MetricType, Sample
@@ -47,6 +48,12 @@ METRICS = (
     Metric("agent_push_failures_total", MetricType.COUNTER, "pushes", "Pushes that were not acknowledged"),
     Metric("agent_frames_refused_total", MetricType.COUNTER, "frames", "Frames that the collector refused one by one"),
     Metric(
+        "agent_config_refused",
+        MetricType.GAUGE,
+        "boolean",
+        "1 while the collector's newest configuration cannot be used, and the one before holds",
+    ),
+    Metric(
         "agent_events_dropped_total",
         MetricType.COUNTER,
         "events",
@@ -64,13 +71,16 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 class OwnMetrics:
     """Read when a frame is made; costs one small file."""
 
-    def __init__(self, clock: AgentClock, spool: Spool, delivery: Delivery, events: Events) -> None:
+    def __init__(
+        self, clock: AgentClock, spool: Spool, delivery: Delivery, events: Events, configuration: Configuration
+    ) -> None:
         self.clock_steps = 0
         self.ticks_skipped = 0
         self._clock = clock
         self._spool = spool
         self._delivery = delivery
         self._events = events
+        self._configuration = configuration
 
     def sample(self, schedules: Sequence[Schedule], now: float) -> list[Sample]:
         """`now` by the boot clock."""
@@ -84,6 +94,7 @@ class OwnMetrics:
             Sample("agent_spool_set_aside_total", self._spool.set_aside_total),
             Sample("agent_push_failures_total", self._delivery.push_failures),
             Sample("agent_frames_refused_total", self._delivery.frames_refused),
+            Sample("agent_config_refused", int(self._configuration.is_refused)),
             Sample("agent_events_dropped_total", self._events.dropped),
             Sample("agent_ticks_skipped_total", self.ticks_skipped),
             Sample("agent_memory_bytes", read_resident_bytes()),

@@ -6,16 +6,20 @@ import sys
 from pathlib import Path
 
 from agent.children import Grouping
+from agent.configuration import load_config
 from agent.loading import load_probe
-from agent.probes.base import ProbeUnavailable
+from agent.probes.base import ProbeUnavailable, configure
 from agent.settings import SettingsError, load_settings
+from agent.state import StateFolder
 from protocol.errors import QuarkpulseError
 
 
 def read_once(name: str, place: str, state: Path) -> dict[str, object]:
     """The answer, as `agent.isolated` describes it."""
     try:
-        samples = load_probe(name, place, load_settings(state)).sample()
+        probe = load_probe(name, place, load_settings(state))
+        configure(probe, load_config(StateFolder(state)))
+        samples = probe.sample()
         return {"samples": [list(sample) for sample in samples]}
     except (ProbeUnavailable, SettingsError) as error:
         return {"unavailable": str(error)}

@@ -18,9 +18,10 @@ from types import FrameType, TracebackType
 from typing import NamedTuple, Self
 
 from agent import VERSION
-from agent.answers import AgentConfig, ConfigError, parse_config
 from agent.children import end_children
 from agent.clock import AgentClock
+from agent.config import ConfigError
+from agent.configuration import Configuration
 from agent.delivery import Delivery, Policy, Sender
 from agent.events import Events
 from agent.files import write_atomically
@@ -93,9 +94,8 @@ class Agent:
         self._saved_correction_seconds = float(saved) if isinstance(saved, int | float) else 0.0
         self._clock = AgentClock(wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step)
         self._events = Events(self._clock.now_milliseconds, make_uuid)
-        self._config = AgentConfig()
-        self._config_etag = ""
-        self._greet(self._load_config())
+        self._configuration = Configuration(folder, self._on_config_refused)
+        self._greet(self._configuration.etag)
         self._spool = Spool(folder.spool_path)
         boot_id = read_boot_id(self._clock)
         self._mark = RunMark(folder, folder.run_path, boot_id)
@@ -107,11 +107,11 @@ class Agent:
             self._spool,
             self._clock,
             boot_id=boot_id,
-            config_etag=self._config_etag,
+            config_etag=self._configuration.etag,
             on_config=self._on_config,
             policy=policy,
         )
-        self._own = OwnMetrics(self._clock, self._spool, self._delivery, self._events)
+        self._own = OwnMetrics(self._clock, self._spool, self._delivery, self._events, self._configuration)
         self._sender = Sender(self._delivery, on_exit=wakeup.wake)
         self._frames = FrameBuilder()
         self._sampler = self._make_sampler()
@@ -162,7 +162,7 @@ class Agent:
         self._save_clock()
 
     def _make_frame(self) -> None:
-        self._sampler.set_intervals(self._push_interval_seconds(), self._config.probe_intervals_seconds)
+        self._sampler.configure(self._configuration.current, self._push_interval_seconds())
         self._sampler.read_due(slack_seconds=self._push_interval_seconds() / 2)
         now = self._clock.boot()
         samples = self._own.sample(self._sampler.schedules, now)
@@ -171,6 +171,8 @@ class Agent:
         source = self._power.changed_to(samples)
         if source is not None:
             self._events.add(EventType.POWER, source=source.value)
+        for occurrence in self._sampler.take_occurrences():
+            self._events.add(occurrence.type, **occurrence.details)
         layout, frame = self._frames.build(samples, self._clock.now_milliseconds())
         self._spool.append(Record(layouts=[layout], frames=[frame], events=self._events.take()), frame["t"])
 
@@ -216,7 +218,8 @@ class Agent:
         self._on_unavailable(probe, reason)
 
     def _push_interval_seconds(self) -> float:
-        chosen = self._options.interval_seconds or self._config.push_interval_seconds or DEFAULT_PUSH_INTERVAL_SECONDS
+        told = self._configuration.current.push_interval_seconds
+        chosen = self._options.interval_seconds or told or DEFAULT_PUSH_INTERVAL_SECONDS
         return min(chosen, MAX_FRAME_INTERVAL_SECONDS)
 
     def _greet(self, etag: str) -> None:
@@ -240,29 +243,13 @@ class Agent:
             except ConfigError as error:
                 logger.error("configuration refused, keeping the one before: reason=%r", str(error))  # noqa: TRY400
 
-    def _load_config(self) -> str:
-        """Take up the last good configuration; its ETag."""
-        found = self._folder.load_optional(self._folder.config_path)
-        content, etag = found.get("config"), found.get("etag")
-        if not isinstance(content, dict):
-            return ""
-        try:
-            self._config = parse_config(content)
-        except ConfigError:
-            return ""  # written by another version: the collector sends a new one
-        self._config_etag = etag if isinstance(etag, str) else ""
-        return self._config_etag
-
     def _on_config(self, etag: str, content: dict[str, object]) -> None:
-        """Check it whole, then swap it in. Called from the sender; raises ConfigError."""
-        self._config = parse_config(content)
-        self._config_etag = etag
-        logger.info("configuration changed: etag=%s push_interval_seconds=%g", etag, self._push_interval_seconds())
-        try:
-            write_atomically(self._folder.config_path, encode({"etag": etag, "config": content}))
-        except OSError as error:
-            logger.warning("configuration not kept for the next start: reason=%r", str(error))
+        """Called from the sender; raises ConfigError."""
+        self._configuration.take(etag, content)
         self._wakeup.wake()  # the interval may be another
+
+    def _on_config_refused(self, etag: str, reason: str) -> None:
+        self._events.add(EventType.CONFIG_REFUSED, etag=etag, reason=reason[:500])
 
     def _save_clock(self) -> None:
         correction_seconds = self._clock.correction_seconds()

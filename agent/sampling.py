@@ -7,7 +7,16 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.acceptance import accept
-from agent.probes.base import BACKGROUND_BEYOND_SECONDS, Probe, ProbeFailed, ProbeUnavailable, Sample
+from agent.config import AgentConfig
+from agent.probes.base import (
+    BACKGROUND_BEYOND_SECONDS,
+    Occurrence,
+    Probe,
+    ProbeFailed,
+    ProbeUnavailable,
+    Sample,
+    configure,
+)
 from protocol.wire import DEFAULT_PUSH_INTERVAL_SECONDS, STALE_AFTER_INTERVALS
 
 logger = logging.getLogger(__name__)
@@ -16,6 +25,7 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.5
 # A reading in the background that found nothing to read is not made again sooner: it may cost a process.
 LACKING_INTERVAL_SECONDS = 6 * 3600.0
+MIN_BACKGROUND_INTERVAL_SECONDS = 60.0  # nor is any other, whatever the configuration says
 
 
 class Schedule:
@@ -34,10 +44,17 @@ class Schedule:
         self.is_running = False
         self.is_lacking = False  # this machine has no such thing
         self.is_overdue = False  # it has run into its timeout, and that was counted
+        self.is_off = False  # the configuration turns it off
         self.trouble = ""
 
+    def turn(self, *, off: bool) -> None:
+        """What was read before it was turned off is no longer true when it is turned on again."""
+        if off and not self.is_off:
+            self.samples, self.read_at, self.began_at = (), None, None
+        self.is_off = off
+
     def is_due(self, now: float, slack_seconds: float) -> bool:
-        if self.is_running or self.is_queued:
+        if self.is_off or self.is_running or self.is_queued:
             return False
         interval_seconds = self.interval_seconds
         if self.is_lacking and self.is_background:
@@ -64,7 +81,8 @@ class Sampler:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """`on_unavailable` is told a probe's name and reason, once for each reason, from any thread."""
-        self.schedules = [Schedule(probe) for probe in probes]
+        self._all = [Schedule(probe) for probe in probes]
+        self._config = AgentConfig()
         self._boot = boot
         self._on_unavailable = on_unavailable
         self._patience_seconds = patience_seconds
@@ -74,12 +92,43 @@ class Sampler:
         self._background_thread: threading.Thread | None = None
         self._process_id = os.getpid()
 
+    @property
+    def schedules(self) -> list[Schedule]:
+        """Those that are not turned off."""
+        return [schedule for schedule in self._all if not schedule.is_off]
+
+    def configure(self, config: AgentConfig, push_interval_seconds: float) -> None:
+        """What is turned off; how often the others are read; and what probes themselves want to know of it."""
+        is_new, self._config = config is not self._config, config
+        for schedule in self._all:
+            schedule.turn(off=schedule.name in config.probes_off)
+            if is_new:
+                self._tell(schedule.probe, config)
+        self.set_intervals(push_interval_seconds, config.probe_intervals_seconds)
+
     def set_intervals(self, push_interval_seconds: float, by_probe: Mapping[str, float]) -> None:
         """What is read for every frame by default follows the push interval; what is configured by name wins."""
-        for schedule in self.schedules:
+        for schedule in self._all:
             own_seconds = schedule.probe.interval_seconds
             follows = own_seconds <= DEFAULT_PUSH_INTERVAL_SECONDS
-            schedule.interval_seconds = by_probe.get(schedule.name, push_interval_seconds if follows else own_seconds)
+            seconds = by_probe.get(schedule.name, push_interval_seconds if follows else own_seconds)
+            least_seconds = MIN_BACKGROUND_INTERVAL_SECONDS if schedule.is_background else 0.0
+            schedule.interval_seconds = max(seconds, least_seconds)
+
+    def take_occurrences(self) -> list[Occurrence]:
+        """What probes have to tell beside their samples, since this was asked last."""
+        found: list[Occurrence] = []
+        for schedule in self.schedules:
+            take = getattr(schedule.probe, "take_occurrences", None)
+            if take is not None:
+                found += take()
+        return found
+
+    def _tell(self, probe: Probe, config: AgentConfig) -> None:
+        try:
+            configure(probe, config)
+        except Exception:  # one probe must not keep the others from it
+            logger.exception("probe not configured: probe=%s", probe.name)
 
     def read_due(self, slack_seconds: float) -> None:
         """Read what is due within `slack_seconds`. Returns when all came back, or all others were given their time.
@@ -87,7 +136,7 @@ class Sampler:
         What is read in the background is only started."""
         now = self._boot()
         with self._changed:
-            for schedule in self.schedules:
+            for schedule in self._all:
                 self._count_overdue(schedule, now)
             due = [one for one in self.schedules if one.is_due(now, slack_seconds)]
             self._read_in_background([one for one in due if one.is_background])
@@ -106,7 +155,7 @@ class Sampler:
         """Give the slow ones this much more time to come back."""
         with self._changed:
             self._changed.wait_for(
-                lambda: not any(one.is_running or one.is_queued for one in self.schedules), timeout_seconds
+                lambda: not any(one.is_running or one.is_queued for one in self._all), timeout_seconds
             )
 
     def _read_in_background(self, due: Sequence[Schedule]) -> None:

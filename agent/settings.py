@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from protocol.errors import PermanentError
+from protocol.wire import PrivacyConfig
 
 FILE_NAME = "agent.toml"
 MAX_FILE_BYTES = 256 << 10
 MAX_ENTRIES = 100  # of a list, or tables in a section
 MAX_TEXT_CHARS = 1000
-OWN_SECTION = "probes"
+OWN_SECTIONS = ("probes", "privacy")
 
 
 class SettingsError(PermanentError):
@@ -121,15 +122,24 @@ class Settings:
         """Problems: sections that belong to none of these probes."""
         return [
             f"{self._name}: {one[:100]}: no such section"
-            for one in sorted(self._content.keys() - {*probes, OWN_SECTION})
+            for one in sorted(self._content.keys() - {*probes, *OWN_SECTIONS})
         ]
 
     def probes_off(self) -> tuple[str, ...]:
         """The probes that `[probes] off = [...]` turns off. Raises SettingsError."""
-        own = self.section(OWN_SECTION)
+        own = self.section("probes")
         off = own.texts("off")
         own.finish()
         return off
+
+    def forbidden(self) -> frozenset[str]:
+        """What `[privacy] forbid = [...]` keeps on this machine. Raises SettingsError."""
+        privacy = self.section("privacy")
+        forbidden = privacy.texts("forbid")
+        for name in sorted(set(forbidden) - set(PrivacyConfig.__annotations__)):
+            privacy.refuse(f"there are {', '.join(PrivacyConfig.__annotations__)}, not {name!r:.100}", "forbid")
+        privacy.finish()
+        return frozenset(forbidden)
 
 
 def load_settings(folder: Path) -> Settings:

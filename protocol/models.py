@@ -4,7 +4,7 @@ The shapes are those of `protocol.wire`. Unknown fields are ignored, so that a n
 wrong types are refused. In JSON mode the models are strict: a number in quotes is not a number.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
@@ -83,6 +83,7 @@ class EnrollRequest(WireModel):
     agent_version: ShortText
 
 
+ServiceName = Annotated[str, Field(pattern=wire.SERVICE_NAME_PATTERN)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Secret = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -92,15 +93,15 @@ class SnmpConfig(WireModel):
     port: Port = 161
     community: Secret | None = Field(default=None, repr=False)
     user: Identifier | None = None
-    auth: Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"] | None = None
+    auth: Annotated[wire.SnmpAuth, Field(strict=False)] | None = None
     auth_password: Secret | None = Field(default=None, repr=False)
-    privacy: Literal["des", "aes128", "aes192", "aes256"] | None = None
+    privacy: Annotated[wire.SnmpPrivacy, Field(strict=False)] | None = None
     privacy_password: Secret | None = Field(default=None, repr=False)
 
 
 class IppConfig(WireModel):
     port: Port = 631
-    path: str = Field(default="/ipp/print", pattern="^/", max_length=256)
+    path: str = Field(default=wire.DEFAULT_IPP_PATH, pattern="^/", max_length=256)
     tls: bool = False
 
 
@@ -109,14 +110,22 @@ class PrinterConfig(WireModel):
     host: Identifier
     snmp: SnmpConfig | None = None
     ipp: IppConfig | None = None
-    interval_seconds: float = Field(default=wire.DEFAULT_PRINTER_INTERVAL_SECONDS, ge=30, le=86_400)
+    interval_seconds: float = Field(
+        default=wire.DEFAULT_PRINTER_INTERVAL_SECONDS,
+        ge=wire.MIN_PRINTER_INTERVAL_SECONDS,
+        le=wire.MAX_INTERVAL_SECONDS,
+    )
 
 
 class CustomCheck(WireModel):
-    name: str = Field(pattern="^[a-zA-Z0-9][a-zA-Z0-9_.-]*$", max_length=64)
-    command: list[Annotated[str, Field(max_length=1000)]] = Field(min_length=1, max_length=wire.MAX_COMMAND_WORDS)
-    interval_seconds: float = Field(default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=30, le=86_400)
-    timeout_seconds: float = Field(default=30.0, ge=1, le=300)
+    name: str = Field(pattern=wire.CHECK_NAME_PATTERN)
+    command: list[Annotated[str, Field(min_length=1, max_length=wire.MAX_COMMAND_WORD_CHARS)]] = Field(
+        min_length=1, max_length=wire.MAX_COMMAND_WORDS
+    )
+    interval_seconds: float = Field(
+        default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=wire.MIN_CHECK_INTERVAL_SECONDS, le=wire.MAX_INTERVAL_SECONDS
+    )
+    timeout_seconds: float = Field(default=wire.DEFAULT_CHECK_TIMEOUT_SECONDS, ge=1, le=wire.MAX_CHECK_TIMEOUT_SECONDS)
 
 
 class PrivacyConfig(WireModel):
@@ -135,9 +144,11 @@ class Config(WireModel):
     push_interval_seconds: float = Field(
         default=wire.DEFAULT_PUSH_INTERVAL_SECONDS, ge=1, le=wire.MAX_FRAME_INTERVAL_SECONDS
     )
-    probe_intervals_seconds: dict[str, Annotated[float, Field(ge=1, le=86_400)]] = Field(default_factory=dict)
-    probes_off: list[Identifier] = Field(default_factory=list, max_length=100)
-    services: list[ShortText] = Field(default_factory=list, max_length=wire.MAX_SERVICES)
+    probe_intervals_seconds: dict[str, Annotated[float, Field(ge=1, le=wire.MAX_INTERVAL_SECONDS)]] = Field(
+        default_factory=dict
+    )
+    probes_off: list[Identifier] = Field(default_factory=list, max_length=wire.MAX_PROBES_OFF)
+    services: list[ServiceName] = Field(default_factory=list, max_length=wire.MAX_SERVICES)
     custom_checks: list[CustomCheck] = Field(default_factory=list, max_length=wire.MAX_CUSTOM_CHECKS)
     presence_policy: str = "always"
     printers: list[PrinterConfig] = Field(default_factory=list, max_length=wire.MAX_PRINTERS_PER_AGENT)

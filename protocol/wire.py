@@ -30,8 +30,16 @@ MAX_INVENTORY_BYTES = 256 << 10
 MAX_PRINTERS_PER_AGENT = 250
 MAX_CUSTOM_CHECKS = 50
 MAX_SERVICES = 100
+MAX_PROBES_OFF = 100
 MAX_COMMAND_WORDS = 50
+MAX_COMMAND_WORD_CHARS = 1000
+MAX_INTERVAL_SECONDS = 86_400.0  # between two readings of anything
+MIN_CHECK_INTERVAL_SECONDS = 30.0
+DEFAULT_CHECK_TIMEOUT_SECONDS = 30.0
+MAX_CHECK_TIMEOUT_SECONDS = 300.0
+MIN_PRINTER_INTERVAL_SECONDS = 30.0
 DEFAULT_PRINTER_INTERVAL_SECONDS = 300.0
+DEFAULT_IPP_PATH = "/ipp/print"
 MAX_AGE_SECONDS = 7 * 24 * 3600.0  # older frames are refused: a week is the agent's whole spool
 MAX_AHEAD_SECONDS = 60.0  # frames further ahead enter the head when their time comes
 
@@ -44,6 +52,8 @@ RESERVED_METRIC_PREFIX = "quarkpulse_"
 
 METRIC_NAME_PATTERN = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 LABEL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+CHECK_NAME_PATTERN = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$"
+SERVICE_NAME_PATTERN = r"^[^\s*?\[-][^\s*?\[]{0,99}$"  # no option, no wildcard
 
 DEFAULT_PUSH_INTERVAL_SECONDS = 60.0
 MAX_FRAME_INTERVAL_SECONDS = 120.0  # every device has a frame at least so often, or it falls out of the lookback
@@ -70,6 +80,7 @@ class EventType(StrEnum):
     RESUMED = "resumed"  # {slept_seconds}: the machine woke up
     POWER = "power"  # {source: PowerSource}: at the start, and when it changes; only of machines with a battery
     CLOCK_STEP = "clock_step"  # {seconds}: the agent's clock was moved at once, not slewed
+    CONFIG_REFUSED = "config_refused"  # {etag, reason}: the configuration cannot be used, the one before holds
 
 
 class LastRun(StrEnum):
@@ -90,6 +101,26 @@ class SnmpVersion(StrEnum):
     V1 = "1"
     V2C = "2c"
     V3 = "3"
+
+
+class SnmpAuth(StrEnum):
+    """Of v3."""
+
+    MD5 = "md5"
+    SHA1 = "sha1"
+    SHA224 = "sha224"
+    SHA256 = "sha256"
+    SHA384 = "sha384"
+    SHA512 = "sha512"
+
+
+class SnmpPrivacy(StrEnum):
+    """Of v3."""
+
+    DES = "des"
+    AES128 = "aes128"
+    AES192 = "aes192"
+    AES256 = "aes256"
 
 
 class Series(TypedDict):
@@ -162,15 +193,15 @@ class SnmpConfig(TypedDict):
     port: int
     community: NotRequired[str | None]
     user: NotRequired[str | None]
-    auth: NotRequired[str | None]  # md5, sha1, sha224, sha256, sha384, sha512
+    auth: NotRequired[str | None]  # SnmpAuth
     auth_password: NotRequired[str | None]
-    privacy: NotRequired[str | None]  # des, aes128, aes192, aes256
+    privacy: NotRequired[str | None]  # SnmpPrivacy
     privacy_password: NotRequired[str | None]
 
 
 class IppConfig(TypedDict):
     port: int
-    path: str  # such as /ipp/print
+    path: str  # such as DEFAULT_IPP_PATH
     tls: bool
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import psutil
 
 from agent.children import run_child
+from agent.config import SERVICE_NAME, AgentConfig
 from agent.probes.base import SLOW_INTERVAL_SECONDS, Metric, MetricType, ProbeFailed, ProbeUnavailable, Sample
 from agent.probes.parsing import decode
 from agent.settings import Section
@@ -126,7 +127,9 @@ def read_windows(watched: Sequence[str]) -> ServiceReading:
 
 def read_launchd(watched: Sequence[str]) -> ServiceReading:
     if not watched:
-        raise ProbeUnavailable("no service is watched; name them in agent.toml: [services] watch = [...]")
+        raise ProbeUnavailable(
+            "no service is watched; name them in agent.toml: [services] watch = [...], or at the collector"
+        )
     listed = run_child(["launchctl", "list"])
     if listed.exit_code != 0:
         raise ProbeFailed(f"launchctl list ended with exit code {listed.exit_code}")
@@ -157,7 +160,11 @@ class ServiceProbe:
     timeout_seconds = 60.0
     metrics = (
         Metric(
-            "service_up", MetricType.GAUGE, "boolean", "1 up, 0 not: the services watched by agent.toml", SERVICE_LABEL
+            "service_up",
+            MetricType.GAUGE,
+            "boolean",
+            "1 up, 0 not: the services that agent.toml or the collector names",
+            SERVICE_LABEL,
         ),
         Metric(
             "service_failed",
@@ -170,16 +177,21 @@ class ServiceProbe:
     )
 
     def __init__(self, watched: Iterable[str] = (), read: ServiceReader = read_services) -> None:
-        self._watched = tuple(dict.fromkeys(watched))
+        self._own = tuple(dict.fromkeys(watched))
+        self._watched = self._own
         self._read = read
 
     @classmethod
     def from_settings(cls, section: Section) -> Self:
         watched = section.texts("watch")
         for name in watched:
-            if name.startswith("-") or any(sign.isspace() or sign in "*?[" for sign in name):
+            if not SERVICE_NAME.fullmatch(name):
                 section.refuse(f"must be names of services, got {name!r:.100}", "watch")
         return cls(watched)
+
+    def configure(self, config: AgentConfig) -> None:
+        """The collector's, beside those of agent.toml."""
+        self._watched = tuple(dict.fromkeys([*self._own, *config.services]))
 
     def sample(self) -> list[Sample]:
         reading = self._read(self._watched)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.answers import ConfigError
 from agent.clock import AgentClock
+from agent.config import ConfigError
 from agent.delivery import Delivery, Policy
 from agent.spool import Record, Spool
 from agent.uplink import Uplink

@@ -10,6 +10,7 @@ import pytest
 from agent import VERSION, own
 from agent.catalogue import PATH, RULES_PATH, make_catalogue, make_list
 from agent.clock import AgentClock
+from agent.configuration import Configuration
 from agent.delivery import Delivery
 from agent.enrolment import find_probes
 from agent.events import Events
@@ -23,6 +24,7 @@ from agent.probes.memory import MemoryProbe, SwapProbe
 from agent.probes.network import NetworkProbe
 from agent.sampling import Sampler
 from agent.spool import Spool
+from agent.state import StateFolder
 from agent.uplink import Uplink
 from protocol.wire import is_reserved_metric
 
@@ -183,9 +185,9 @@ def test_the_agent_emits_what_it_declares_of_itself(probes: list[Probe], tmp_pat
     clock, spool = AgentClock(), Spool(tmp_path)
     delivery = Delivery(Uplink("http://127.0.0.1:9"), spool, clock, boot_id="boot")
     schedules = Sampler(probes, boot=clock.boot, on_unavailable=lambda *_: None).schedules
-    samples = own.OwnMetrics(clock, spool, delivery, Events(clock.now_milliseconds, str)).sample(
-        schedules, clock.boot()
-    )
+    configuration = Configuration(StateFolder(tmp_path), lambda *_: None)
+    events = Events(clock.now_milliseconds, str)
+    samples = own.OwnMetrics(clock, spool, delivery, events, configuration).sample(schedules, clock.boot())
     assert [sample for sample in samples if not matches(sample, own.METRICS)] == []
     assert {sample.name for sample in samples} == {metric.name for metric in own.METRICS}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agent.config import AgentConfig
 from agent.probes.base import Metric, MetricType, ProbeUnavailable, Sample
 from agent.runner import last_reading
 from agent.sampling import Sampler
@@ -141,3 +142,44 @@ def test_slow_probes_keep_their_interval_and_fast_ones_follow_the_push_interval(
     for _ in range(61):
         machine.tick(5.0)
     assert (fast.calls, slow.calls, chosen.calls) == (61, 2, 16)
+
+
+def test_what_is_turned_off_is_not_read_and_not_sent_until_it_is_turned_on_again() -> None:
+    cpu, smart = ScriptedProbe("cpu", lambda: 1.0), ScriptedProbe("smart", lambda: 2.0, interval_seconds=3600.0)
+    machine = Machine(cpu, smart)
+    machine.tick()
+    machine.sampler.configure(AgentConfig(probes_off=frozenset({"smart", "unheard_of"})), 60.0)
+    machine.tick()
+    assert (machine.values(), smart.calls) == ({"cpu": [1.0]}, 1)
+    machine.sampler.configure(AgentConfig(), 60.0)
+    assert machine.values() == {"cpu": [1.0], "smart": []}  # not what was true before
+    machine.tick()
+    assert (machine.values(), smart.calls) == ({"cpu": [1.0], "smart": [2.0]}, 2)
+
+
+def test_a_probe_is_told_of_a_configuration_once_and_its_failure_keeps_no_other_from_it() -> None:
+    class Told(ScriptedProbe):
+        def __init__(self, name: str, seconds: float) -> None:
+            super().__init__(name, lambda: 1.0, interval_seconds=seconds)
+            self.told: list[tuple[str, ...]] = []
+
+        def configure(self, config: AgentConfig) -> None:
+            self.told.append(config.services)
+            if self.name == "bad":
+                raise RuntimeError("not today")
+
+    bad, good = Told("bad", 60.0), Told("good", 300.0)
+    machine = Machine(bad, good)
+    config = AgentConfig(services=("nginx",), probe_intervals_seconds={"good": 120.0})
+    for _ in range(3):
+        machine.sampler.configure(config, 30.0)
+    assert (bad.told, good.told) == ([("nginx",)], [("nginx",)])
+    assert [schedule.interval_seconds for schedule in machine.sampler.schedules] == [30.0, 120.0]
+
+
+def test_a_process_of_its_own_is_not_started_every_second() -> None:
+    heavy = ScriptedProbe("updates", lambda: 1.0, interval_seconds=86_400.0)
+    heavy.timeout_seconds = 600.0
+    machine = Machine(heavy)
+    machine.sampler.configure(AgentConfig(probe_intervals_seconds={"updates": 1.0}), 1.0)
+    assert machine.sampler.schedules[0].interval_seconds == 60.0

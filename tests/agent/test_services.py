@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config import AgentConfig
 from agent.probes.base import ProbeUnavailable, Sample
 from agent.probes.services import (
     MAX_FAILED,
@@ -53,7 +54,12 @@ def test_what_is_watched_is_up_or_not_and_what_failed_is_listed() -> None:
         Sample("service_failed", 1, {"service_name": "new"}),
         Sample("service_failed_count", 2),
     ]
-    assert asked == [("nginx", "postgresql@15-main")]
+    probe.configure(AgentConfig(services=("cron", "nginx")))
+    probe.sample()
+    probe.configure(AgentConfig())
+    probe.sample()
+    own = ("nginx", "postgresql@15-main")
+    assert asked == [own, (*own, "cron"), own]
 
 
 def test_a_thousand_failures_are_counted_and_the_oldest_named() -> None:
