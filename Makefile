@@ -65,5 +65,5 @@ $(VENV)/.collector: $(VENV)/.python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "installing agent, collector and test tools into $(VENV), about a minute …"
-	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[collector,dev]'
+	@$(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt --editable '.[collector,printers,dev]'
 	@touch $(VENV)/.collector $@

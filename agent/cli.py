@@ -13,6 +13,7 @@ from agent.doctor import examine
 from agent.enrolment import enroll, find_probes, refresh
 from agent.exposition import to_json, to_prometheus, to_table
 from agent.inspection import declared_metrics, inspect, load_probes
+from agent.printers.commands import printers
 from agent.run_command import run_command
 from agent.settings import load_settings
 from agent.state import StateFolder
@@ -154,3 +155,6 @@ def doctor_command(state: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False, indent=1))
     sys.exit(0 if all(finding.is_well for finding in findings) else 1)
+
+
+cli.add_command(printers)

@@ -1,0 +1,257 @@
+"""From rows of SNMP to a reading. Pure, and never raises: a printer may say anything."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from agent.printers import mibs
+from agent.printers.colors import color_in
+from agent.printers.levels import judge, without_direction
+from agent.printers.reading import Alert, Cover, Fill, PageCount, Reading, Supply, Tray
+from agent.printers.rows import Index, Rows, Value, to_number
+from agent.printers.text import decode_text
+from agent.printers.vendors import Maker, maker_of
+
+MAX_SUPPLIES = MAX_TRAYS = MAX_COVERS = 60  # a press with a finisher has half of it
+MAX_ALERTS = 100
+MAX_CONSOLE_LINES = 16
+MAX_COUNT = (1 << 32) - 1  # all ones is what agents say that do not count
+# `SN:VNB3J99999`, `S/N ABC`; without one behind it, nothing.
+SERIAL_IN_TEXT = re.compile(r"(?<![A-Za-z])S/?N[:# ]+([A-Za-z0-9-]{4,})")
+
+
+def decode(rows: Rows) -> Reading:
+    """All that these rows tell."""
+    charset = _charset(rows)
+    device = find_device(rows)
+    maker = maker_of(rows.first(mibs.SYS_OBJECT_ID))
+    description = _text(rows.first(mibs.SYS_DESCR), charset)
+    alerts = _alerts(rows, charset)
+    errors = decode_errors(rows.get(mibs.HR_PRINTER_ERRORS, device))
+    pages, pages_unit = _pages(rows)
+    uptime = to_number(rows.first(mibs.SYS_UPTIME))
+    return Reading(
+        model=_text(rows.get(mibs.HR_DEVICE_DESCR, device), charset) or description,
+        serial=_serial(rows, maker, charset, description),
+        firmware=_vendor_text(rows, maker.firmware, charset) or _text(rows.first(mibs.ENTITY_FIRMWARE), charset),
+        name=_text(rows.first(mibs.SYS_NAME), charset),
+        location=_text(rows.first(mibs.SYS_LOCATION), charset),
+        status=_status(rows, device),
+        is_asleep=_is_asleep(rows, device, errors, alerts),
+        error_states=errors,
+        pages=pages,
+        pages_unit=pages_unit,
+        page_counts=tuple(_page_counts(rows, maker)),
+        supplies=tuple(_supplies(rows, device, charset, alerts)),
+        trays=tuple(_trays(rows, device, charset)),
+        covers=tuple(_covers(rows, charset)),
+        alerts=alerts,
+        console=tuple(_console(rows, charset)),
+        uptime_seconds=None if uptime is None or uptime < 0 else uptime / 100,
+    )
+
+
+def find_device(rows: Rows) -> Index:
+    """The printer's index in the table of devices: where printers have rows, or what calls itself one; mostly 1."""
+    for column in (mibs.HR_PRINTER_ERRORS, mibs.HR_PRINTER_STATUS):
+        for index in rows.indices(column):
+            return index[:1]
+    for index in rows.indices(mibs.HR_DEVICE_TYPE):
+        if rows.get(mibs.HR_DEVICE_TYPE, index) == mibs.HR_DEVICE_PRINTER:
+            return index[:1]
+    for column in (mibs.GENERAL_SERIAL, mibs.SUPPLY_LEVEL, mibs.SUPPLY_DESCRIPTION):
+        for index in rows.indices(column):
+            return index[:1]
+    return (1,)
+
+
+def decode_errors(value: Value) -> tuple[str, ...] | None:
+    """hrPrinterDetectedErrorState: none, one, two or more octets, the most significant bit first. None: not told."""
+    if not isinstance(value, bytes):
+        return None
+    return tuple(
+        name
+        for bit, name in enumerate(mibs.ERROR_STATES)
+        if bit // 8 < len(value) and value[bit // 8] & (0x80 >> bit % 8)
+    )
+
+
+def stable_label(description: str) -> str:
+    """A supply's description without the serial number that some put behind it: a new cartridge is the same series."""
+    return re.split(r"(?i)[\s,;(]*\bS/?N\s*[:#]", description, maxsplit=1)[0].strip() or description
+
+
+def _charset(rows: Rows) -> str | None:
+    number = to_number(rows.first(mibs.CHARACTER_SET))
+    return None if number is None else mibs.CHARSETS.get(number)
+
+
+def _text(value: Value, charset: str | None) -> str | None:
+    """None if there is nothing to be read in it."""
+    if isinstance(value, str):
+        value = value.encode(errors="replace")
+    if not isinstance(value, bytes):
+        return None
+    return decode_text(value, charset) or None
+
+
+def _vendor_text(rows: Rows, objects: Iterable[str], charset: str | None) -> str | None:
+    return next((text for oid in objects if (text := _text(rows.get(oid, ()), charset))), None)
+
+
+def _serial(rows: Rows, maker: Maker, charset: str | None, description: str | None) -> str | None:
+    in_text = SERIAL_IN_TEXT.search(description or "")
+    return (
+        _text(rows.first(mibs.GENERAL_SERIAL), charset)
+        or _vendor_text(rows, maker.serial, charset)
+        or (in_text[1] if in_text else None)
+        or _text(rows.first(mibs.ENTITY_SERIAL), charset)
+    )
+
+
+def _status(rows: Rows, device: Index) -> str | None:
+    of_printer = mibs.PRINTER_STATUS.get(rows.number(mibs.HR_PRINTER_STATUS, device) or 0)
+    return of_printer or mibs.DEVICE_STATUS.get(rows.number(mibs.HR_DEVICE_STATUS, device) or 0)
+
+
+def _is_asleep(rows: Rows, device: Index, errors: tuple[str, ...] | None, alerts: tuple[Alert, ...]) -> bool:
+    """As RFC 2790 describes stand-by: running, other, no error; or as an alert says."""
+    statuses = rows.number(mibs.HR_DEVICE_STATUS, device), rows.number(mibs.HR_PRINTER_STATUS, device)
+    return (statuses == (2, 1) and not errors) or any(alert.code == mibs.ASLEEP for alert in alerts)
+
+
+def _pages(rows: Rows) -> tuple[int | None, str | None]:
+    """Of the first marker that counts pages. One that does not tell what it counts is taken to count pages."""
+    for index in rows.indices(mibs.MARKER_LIFE_COUNT):
+        count = rows.number(mibs.MARKER_LIFE_COUNT, index)
+        number = rows.number(mibs.MARKER_UNIT, index)
+        unit = None if number is None else mibs.UNITS.get(number, "unknown")
+        if count is not None and 0 <= count < MAX_COUNT and (unit is None or unit in mibs.PAGE_UNITS):
+            return count, unit
+    return None, None
+
+
+def _page_counts(rows: Rows, maker: Maker) -> Iterable[PageCount]:
+    for counter in maker.counters:
+        plus = [rows.number(oid, ()) for oid in counter.plus]
+        minus = [rows.number(oid, ()) for oid in counter.minus]
+        told = [one for one in plus if one is not None and 0 <= one < MAX_COUNT]
+        if told and None not in minus:
+            yield PageCount(counter.kind, max(0, sum(told) - sum(one or 0 for one in minus)))
+
+
+def _supplies(rows: Rows, device: Index, charset: str | None, alerts: tuple[Alert, ...]) -> Iterable[Supply]:
+    indices = rows.indices(mibs.SUPPLY_DESCRIPTION, mibs.SUPPLY_TYPE, mibs.SUPPLY_LEVEL, mibs.SUPPLY_MAX_CAPACITY)
+    for index in _of_device(indices, device)[:MAX_SUPPLIES]:
+        kind = _name(mibs.SUPPLY_TYPES, rows.number(mibs.SUPPLY_TYPE, index))
+        unit = _name(mibs.UNITS, rows.number(mibs.SUPPLY_UNIT, index))
+        description = _text(rows.get(mibs.SUPPLY_DESCRIPTION, index), charset)
+        is_receptacle = kind in mibs.RECEPTACLE_TYPES or rows.number(mibs.SUPPLY_CLASS, index) == mibs.RECEPTACLE_CLASS
+        amount = judge(rows.number(mibs.SUPPLY_LEVEL, index), rows.number(mibs.SUPPLY_MAX_CAPACITY, index), unit)
+        if is_receptacle:
+            amount = without_direction(amount)
+        yield Supply(
+            index=_row(index),
+            description=description or "",
+            type=kind,
+            color=None if is_receptacle else _colorant(rows, index, charset) or color_in(description or ""),
+            level=amount.level,
+            max_capacity=amount.max_capacity,
+            unit=unit,
+            ratio=amount.ratio,
+            state=_alerted(index, alerts) or amount.state,
+            is_receptacle=is_receptacle,
+        )
+
+
+def _colorant(rows: Rows, supply: Index, charset: str | None) -> str | None:
+    """The value of the colorant that the supply points to: `black`, or what the maker calls it."""
+    pointer = rows.number(mibs.SUPPLY_COLORANT, supply)
+    if not pointer:
+        return None
+    text = _text(rows.get(mibs.COLORANT_VALUE, (*supply[:1], pointer)), charset)
+    if text is None or text.lower() in ("none", "other", "unknown"):
+        return None
+    return color_in(text) or text.lower()
+
+
+def _alerted(supply: Index, alerts: Iterable[Alert]) -> Fill | None:
+    """What the printer's own alerts say of a supply: they know more than its level, and the way a waste box counts."""
+    codes = {
+        alert.code
+        for alert in alerts
+        if alert.group == mibs.SUPPLIES_GROUP
+        and alert.group_index == supply[-1]
+        and alert.severity in mibs.BINARY_SEVERITIES
+    }
+    if codes & mibs.USED_UP:
+        return Fill.EMPTY
+    return Fill.LOW if codes & mibs.ALMOST_USED_UP else None
+
+
+def _trays(rows: Rows, device: Index, charset: str | None) -> Iterable[Tray]:
+    indices = rows.indices(mibs.INPUT_LEVEL, mibs.INPUT_MAX_CAPACITY, mibs.INPUT_NAME)
+    for index in _of_device(indices, device)[:MAX_TRAYS]:
+        unit = _name(mibs.UNITS, rows.number(mibs.INPUT_UNIT, index))
+        amount = judge(rows.number(mibs.INPUT_LEVEL, index), rows.number(mibs.INPUT_MAX_CAPACITY, index), unit)
+        yield Tray(
+            index=_row(index),
+            name=_text(rows.get(mibs.INPUT_NAME, index), charset),
+            description=_text(rows.get(mibs.INPUT_DESCRIPTION, index), charset),
+            media=_text(rows.get(mibs.INPUT_MEDIA, index), charset),
+            level=amount.level,
+            max_capacity=amount.max_capacity,
+            unit=unit,
+            ratio=amount.ratio,
+            state=amount.state,
+        )
+
+
+def _covers(rows: Rows, charset: str | None) -> Iterable[Cover]:
+    for index in rows.indices(mibs.COVER_STATUS)[:MAX_COVERS]:
+        state = rows.number(mibs.COVER_STATUS, index)
+        description = _text(rows.get(mibs.COVER_DESCRIPTION, index), charset)
+        yield Cover(_row(index), description or "", None if state is None else mibs.COVER_STATES.get(state))
+
+
+def _alerts(rows: Rows, charset: str | None) -> tuple[Alert, ...]:
+    """One for each condition, in the order of their first rows. Rows say `Ready` too, so all have their severity."""
+    found: dict[tuple[str, str, int, str], Alert] = {}
+    for index in rows.indices(mibs.ALERT_CODE, mibs.ALERT_SEVERITY):
+        group = _name(mibs.ALERT_GROUPS, rows.number(mibs.ALERT_GROUP, index))
+        code = _name(mibs.ALERT_CODES, rows.number(mibs.ALERT_CODE, index))
+        severity = _name(mibs.SEVERITIES, rows.number(mibs.ALERT_SEVERITY, index))
+        alert = Alert(
+            severity=severity or "unknown",
+            group=group or "unknown",
+            group_index=rows.number(mibs.ALERT_GROUP_INDEX, index) or 0,
+            code=code or "unknown",
+            description=_text(rows.get(mibs.ALERT_DESCRIPTION, index), charset) or "",
+        )
+        # What has no code is told apart by its words.
+        words = alert.description if alert.code in ("other", "unknown") else ""
+        found.setdefault((alert.group, alert.code, alert.group_index, words), alert)
+        if len(found) >= MAX_ALERTS:
+            break
+    return tuple(found.values())
+
+
+def _console(rows: Rows, charset: str | None) -> Iterable[str]:
+    for index in rows.indices(mibs.CONSOLE_TEXT)[:MAX_CONSOLE_LINES]:
+        line = _text(rows.get(mibs.CONSOLE_TEXT, index), charset)
+        if line:
+            yield line
+
+
+def _of_device(indices: list[Index], device: Index) -> list[Index]:
+    """A print server may hold several printers; what agrees with none is taken as it is."""
+    return [index for index in indices if index[:1] == device] or indices
+
+
+def _row(index: Index) -> str:
+    """Without the device's number, which is the same for all."""
+    return ".".join(map(str, index[1:] or index))
+
+
+def _name(names: Mapping[int, str], number: int | None) -> str | None:
+    """What a number means; one that the standards do not know stays a number."""
+    return None if number is None else names.get(number, str(number))

@@ -1,0 +1,40 @@
+"""Levels and capacities as the Printer MIB and IPP tell them, special values apart."""
+
+from typing import NamedTuple
+
+from agent.printers.mibs import PERCENT
+from agent.printers.reading import Fill
+
+NO_RESTRICTION, UNKNOWN, SOME_LEFT = -1, -2, -3  # RFC 3805; IPP's marker-levels mean the same
+SPECIAL = {NO_RESTRICTION: Fill.UNRESTRICTED, UNKNOWN: Fill.UNKNOWN, SOME_LEFT: Fill.SOME_LEFT}
+LOW_RATIO = 0.1  # as rules call it low; only people are shown this one
+MAX_AMOUNT = 1 << 31
+
+
+class Amount(NamedTuple):
+    level: int | None
+    max_capacity: int | None
+    ratio: float | None
+    state: Fill  # as the level alone says
+
+
+def judge(level: int | None, max_capacity: int | None, unit: str | None, low_ratio: float = LOW_RATIO) -> Amount:
+    """What is told, as an amount. A ratio is at most 1, however far the level is above the capacity."""
+    capacity = max_capacity if max_capacity is not None and 0 <= max_capacity < MAX_AMOUNT else None
+    if level is None or level < 0:
+        return Amount(None, capacity, None, SPECIAL.get(level, Fill.UNKNOWN) if level is not None else Fill.UNKNOWN)
+    if level >= MAX_AMOUNT:
+        return Amount(None, capacity, None, Fill.UNKNOWN)
+    ratio = None
+    if capacity:
+        ratio = round(min(1.0, level / capacity), 6)
+    elif unit == PERCENT and level <= 100:  # a percentage needs no capacity
+        ratio = level / 100
+    if level == 0:
+        return Amount(level, capacity, ratio, Fill.EMPTY)
+    return Amount(level, capacity, ratio, Fill.LOW if ratio is not None and ratio <= low_ratio else Fill.OK)
+
+
+def without_direction(amount: Amount) -> Amount:
+    """Of a waste box: makers disagree on whether it is the fill or the room that is told, so little means nothing."""
+    return amount._replace(state=Fill.UNKNOWN) if amount.state in (Fill.LOW, Fill.EMPTY) else amount

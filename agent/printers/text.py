@@ -1,0 +1,44 @@
+"""Texts of printers: whatever their encoding, as people would read them on the panel."""
+
+import codecs
+
+MAX_TEXT_BYTES = 2048  # no text of a printer's MIB is longer than 255
+MAX_TEXT_CHARS = 255
+
+
+def decode_text(value: bytes, charset: str | None = None, max_chars: int = MAX_TEXT_CHARS) -> str:
+    """UTF-8 if it is that, else UTF-16 if it looks like it, else `charset`, else the Windows form of Latin-1.
+
+    Padding goes, control characters become spaces. Never raises."""
+    value = value[:MAX_TEXT_BYTES]
+    text = _decode_utf16(value) or _decode_bytes(value, charset)
+    text = text.partition("\x00")[0]
+    return "".join(one if one.isprintable() else " " for one in text).strip()[:max_chars].rstrip()
+
+
+def _decode_utf16(value: bytes) -> str | None:
+    """None if it is no UTF-16: with a byte order mark, or every other byte of it NUL in at least half of all places."""
+    if value.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return value.decode("utf-16", errors="replace")
+    core = value.rstrip(b"\x00")
+    if len(core) % 2:
+        core += b"\x00"  # the high half of a little-endian character, taken for padding
+    if len(core) < 4:
+        return None
+    zeros = core[0::2].count(0), core[1::2].count(0)
+    if zeros[0] == 0 and zeros[1] * 4 >= len(core):
+        return core.decode("utf-16-le", errors="replace")
+    if zeros[1] == 0 and zeros[0] * 4 >= len(core):
+        return core.decode("utf-16-be", errors="replace")
+    return None
+
+
+def _decode_bytes(value: bytes, charset: str | None) -> str:
+    value = value.removeprefix(codecs.BOM_UTF8).partition(b"\x00")[0]
+    for encoding in ("utf-8", charset, "cp1252"):
+        if encoding is not None and not encoding.startswith("utf-16"):
+            try:
+                return value.decode(encoding)
+            except (UnicodeDecodeError, LookupError):
+                continue
+    return value.decode("latin-1")

@@ -1,0 +1,55 @@
+"""Debian's snmpsim with recordings of real printers; a recording's name is its community."""
+
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import require
+
+RECORDINGS = Path("tests/data/printers")
+READY = "Listening at UDP/IPv4 endpoint"
+
+
+@contextmanager
+def running_simulator(cache: Path, data: Path = RECORDINGS, options: Sequence[str] = ()) -> Iterator[int]:
+    """Its port. `cache` takes its index."""
+    port = free_udp_port()
+    command = [
+        require("snmpsimd"),
+        f"--data-dir={data.absolute()}",
+        f"--cache-dir={cache}",
+        f"--agent-udpv4-endpoint=127.0.0.1:{port}",
+        *options,
+    ]
+    if os.geteuid() == 0:
+        command += ["--process-user=root", "--process-group=root"]
+    simulator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = simulator.stdout
+    assert output is not None
+    try:
+        said = []
+        for line in output:
+            said.append(line)
+            if READY in line:
+                break
+        else:
+            raise AssertionError("".join(said))
+        drain = threading.Thread(target=output.read)
+        drain.start()
+        yield port
+    finally:
+        simulator.kill()
+        simulator.wait()
+    drain.join()
+    output.close()
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
