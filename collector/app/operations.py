@@ -10,6 +10,7 @@ from collector.api.desk.contracts import ContractOperations
 from collector.api.desk.customers import CustomerOperations
 from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.operations import AnyOperation
+from collector.api.desk.portal import operations as portal_operations
 from collector.api.desk.reports import ReportOperations
 from collector.api.desk.silences import operations as silence_operations
 from collector.api.desk.sites import operations as site_operations
@@ -45,6 +46,7 @@ def desk_operations(
         *ticket_change_operations(),
         *ticket_relation_operations(),
         *ticket_file_operations(),
+        *portal_operations(),
         *work_operations(models),
         *assignment_operations(),
         *technician_operations(book, escalate_to),

@@ -9,7 +9,7 @@ from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import Level, Priority
 from collector.db.database import Database
-from collector.desk import editing, resolving
+from collector.desk import editing, resolving, said
 from collector.desk import tickets as store
 from collector.desk.fields import TicketKind, TicketSource
 from collector.desk.reported import Report, open_reported
@@ -79,14 +79,34 @@ async def open_command(
 @click.argument("number", type=int)
 @click.argument("text")
 @click.option("--public", "is_public", is_flag=True, help="The customer sees it too.")
+@click.option("--contact", type=int, help="Who at the customer said it, such as by phone: a contact's id.")
+@click.option("--still-wrong", is_flag=True, help="Of a contact: it is not mended, so a resolved ticket reopens.")
 @with_database
-async def comment(database: Database, _settings: Settings, number: int, text: str, *, is_public: bool) -> None:
-    """Comment on a ticket, which keeps it from resolving by itself.
+async def comment(
+    database: Database,
+    _settings: Settings,
+    number: int,
+    text: str,
+    *,
+    is_public: bool,
+    contact: int | None,
+    still_wrong: bool,
+) -> None:
+    """Comment on a ticket, which keeps it from resolving by itself. What a contact says has a ticket that waits for the
+    customer go on.
 
-    E.g. `tickets comment 1001 "on my way" --public`.
+    E.g. `tickets comment 1001 "on my way" --public` or `tickets comment 1001 "it prints again" --contact 3`.
     """
+    if still_wrong and contact is None:
+        raise click.UsageError("--still-wrong is the customer's to say: name who said it with --contact")
+    who, now = actor(), system_clock()
     async with database.begin() as connection:
-        await store.comment(connection, number, text=text, is_public=is_public, actor=actor(), now=system_clock())
+        if contact is None:
+            await store.comment(connection, number, text=text, is_public=is_public, actor=who, now=now)
+        else:
+            await said.by_customer(
+                connection, number, text=text, contact=contact, still_wrong=still_wrong, actor=who, now=now
+            )
     click.echo(f"commented on ticket {number}", err=True)
 
 

@@ -96,7 +96,9 @@ def _status(course: Course, event: LoggedEvent, at: datetime) -> None:
 
 
 def _comment(course: Course, event: LoggedEvent, at: datetime) -> None:
-    if event.actor != SYSTEM and event.data.get("public") is True:
+    """What the customer says is public as well, and no answer to it."""
+    is_ours = event.actor != SYSTEM and event.data.get("contact") is None
+    if is_ours and event.data.get("public") is True:
         _answer(course, at)
 
 

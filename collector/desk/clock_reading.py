@@ -118,18 +118,18 @@ async def read_events(
 ) -> dict[int, tuple[int, list[LoggedEvent]]]:
     """What clocks are reckoned from, by ticket, in order; with the id of the newest event that is not the clocks' own.
 
-    Texts of comments and descriptions stay where they are; of comments, whether they are public is read."""
+    Texts of comments and descriptions stay where they are; of comments it is read who at the customer said them, if it
+    was the customer, and whether they are public."""
     rows = await connection.execute(_EVENTS.where(ticket_events.c.ticket.in_(numbers)))
     found: dict[int, tuple[int, list[LoggedEvent]]] = {}
-    for event, number, at, actor, kind, data, is_public in rows:
+    for event, number, at, actor, kind, data, is_public, contact in rows:
         last, happened = found.get(number, (0, []))
         if kind == TERMS:
             told, terms = decoded_terms(data)
             happened.append(LoggedEvent(at, actor, kind, told, terms))
         else:
-            happened.append(
-                LoggedEvent(at, actor, kind, {"public": bool(is_public)} if data is None else _decoded(data))
-            )
+            said = {"public": bool(is_public), "contact": contact}
+            happened.append(LoggedEvent(at, actor, kind, said if data is None else _decoded(data)))
         found[number] = (last if kind in OWN_TYPES else event, happened)
     return found
 
@@ -167,6 +167,7 @@ _EVENTS = (
         ticket_events.c.type,
         case((_HAS_TEXTS, null()), else_=cast(ticket_events.c.data, Text)),
         case((_IS_COMMENT, ticket_events.c.data["public"].as_boolean()), else_=null()),
+        case((_IS_COMMENT, ticket_events.c.data["contact"].as_integer()), else_=null()),
     )
     .where(ticket_events.c.type.in_(READ_TYPES))
     .order_by(ticket_events.c.ticket, ticket_events.c.id)

@@ -6,7 +6,7 @@ the same transaction.
 | opened | priority, follows, kind, source | `follows`: an earlier ticket for the same |
 | status | from, to, reason?, at?, force? | `at`: since when it is so, if that is earlier than the event |
 | priority | from, to, reason? | by the system when an alert raised it, else as a person judged |
-| comment | text, public | the customer sees those that are public |
+| comment | text, public, contact? | the customer sees those that are public; `contact`: the customer said it |
 | changed | by field: from, to | title, description, category, kind, contact, impact, urgency, site, device |
 | corrected | began_at?, resolved_at? | late data told when it began, or was over |
 | solution | cause, solution, without? | `without`: the person said that there is nothing to write down |

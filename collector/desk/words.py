@@ -33,6 +33,8 @@ def _priority(data: Data) -> str:
 
 def _comment(data: Data) -> str:
     said = "wrote, for the customer too" if data.get("public") else "wrote"
+    if data.get("contact") is not None:
+        said = f"contact {data['contact']} of the customer says"
     return f"{said}: {data.get('text')}"
 
 

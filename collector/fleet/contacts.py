@@ -9,11 +9,12 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
-from collector.db.tables import contacts
+from collector.db.tables import contacts, users
 from collector.fleet.contracts import lock_customer
 from collector.fleet.customers import get_site
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.people import Language, problems_of
+from collector.fleet.users import disable_user
 
 ERASED = "erased"  # stands for the name of somebody who is not written to any more
 
@@ -76,7 +77,9 @@ async def change_contact(
 
 
 async def end_contact(connection: AsyncConnection, contact: int, *, actor: str, now: datetime) -> Contact:
-    """Is written to no more, and what names the person is erased. Twice changes nothing. Raises NotFoundError."""
+    """Is written to and let in no more, and what names the person is erased. Twice changes nothing.
+
+    Raises NotFoundError."""
     was = await get_contact(connection, contact)
     if was.ended_at is None:
         await connection.execute(
@@ -86,6 +89,8 @@ async def end_contact(connection: AsyncConnection, contact: int, *, actor: str, 
         )
         data = {"customer": was.customer}
         await audit.record(connection, actor=actor, action="contacts.end", subject=str(contact), now=now, data=data)
+        for user in list(await connection.scalars(select(users.c.id).where(users.c.contact == contact))):
+            await disable_user(connection, user, actor=actor, now=now)
     return await get_contact(connection, contact)
 
 

@@ -38,6 +38,7 @@ class Token:
     revoked_at: datetime | None
     user: str | None = None  # whose it is
     user_disabled_at: datetime | None = None
+    contact: int | None = None  # of a contact's: who it is at the customer
 
     def is_usable(self, now: datetime) -> bool:
         in_time = self.expires_at is None or now < self.expires_at
@@ -181,6 +182,7 @@ SELECT_TOKEN = select(
     tokens.c.revoked_at,
     tokens.c.user,
     users.c.disabled_at,
+    users.c.contact,
 ).select_from(tokens.outerjoin(users, users.c.id == tokens.c.user))
 
 

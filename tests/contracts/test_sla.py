@@ -75,6 +75,27 @@ def test_what_escalated_before_a_ticket_was_resolved_counts_no_more_when_it_reop
     assert resolved.status("2026-03-02T13:00", "new", "system").course().escalated_to is None
 
 
+def test_what_the_customer_says_is_no_answer_and_what_somebody_here_says_is() -> None:
+    story = opened("2026-03-02T09:00").then("2026-03-02T09:10", "comment", "piet", public=True, contact=3)
+    assert story.response("2026-03-02T10:00").state is RUNNING
+    # taken down from the phone by anna: still the customer's
+    story = story.then("2026-03-02T09:20", "comment", "anna", public=True, contact=3)
+    assert story.response("2026-03-02T10:00").state is RUNNING
+    story = story.then("2026-03-02T09:30", "comment", "anna", public=True)
+    assert (story.response("2026-03-02T10:00").state, story.response("2026-03-02T10:00").used) == (MET, 30 * MINUTE)
+
+
+def test_a_customer_that_answers_has_the_resolution_clock_go_on() -> None:
+    story = opened("2026-03-02T09:00").status("2026-03-02T10:00", "waiting_customer")
+    assert story.resolution("2026-03-02T12:00").state is PAUSED
+    story = story.then("2026-03-02T12:00", "comment", "piet", public=True, contact=3)
+    story = story.status("2026-03-02T12:00", "in_progress", "system")
+    assert (story.resolution("2026-03-02T13:00").state, story.resolution("2026-03-02T13:00").used) == (
+        RUNNING,
+        2 * HOUR,
+    )
+
+
 # --- what others got wrong (FACTS, section 2, row 29)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from collector.contracts import Priority
 from collector.db.database import Database
-from collector.desk import editing, links, merging, tickets
+from collector.desk import editing, links, merging, said, tickets
 from collector.desk.events import EventType, history
 from collector.desk.fields import TicketError
 from collector.desk.opening import NewTicket
@@ -33,6 +33,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("over"), ANY),
     st.tuples(st.just("report"), PRIORITIES),
     st.tuples(st.just("comment"), ANY, st.booleans()),
+    st.tuples(st.just("says"), ANY, st.booleans()),
     st.tuples(st.just("status"), ANY, st.sampled_from([*TicketStatus])),
     st.tuples(st.just("priority"), ANY, PRIORITIES),
     st.tuples(st.just("merge"), ANY, ANY),
@@ -40,6 +41,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([1, 30])),
 )
 WORLDS = count(1)
+CONTACT = 1  # of acme
 
 
 @pytest.fixture(name="database")
@@ -90,6 +92,19 @@ class Course:
     async def comment(self, connection: Any, place: int, is_public: bool) -> None:
         text = f"comment {sum(self.comments.values())} of {self.world}"
         await tickets.comment(connection, self.one(place), text=text, actor=ANNA, now=self.now, is_public=is_public)
+        self.comments[text] += 1
+
+    async def says(self, connection: Any, place: int, still_wrong: bool) -> None:
+        text = f"said {sum(self.comments.values())} of {self.world}"
+        await said.by_customer(
+            connection,
+            self.one(place),
+            text=text,
+            contact=CONTACT,
+            still_wrong=still_wrong,
+            actor=ANNA,
+            now=self.now,
+        )
         self.comments[text] += 1
 
     async def status(self, connection: Any, place: int, status: TicketStatus) -> None:

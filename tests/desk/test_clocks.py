@@ -13,9 +13,9 @@ from collector.contracts import Priority
 from collector.contracts.promises import Terms, load_sla_book
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
-from collector.db.tables import customers, sites, ticket_clocks, ticket_events
+from collector.db.tables import contacts, customers, sites, ticket_clocks, ticket_events
 from collector.db.tables import tickets as table
-from collector.desk import clocks, tickets
+from collector.desk import clocks, said, tickets
 from collector.desk.clocks import ClockKeeper
 from collector.desk.editing import change
 from collector.desk.states import TicketStatus
@@ -97,6 +97,32 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
         for name in ("acme", "bakkerij"):
             await connection.execute(insert(customers).values(id=name, name=name, created_at=at("2020-01-01T00:00")))
     yield Desk(database, agreed, ClockKeeper(database, agreed))
+
+
+async def test_the_customer_answers_for_nobody(desk: Desk) -> None:
+    async with desk.database.begin() as connection:
+        row = {"customer": "acme", "name": "Piet", "created_at": at("2020-01-01T00:00")}
+        contact = (await connection.execute(insert(contacts).values(row).returning(contacts.c.id))).scalar_one()
+
+    async def says(when: str) -> None:
+        async with desk.database.begin() as connection:
+            await said.by_customer(connection, number, text="ok", contact=contact, actor="piet", now=at(when))
+
+    number = await desk.open("2026-03-02T09:00")
+    await says("2026-03-02T09:10")
+    await desk.sweep("2026-03-02T09:20")
+    now = await desk.clocks(number)
+    assert (now["response"].state, now["resolution"].state) == ("running", "running")
+    await desk.comment(number, "2026-03-02T09:30")
+    await desk.status(number, "2026-03-02T09:30", TicketStatus.WAITING_CUSTOMER)
+    await desk.sweep("2026-03-02T10:30")
+    now = await desk.clocks(number)
+    assert (now["response"].state, now["response"].used_seconds) == ("met", 30 * 60)
+    assert (now["resolution"].state, now["resolution"].due_at) == ("paused", None)
+    await says("2026-03-02T10:30")
+    await desk.sweep("2026-03-02T10:30")
+    now = await desk.clocks(number)
+    assert (now["resolution"].state, now["resolution"].due_at) == ("running", at("2026-03-04T10:00"))
 
 
 async def test_warned_once_breached_once_escalated_once(desk: Desk) -> None:

@@ -16,6 +16,7 @@ class Caller:
     customer: str | None = None
     site: str | None = None
     user: str | None = None
+    contact: int | None = None  # who it is at the customer
 
     @classmethod
     def of(cls, token: Token) -> "Caller":
@@ -26,7 +27,7 @@ class Caller:
                 "forbidden",
                 f"the token of a {token.role} does not read here; make another: tokens create --role viewer",
             )
-        return cls(token.id, token.role, token.customer, token.site, token.user)
+        return cls(token.id, token.role, token.customer, token.site, token.user, token.contact)
 
     @property
     def name(self) -> str:

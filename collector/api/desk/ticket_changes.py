@@ -1,5 +1,6 @@
 """What people do with one ticket: open it, change it, say something, resolve it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from collector.api.desk.operations import AnyOperation, Call, NoParameters, Oper
 from collector.api.desk.shapes import Id, Number
 from collector.api.desk.tickets import ONE, TicketInFull, TicketNumber, found_ticket, shown
 from collector.contracts import Level, Priority
-from collector.desk import editing
+from collector.desk import editing, said
 from collector.desk import tickets as store
 from collector.desk.fields import MAX_DEVICES, MAX_TEXT_CHARS, MAX_TITLE_CHARS, TicketKind, TicketSource
 from collector.desk.reported import Report, open_reported, sites_of
@@ -57,6 +58,9 @@ class TicketPatch(Patch):
 class NewComment(Request):
     text: Text
     public: bool = Field(default=False, description="The customer sees it; else it is internal.")
+    contact: Number | None = Field(
+        default=None, description="Who at the customer said it, such as by phone: it is the customer's, and public."
+    )
 
 
 class Comment(BaseModel):
@@ -64,6 +68,7 @@ class Comment(BaseModel):
     at: datetime
     actor: str
     public: bool
+    contact: int | None = Field(description="Who at the customer said it.")
 
 
 class Working(Request):
@@ -87,11 +92,7 @@ class Closing(Request):
 async def open_ticket(call: Call[NoParameters, NewTicket]) -> TicketInFull:
     asked, caller = call.body, call.caller
     site = asked.site or caller.site
-    caller.require(f"customer {asked.customer}", asked.customer, site)
-    if caller.site is not None:
-        at = await sites_of(call.connection, asked.customer, asked.devices)
-        if any(one != caller.site for one in at.values()):
-            raise missing("such device")
+    await require_places(call, asked.customer, site, asked.devices)
     report = Report(
         customer=asked.customer,
         title=asked.title,
@@ -109,6 +110,16 @@ async def open_ticket(call: Call[NoParameters, NewTicket]) -> TicketInFull:
     return await shown(call, await open_reported(call.connection, report, actor=caller.name, now=call.now))
 
 
+async def require_places(call: Call[Any, Any], customer: str, site: str | None, devices: Sequence[str]) -> None:
+    """Raises Refusal (404) for what the caller does not see, TicketError for devices that the customer has not."""
+    caller = call.caller
+    caller.require(f"customer {customer}", customer, site)
+    if caller.site is not None:
+        at = await sites_of(call.connection, customer, devices)
+        if any(one != caller.site for one in at.values()):
+            raise missing("such device")
+
+
 async def change_ticket(call: Call[TicketNumber, TicketPatch]) -> TicketInFull:
     number, changes = call.params.number, call.body.given()
     await found_ticket(call, number)
@@ -121,10 +132,13 @@ async def change_ticket(call: Call[TicketNumber, TicketPatch]) -> TicketInFull:
 async def add_comment(call: Call[TicketNumber, NewComment]) -> Comment:
     number, asked = call.params.number, call.body
     await found_ticket(call, number)
-    await store.comment(
-        call.connection, number, text=asked.text, is_public=asked.public, actor=call.caller.name, now=call.now
-    )
-    return Comment(ticket=number, at=call.now, actor=call.caller.name, public=asked.public)
+    connection, actor, now = call.connection, call.caller.name, call.now
+    if asked.contact is None:
+        await store.comment(connection, number, text=asked.text, is_public=asked.public, actor=actor, now=now)
+    else:
+        await said.by_customer(connection, number, text=asked.text, contact=asked.contact, actor=actor, now=now)
+    is_public = asked.public or asked.contact is not None
+    return Comment(ticket=number, at=now, actor=actor, public=is_public, contact=asked.contact)
 
 
 async def set_ticket_status(call: Call[TicketNumber, Working]) -> TicketInFull:
