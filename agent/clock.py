@@ -46,6 +46,10 @@ class AgentClock:
         """The clock that ticks and ages are measured by."""
         return self._boot()
 
+    def wall(self) -> float:
+        """This machine's own clock, for people who look at it."""
+        return self._wall()
+
     def now(self) -> float:
         with self._lock:
             return self._now()

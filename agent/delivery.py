@@ -32,6 +32,14 @@ class Policy(NamedTuple):
     batch_bytes: int = 256 << 10  # of frames, before compression
 
 
+class Attempt(NamedTuple):
+    """The last push, for people."""
+
+    at: float  # Unix seconds by this machine's own clock
+    answer: str
+    is_acked: bool
+
+
 class Transport(Protocol):
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer: ...
     def post(self, path: str, content: bytes) -> Answer: ...
@@ -56,6 +64,8 @@ class Delivery:
         self.push_failures = 0
         self.frames_refused = 0
         self.ended_reason: str | None = None
+        self.last_attempt: Attempt | None = None
+        self.acked_at: float | None = None  # Unix seconds by this machine's own clock
         self._transport = transport
         self._spool = spool
         self._clock = clock
@@ -151,6 +161,7 @@ class Delivery:
                 answer = self._transport.post(PUSH_PATH, encode_push(self._make_push(batch, seq)))
             except UplinkError as error:
                 self._say(str(error))
+                self._remember(str(error))
                 return Verdict.TRANSIENT, None
             verdict = judge(answer, seq)
             if verdict in (Verdict.ACKED, Verdict.NEED_LAYOUTS) and answer.content is not None:
@@ -158,14 +169,22 @@ class Delivery:
                 self._clock.observe(reply.now_seconds, answer.round_trip_seconds)
                 self._wanted_etag = reply.config_etag or self._wanted_etag
                 if verdict is Verdict.ACKED:
+                    self._remember("acknowledged", is_acked=True)
                     self._take_note(batch, reply)
                     return verdict, answer
                 self._known_layouts -= reply.need_layouts
             else:
                 self._say(explain(answer))
+                self._remember(explain(answer))
                 return verdict, answer
         self._say("the collector keeps asking for layouts that it was sent")
         return Verdict.TRANSIENT, answer
+
+    def _remember(self, answer: str, *, is_acked: bool = False) -> None:
+        at = round(self._clock.wall(), 3)
+        self.last_attempt = Attempt(at, answer, is_acked)
+        if is_acked:
+            self.acked_at = at
 
     def _make_push(self, batch: list[tuple[int, Record]], seq: int) -> Push:
         layouts: dict[str, Layout] = {}
@@ -246,12 +265,16 @@ class Delivery:
 
 
 class Sender:
-    """The thread around a Delivery. It calls `on_exit` when it ends by itself: the device has ended, or a bug."""
+    """The thread around a Delivery. It calls `on_exit` when it ends by itself: the device has ended, or a bug; and
+    `on_step` after each push."""
 
-    def __init__(self, delivery: Delivery, on_exit: Callable[[], None]) -> None:
+    def __init__(
+        self, delivery: Delivery, on_exit: Callable[[], None], on_step: Callable[[], None] = lambda: None
+    ) -> None:
         self.has_crashed = False
         self._delivery = delivery
         self._on_exit = on_exit
+        self._on_step = on_step
         self._wake = threading.Condition()
         self._has_news = False
         self._is_stopping = False
@@ -288,6 +311,7 @@ class Sender:
             if is_last:
                 self._delivery.hurry()
             wait_seconds = self._delivery.step()
+            self._on_step()
             if self._delivery.ended_reason is not None:
                 self._on_exit()
                 return

@@ -23,6 +23,14 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def replace_whole(path: Path, content: bytes) -> None:
+    """Write beside and rename, for what may be lost with the power. Readable by the owner only. Raises OSError."""
+    beside = path.with_name(f".{path.name}.tmp")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE), "wb") as file:
+        file.write(content)
+    beside.replace(path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename or a new name in this folder durable."""
     if os.name == "nt":

@@ -6,16 +6,10 @@ The main thread makes frames, one thread sends, and probes run in short-lived th
 import contextlib
 import logging
 import os
-import select
-import signal
-import socket
 import subprocess
-import sys
-import time
 import zlib
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from agent import VERSION
 from agent.children import end_children
@@ -27,13 +21,17 @@ from agent.events import Events
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
 from agent.loading import assemble_probes
+from agent.logs import set_up_logging
+from agent.notify import Notifier, take_notifier
 from agent.own import OwnMetrics
 from agent.presence import PowerWatch, RunMark, SleepWatch
 from agent.probes.base import Sample
 from agent.sampling import Sampler, Schedule
 from agent.spool import Record, Spool
 from agent.state import FolderLock, StateFolder, encode
+from agent.status import StatusFile
 from agent.uplink import Uplink, UplinkError
+from agent.wakeup import Wakeup
 from protocol.errors import QuarkpulseError
 from protocol.wire import (
     CONFIG_PATH,
@@ -59,9 +57,16 @@ class RunOptions(NamedTuple):
     once: bool = False
 
 
-def run(options: RunOptions, policy: Policy = Policy()) -> int:  # noqa: B008 - a tuple of constants
-    """Exit code: 0 stopped, or the device has ended; 1 it could not start, a thread crashed, `once` was not acked."""
+def run(
+    options: RunOptions,
+    policy: Policy = Policy(),  # noqa: B008 - a tuple of constants
+    wakeup: Wakeup | None = None,
+) -> int:
+    """Exit code: 0 stopped, or the device has ended; 1 it could not start, a thread crashed, `once` was not acked.
+
+    `wakeup` is given by who stops the agent otherwise than by a signal."""
     set_up_logging()
+    notifier = take_notifier()
     folder = StateFolder(options.state)
     try:
         identity = folder.load_identity()
@@ -70,8 +75,8 @@ def run(options: RunOptions, policy: Policy = Policy()) -> int:  # noqa: B008 - 
                 "this device has ended, nothing to do: device_id=%s; enrol again with --force", identity.device_id
             )
             return 0
-        with FolderLock(folder.lock_path), Wakeup() as wakeup:
-            return Agent(folder, options, policy, wakeup).run()
+        with FolderLock(folder.lock_path), wakeup or Wakeup() as waking:
+            return Agent(folder, options, policy, waking, notifier).run()
     except QuarkpulseError as error:
         logger.error("cannot run: %s", error)  # noqa: TRY400 - the message says it all
         return 1
@@ -80,11 +85,14 @@ def run(options: RunOptions, policy: Policy = Policy()) -> int:  # noqa: B008 - 
 class Agent:
     """One agent, from start to goodbye."""
 
-    def __init__(self, folder: StateFolder, options: RunOptions, policy: Policy, wakeup: "Wakeup") -> None:
+    def __init__(
+        self, folder: StateFolder, options: RunOptions, policy: Policy, wakeup: Wakeup, notifier: Notifier
+    ) -> None:
         """Raises StateError or AddressError."""
         self._folder = folder
         self._options = options
         self._wakeup = wakeup
+        self._notifier = notifier
         identity, secret = folder.load_identity(), folder.load_secret()
         self._device_id = identity.device_id
         self._uplink = Uplink(
@@ -112,7 +120,8 @@ class Agent:
             policy=policy,
         )
         self._own = OwnMetrics(self._clock, self._spool, self._delivery, self._events, self._configuration)
-        self._sender = Sender(self._delivery, on_exit=wakeup.wake)
+        self._status = StatusFile(folder.status_path, started_at=self._clock.wall())
+        self._sender = Sender(self._delivery, on_exit=wakeup.wake, on_step=self._write_status)
         self._frames = FrameBuilder()
         self._sampler = self._make_sampler()
         # Agents that start together do not push together: each has its own place in the interval.
@@ -129,8 +138,10 @@ class Agent:
         if not self._options.once:
             self._events.add(EventType.AGENT_STARTED, version=VERSION, last_run=self._mark.begin().value)
         self._make_frame()
+        self._notifier.ready()
         if self._options.once:
             self._delivery.step()
+            self._write_status()
             self._uplink.close()
             self._save_clock()
             return 0 if self._delivery.push_failures == 0 else 1
@@ -175,6 +186,12 @@ class Agent:
             self._events.add(occurrence.type, **occurrence.details)
         layout, frame = self._frames.build(samples, self._clock.now_milliseconds())
         self._spool.append(Record(layouts=[layout], frames=[frame], events=self._events.take()), frame["t"])
+        self._status.frame_made(self._clock.wall())
+        self._write_status()
+        self._notifier.alive(f"version {VERSION}, {len(self._spool)} records to send")
+
+    def _write_status(self) -> None:
+        self._status.write(self._push_interval_seconds(), self._delivery, self._spool, self._sampler.schedules)
 
     def _say_good_night(self) -> None:
         """The machine is about to sleep: who manages it said so by a signal, and gives a moment for a last push."""
@@ -189,6 +206,7 @@ class Agent:
         self._spool.append(record, self._clock.now_milliseconds())
 
     def _stop(self) -> int:
+        self._notifier.stopping()
         end_children()
         ended = self._delivery.ended_reason
         if ended is not None:
@@ -199,7 +217,7 @@ class Agent:
             return 0  # so that a service manager does not start it again
         if self._sender.has_crashed:
             return 1
-        reason = "shutdown" if is_system_going_down() else "stop"
+        reason = "shutdown" if self._wakeup.is_shutdown or is_system_going_down() else "stop"
         self._say_goodbye(reason)
         self._mark.end()
         self._sender.stop(GOODBYE_SECONDS)
@@ -267,57 +285,6 @@ class Agent:
         self._events.add(EventType.PROBE_UNAVAILABLE, probe=probe, reason=reason[:500])
 
 
-class Wakeup:
-    """Lets the main thread sleep until a signal, a call from another thread, or a time: a socket pair and select.
-
-    A signal handler must not touch a threading.Event: it may interrupt the very wait that holds the event's lock."""
-
-    def __init__(self) -> None:
-        self.signalled = False
-        self._sleep_announced = False
-        self._receiver, self._trigger = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._trigger.setblocking(False)
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        if hasattr(signal, "SIGUSR1"):  # not on Windows
-            signal.signal(signal.SIGUSR1, self._on_sleep)
-        signal.set_wakeup_fd(self._trigger.fileno(), warn_on_full_buffer=False)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        signal.set_wakeup_fd(-1)
-        self._receiver.close()
-        self._trigger.close()
-
-    def wake(self) -> None:
-        with contextlib.suppress(OSError):  # full: it is awake already
-            self._trigger.send(b"w")
-
-    def wait(self, seconds: float) -> bool:
-        """Whether the time passed undisturbed."""
-        ready, _, _ = select.select([self._receiver], [], [], max(0.0, seconds))
-        if ready:
-            with contextlib.suppress(OSError):
-                self._receiver.recv(4096)
-        return not ready
-
-    def take_sleep(self) -> bool:
-        """Whether somebody said, since this was asked last, that the machine goes to sleep."""
-        announced, self._sleep_announced = self._sleep_announced, False
-        return announced
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.signalled = True
-
-    def _on_sleep(self, number: int, frame: FrameType | None) -> None:
-        self._sleep_announced = True
-
-
 def next_tick(now: float, interval_seconds: float, phase: float) -> float:
     """The next instant of the grid `(k + phase) * interval_seconds` after `now`."""
     offset = phase * interval_seconds
@@ -357,10 +324,3 @@ def make_uuid() -> str:
     number[8] = number[8] & 0x3F | 0x80
     text = number.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def set_up_logging() -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s level=%(levelname)s %(name)s: %(message)s"
-    )
-    logging.Formatter.converter = time.gmtime

@@ -44,6 +44,7 @@ class StateFolder:
         self.config_path = path / "config.json"
         self.clock_path = path / "clock.json"
         self.run_path = path / "run.json"
+        self.status_path = path / "status.json"
         self.ended_path = path / "ended"
         self.lock_path = path / "lock"
         self.machine_id_path = path / "machine-id"
