@@ -7,23 +7,20 @@ from pathlib import Path
 import click
 
 from agent import VERSION
+from agent.cli_service import install_command, status_command, uninstall_command
 from agent.config import AgentConfig
 from agent.configuration import load_config
 from agent.doctor import examine
 from agent.enrolment import enroll, find_probes, refresh
 from agent.exposition import to_json, to_prometheus, to_table
 from agent.inspection import declared_metrics, inspect, load_probes
+from agent.options import COLLECTOR_HELP, enrolment_options, read_token, state_option, work_as_owner
 from agent.printers.commands import printers
 from agent.run_command import run_command
 from agent.settings import load_settings
 from agent.state import StateFolder
 from protocol.errors import QuarkpulseError
 from protocol.wire import Kind
-
-KINDS = [kind.value for kind in Kind if kind is not Kind.PRINTER]
-state_option = click.option(
-    "--state", required=True, type=click.Path(file_okay=False, path_type=Path), help="The agent's state folder."
-)
 
 
 class OneSentence(click.Group):
@@ -43,36 +40,28 @@ def cli() -> None:
 
 
 @cli.command("enroll")
-@click.option("--collector", required=True, help="Address of the collector, e.g. https://collector.example.com.")
-@click.option(
-    "--token", required=True, envvar="QUARKPULSE_TOKEN", help="Enrolment token from the provider (or QUARKPULSE_TOKEN)."
-)
+@click.option("--collector", required=True, help=COLLECTOR_HELP)
+@enrolment_options
 @state_option
-@click.option(
-    "--kind", type=click.Choice(KINDS), help="What this machine is; guessed if absent, and the token's kind wins."
-)
-@click.option(
-    "--ca",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Trust only the certificates in this file.",
-)
-@click.option(
-    "--allow-plain-http",
-    is_flag=True,
-    help="Allow http to another machine. The credential is then readable on the way.",
-)
 @click.option("--force", is_flag=True, help="Enrol again a folder that is already enrolled.")
 def enroll_command(  # noqa: PLR0917 - click hands them in by name
-    collector: str, token: str, state: Path, kind: str | None, ca: Path | None, allow_plain_http: bool, force: bool
+    collector: str,
+    token: str | None,
+    token_file: Path | None,
+    state: Path,
+    kind: str | None,
+    ca: Path | None,
+    allow_plain_http: bool,
+    force: bool,
 ) -> None:
-    """Make this machine a device, e.g. `quarkpulse-agent enroll --collector https://c.example --token T --state DIR`.
+    """Make this machine a device, e.g. `quarkpulse-agent enroll --collector https://c.example --token-file FILE`.
 
     Prints the device's id. Exit code: 0 enrolled, 1 not enrolled, 2 wrong usage.
     """
     device_id = enroll(
         state,
         collector,
-        token,
+        read_token(token, token_file),
         kind=None if kind is None else Kind(kind),
         ca=ca,
         allow_plain_http=allow_plain_http,
@@ -111,6 +100,7 @@ def run_from_click(arguments: tuple[str, ...]) -> None:
 @click.option(
     "--state",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
+    callback=work_as_owner,
     help="Use agent.toml and the configuration in this state folder; without it nothing is configured.",
 )
 def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None:
@@ -141,7 +131,7 @@ def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None
 @state_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON array.")
 def doctor_command(state: Path, as_json: bool) -> None:
-    """Look for what keeps the agent from working, e.g. `quarkpulse-agent doctor --state /var/lib/quarkpulse-agent`.
+    """Look for what keeps the agent from working, e.g. `quarkpulse-agent doctor`.
 
     Exit code: 0 all well, 1 something is wrong, 2 wrong usage.
     """
@@ -157,4 +147,5 @@ def doctor_command(state: Path, as_json: bool) -> None:
     sys.exit(0 if all(finding.is_well for finding in findings) else 1)
 
 
-cli.add_command(printers)
+for command in (printers, install_command, uninstall_command, status_command):
+    cli.add_command(command)

@@ -25,6 +25,7 @@ class UsageError(Exception):
 def run_command(arguments: list[str]) -> int:
     """Exit code: 0 stopped, 1 problem, 2 wrong usage."""
     from agent.runner import RunOptions, run  # noqa: PLC0415 - psutil and ssl are not needed to print help
+    from agent.service.owner import become_owner  # noqa: PLC0415 - likewise
 
     if "--help" in arguments or "-h" in arguments:
         sys.stdout.write(RUN_HELP)
@@ -34,6 +35,7 @@ def run_command(arguments: list[str]) -> int:
     except UsageError as error:
         sys.stderr.write(f"Error: {error}\n\n{RUN_HELP}")
         return 2
+    become_owner(state)
     return run(RunOptions(state, interval_seconds, once))
 
 

@@ -51,6 +51,7 @@ class Collector:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.layouts: dict[str, models.Layout] = {}
         self.enrolled: list[models.EnrollRequest] = []
+        self.on_enroll: Callable[[], None] = lambda: None  # called while the agent waits for its answer
         self.connections = 0
         self._open: list[socket.socket] = []
         self._changed = threading.Condition()
@@ -153,6 +154,7 @@ class Collector:
 
     def _enroll(self, body: bytes) -> Reply:
         self.enrolled.append(models.EnrollRequest.model_validate_json(body))
+        self.on_enroll()
         return self.enroll_reply or Reply(
             200,
             {"device_id": DEVICE_ID, "secret": SECRET, "now": int(self.now_seconds() * 1000), "config": self.config},

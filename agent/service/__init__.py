@@ -1,0 +1,1 @@
+"""Keeps the agent running: as a unit of systemd, a daemon of launchd, or a service of Windows."""
