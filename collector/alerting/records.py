@@ -36,6 +36,8 @@ class Outcome(StrEnum):
 
     TICKET = "ticket"
     SHADOW = "shadow"
+    ASKED = "asked"  # a technician is to decide
+    DECLINED = "declined"  # a technician decided: no ticket
     SUPPRESSED = "suppressed"
     NONE = "none"
 
@@ -103,7 +105,8 @@ async def get_open(connection: AsyncConnection, alert: int) -> AlertRecord | Non
 
 async def unplaced(connection: AsyncConnection, ticket_key: str) -> list[AlertRecord]:
     """The firing alerts that one ticket would cover, and that neither have one nor are held back, oldest first."""
-    nowhere = (alerts.c.ticket.is_(None), alerts.c.shadow_ticket.is_(None), alerts.c.outcome == Outcome.NONE)
+    without = alerts.c.outcome.in_((Outcome.NONE, Outcome.ASKED, Outcome.DECLINED))
+    nowhere = (alerts.c.ticket.is_(None), alerts.c.shadow_ticket.is_(None), without)
     fires = (alerts.c.ticket_key == ticket_key, alerts.c.state == AlertState.FIRING)
     return await _open_records(connection, *fires, *nowhere)
 
@@ -169,6 +172,15 @@ async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[
 def _change_of(columns: tuple[str, ...]) -> Update:
     change = update(alerts).where(alerts.c.id == bindparam("alert_id"))
     return change.values({name: bindparam(name) for name in columns})
+
+
+async def change_outcome(
+    connection: AsyncConnection, alert_ids: Collection[int], was: Outcome, outcome: Outcome, reason: str
+) -> list[int]:
+    """Of alerts whose outcome is still `was`; returns which those were."""
+    still = (alerts.c.id.in_(alert_ids), alerts.c.outcome == was)
+    changed = update(alerts).where(*still).values(outcome=outcome, reason=reason).returning(alerts.c.id)
+    return sorted(await connection.scalars(changed))
 
 
 async def save_clear_since(connection: AsyncConnection, changes: Mapping[AlertMark, datetime | None]) -> None:

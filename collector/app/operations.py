@@ -12,6 +12,7 @@ from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.operations import AnyOperation
 from collector.api.desk.portal import operations as portal_operations
 from collector.api.desk.reports import ReportOperations
+from collector.api.desk.shadow_tickets import operations as shadow_operations
 from collector.api.desk.silences import operations as silence_operations
 from collector.api.desk.sites import operations as site_operations
 from collector.api.desk.sla import SlaOperations
@@ -41,7 +42,8 @@ def desk_operations(
     escalate_to: str,
 ) -> list[AnyOperation]:
     return [
-        *alert_operations(),
+        *alert_operations(models),
+        *shadow_operations(),
         *ticket_operations(),
         *ticket_change_operations(),
         *ticket_relation_operations(),

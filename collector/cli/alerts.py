@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from collector.alerting import records
-from collector.alerting.records import AlertState
+from collector.alerting.records import AlertState, Outcome
 from collector.cli.common import actor, json_option, print_rows, printable, with_database
 from collector.clock import system_clock
 from collector.config import Settings
@@ -16,6 +16,7 @@ from collector.fleet.customers import get_customer
 from collector.fleet.devices import get_device
 from collector.incidents import reasons
 from collector.incidents.convert import convert as convert_alert
+from collector.incidents.convert import decline as decline_alert
 
 RECENT = timedelta(hours=24)
 
@@ -33,6 +34,7 @@ def alerts() -> None:
 @click.option("--customer", help="Only this one's.")
 @click.option("--device", help="Only those of the device with this id.")
 @click.option("--state", type=click.Choice([*map(str, AlertState)]), help="Only those that are in this state now.")
+@click.option("--outcome", type=click.Choice([*map(str, Outcome)]), help="Only those that became this.")
 @json_option
 @with_database
 async def list_command(
@@ -43,9 +45,11 @@ async def list_command(
     customer: str | None,
     device: str | None,
     state: str | None,
+    outcome: str | None,
     as_json: bool,
 ) -> None:
-    """List the open alerts and those of the last 24 hours, newest first.
+    """List the open alerts and those of the last 24 hours, newest first. Those that wait for a decision are
+    `--outcome asked --state firing`.
 
     E.g. `alerts list --customer acme --state firing`.
     """
@@ -55,7 +59,7 @@ async def list_command(
             await get_customer(connection, customer)
         if device is not None:
             await get_device(connection, device)
-        asked = {"customer": customer, "device": device, "state": state}
+        asked = {"customer": customer, "device": device, "state": state, "outcome": outcome}
         wanted = [tables.alerts.c[name] == value for name, value in asked.items() if value is not None]
         rows = await records.list_alerts(connection, resolved_since=since, wanted=wanted)
     print_rows(
@@ -78,6 +82,21 @@ async def convert(database: Database, settings: Settings, alert: int) -> None:
     async with database.begin() as connection:
         number = await convert_alert(connection, models, alert, actor=actor(), now=system_clock())
     click.echo(number)
+
+
+@alerts.command("decline")
+@click.argument("alert", type=int)
+@click.option("--reason", required=True, help="Why it becomes no ticket.")
+@with_database
+async def decline(database: Database, _settings: Settings, alert: int, *, reason: str) -> None:
+    """Make an alert that the plan leaves to a technician no ticket, as long as it fires, with whatever else the same
+    ticket would cover.
+
+    E.g. `alerts decline 12 --reason "a known peak of the backup"`.
+    """
+    async with database.begin() as connection:
+        declined = await decline_alert(connection, alert, reason=reason, actor=actor(), now=system_clock())
+    click.echo(f"no ticket for alert {', '.join(map(str, declined))}", err=True)
 
 
 @alerts.command("why")

@@ -180,6 +180,33 @@ async def list_shadows(
     return [_to_shadow(row) for row in await connection.execute(query)]
 
 
+async def shadows_before(
+    connection: AsyncConnection,
+    before: int | None,
+    limit: int,
+    *,
+    customer: str | None = None,
+    site: str | None = None,
+    is_open: bool | None = None,
+) -> list[ShadowTicket]:
+    """`limit` at most, newest first: those with a number below `before`."""
+    query = _SHADOWS.order_by(shadow_tickets.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(shadow_tickets.c.id < before)
+    for column, value in ((shadow_tickets.c.customer, customer), (shadow_tickets.c.site, site)):
+        if value is not None:
+            query = query.where(column == value)
+    if is_open is not None:
+        resolved_at = shadow_tickets.c.resolved_at
+        query = query.where(resolved_at.is_(None) if is_open else resolved_at.is_not(None))
+    return [_to_shadow(row) for row in await connection.execute(query)]
+
+
+async def find_shadow(connection: AsyncConnection, shadow: int) -> ShadowTicket | None:
+    row = (await connection.execute(_SHADOWS.where(shadow_tickets.c.id == shadow))).one_or_none()
+    return None if row is None else _to_shadow(row)
+
+
 _SHADOWS = select(*(shadow_tickets.c[name] for name in ShadowTicket.__annotations__))
 
 

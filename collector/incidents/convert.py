@@ -1,4 +1,4 @@
-"""A technician makes what fires without a ticket a ticket."""
+"""A technician decides about what fires without a ticket: makes it one, or declines."""
 
 from datetime import datetime
 
@@ -9,6 +9,7 @@ from collector.alerting.records import AlertRecord, AlertState, Outcome
 from collector.alerting.rulefile import severity_of
 from collector.contracts import ServiceModels, model_named, priority_of
 from collector.db import audit
+from collector.db.text import one_line
 from collector.desk import shadows, tickets
 from collector.desk.fields import category_of
 from collector.desk.opening import NewTicket
@@ -20,6 +21,9 @@ from protocol.errors import PermanentError
 
 class NotConvertibleError(PermanentError):
     """The alert cannot become a ticket by hand; the message says why."""
+
+
+MAX_REASON_CHARS = 500
 
 
 async def convert(connection: AsyncConnection, models: ServiceModels, alert: int, *, actor: str, now: datetime) -> int:
@@ -71,6 +75,34 @@ async def convert(connection: AsyncConnection, models: ServiceModels, alert: int
         connection, actor=actor, action="alerts.convert", subject=str(alert), now=now, data={"ticket": number}
     )
     return number
+
+
+async def decline(connection: AsyncConnection, alert: int, *, reason: str, actor: str, now: datetime) -> list[int]:
+    """What is left to a technician becomes no ticket, for a reason, as long as it fires: the alert, and whatever else
+    the same ticket would cover and waits. Returns their ids. It may be made a ticket all the same.
+
+    Raises NotConvertibleError, and NoSuchAlertError.
+    """
+    why_not = one_line(reason).strip()
+    if not 1 <= len(why_not) <= MAX_REASON_CHARS:
+        raise NotConvertibleError(f"say in 1 to {MAX_REASON_CHARS} characters why it becomes no ticket")
+    record = await records.get_open(connection, alert)
+    if record is None:
+        known = await why(connection, alert)
+        raise NotConvertibleError(f"alert {alert} is {known.alert['state']}: there is nothing to decide any more")
+    if record.outcome is not Outcome.ASKED:
+        raise NotConvertibleError(f"alert {alert} waits for nobody's decision: {record.reason}")
+    members = [one.id for one in await records.unplaced(connection, str(ticket_key(record.labels)))]
+    told = f"{actor} made it no ticket: {why_not}"
+    ids = await records.change_outcome(connection, {alert, *members}, Outcome.ASKED, Outcome.DECLINED, told)
+    if alert not in ids:
+        raise NotConvertibleError(f"somebody else decided about alert {alert} just now: look at it again")
+    data = {"by": actor, "reason": why_not}
+    await record_reasons(connection, [Reason(one, now, Outcome.DECLINED, told, data) for one in ids])
+    await audit.record(
+        connection, actor=actor, action="alerts.decline", subject=str(alert), now=now, data={"alerts": ids}
+    )
+    return ids
 
 
 def _check(record: AlertRecord, plan: str | None) -> None:

@@ -158,7 +158,7 @@ def _by_contract(
             )
         case AlertOutcome.ASK_TECHNICIAN:
             reason = f"plan {model.name} leaves it to a technician to open a ticket"
-            return Decision(Outcome.NONE, reason, priority, data)
+            return Decision(Outcome.ASKED, reason, priority, data)
 
 
 def _held(by: HeldBy, reason: str, number: int) -> Decision:

@@ -116,7 +116,9 @@ class Round:
             scope = self._world.scope_of(customer, self._now) if customer else None
             decision = decide(record.labels, self.tags_of(record), model, circumstances, scope)
             seen = evidence.get(record.id, {})
-            if decision.priority is not None and decision.outcome is Outcome.NONE:
+            if record.outcome is Outcome.DECLINED and decision.outcome is Outcome.SUPPRESSED:
+                continue  # a technician has decided, and there is nothing to hold back
+            if decision.priority is not None and decision.outcome is Outcome.ASKED:
                 asked.append(Case(record, str(ticket_key(record.labels)), decision.priority, decision))
                 continue
             if decision.priority is None or decision.outcome not in (Outcome.TICKET, Outcome.SHADOW):
@@ -132,12 +134,14 @@ class Round:
         await self.write()
 
     async def _made_by_hand(self, asked: Sequence[Case], evidence: Mapping[int, Mapping[str, object]]) -> list[Case]:
-        """Those of the alerts that are left to a technician for which one has made a ticket; the others have none."""
+        """Those of the alerts that are left to a technician for which one has made a ticket; the others wait for one to
+        decide, or were declined."""
         numbers = await tickets.open_by_key(self._connection, {case.key for case in asked})
         for case in asked:
             record, decision = case.record, case.decision
             if case.key not in numbers:
-                if (record.outcome, record.reason) == (decision.outcome, decision.reason):
+                is_declined = record.outcome is Outcome.DECLINED
+                if is_declined or (record.outcome, record.reason) == (decision.outcome, decision.reason):
                     continue
                 self.change(record, outcome=decision.outcome, reason=decision.reason, **TICKETS.placed_nowhere())
             self.explain(record, decision.outcome, decision.reason, {**decision.data, **evidence.get(record.id, {})})
@@ -181,7 +185,7 @@ class Round:
         open_tickets = await tickets.open_by_key(self._connection, shadow_keys)
         grouped: dict[Outcome, dict[str, list[Case]]] = {}
         for case in cases:
-            is_joined = case.key in open_tickets or case.decision.outcome is Outcome.NONE
+            is_joined = case.key in open_tickets or case.decision.outcome is Outcome.ASKED
             outcome = Outcome.TICKET if is_joined else case.decision.outcome
             grouped.setdefault(outcome, {}).setdefault(case.record.labels["customer"], []).append(case)
         return [(ledger, grouped[ledger.outcome]) for ledger in LEDGERS if ledger.outcome in grouped]
@@ -267,7 +271,7 @@ class Round:
         for case in cases:
             reason = case.decision.reason
             if ledger.outcome is not case.decision.outcome:
-                is_by_hand = case.decision.outcome is Outcome.NONE
+                is_by_hand = case.decision.outcome is Outcome.ASKED
                 since = "made by hand" if is_by_hand else "open since before the plan changed"
                 reason = f"joins ticket {number}, {since}; {reason}"
             if why is not None:

@@ -28,7 +28,7 @@ from collector.incidents.round import AT_ONCE, GONE, Round, Surroundings
 
 logger = logging.getLogger(__name__)
 
-WITHOUT_TICKET = (Outcome.SUPPRESSED, Outcome.NONE)
+WITHOUT_TICKET = (Outcome.SUPPRESSED, Outcome.ASKED, Outcome.DECLINED, Outcome.NONE)
 TWO_FRAMES = timedelta(seconds=150)  # at their longest distance, 120 s, and some for the way
 
 

@@ -186,6 +186,12 @@ def totals_families(totals: Totals) -> Iterator[Metric]:
         totals.alerts,
     )
     yield gauge(
+        "quarkpulse_alerts_asked",
+        "Alerts that are not resolved and wait for a technician to decide whether they become tickets.",
+        ["customer"],
+        totals.alerts_asked,
+    )
+    yield gauge(
         "quarkpulse_tickets",
         "Tickets that are not closed, save rounds of maintenance.",
         ["customer", "status", "priority"],

@@ -9,12 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db.tables import alerts, customers, shadow_tickets, ticket_clocks, tickets
 from collector.desk.fields import TicketKind
 
+ASKED = "asked"  # the outcome, as collector.alerting.records has it: a room of the same floor
+
 Counts = dict[tuple[str, ...], int]  # label values → how many
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     alerts: Counts  # (customer, severity, state), not resolved
+    alerts_asked: Counts  # (customer,), not resolved, that wait for a technician's decision; every customer is there
     tickets: Counts  # (customer, status, priority), not closed, without rounds of maintenance
     tickets_opened: Counts  # (customer,), ever, likewise; every customer is there
     sla_clocks: Counts  # (clock, state, priority), of tickets that are not closed
@@ -39,6 +42,8 @@ async def count_totals(connection: AsyncConnection) -> Totals:
 
     return Totals(
         alerts=await count([alerts.c.customer, severity, alerts.c.state], alerts.c.resolved_at.is_(None)),
+        alerts_asked=everyone
+        | await count([alerts.c.customer], alerts.c.resolved_at.is_(None), alerts.c.outcome == ASKED),
         tickets=await count(
             [tickets.c.customer, tickets.c.status, tickets.c.priority], tickets.c.closed_at.is_(None), is_unplanned
         ),

@@ -1,6 +1,7 @@
-"""A technician makes what fires without a ticket a ticket."""
+"""A technician decides about what fires without a ticket."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from collector.db.database import Database
 from collector.db.tables import audit
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
-from collector.incidents.convert import NotConvertibleError, convert
+from collector.incidents.convert import NotConvertibleError, convert, decline
 from collector.incidents.reasons import NoSuchAlertError, why
+from collector.incidents.silences import add_silence
 from tests.incidents.test_by_hand import RULES
 from tests.incidents.world import ACME, BAKKERIJ, MODELS, World, world_with
 
@@ -73,7 +75,7 @@ async def test_what_a_plan_leaves_to_a_technician_joins_the_ticket_that_one_made
     await world.set_plan(ACME, "by_hand")
     await world.tick({ACME: BAD})
     (alert,) = await world.alerts()
-    assert (alert["outcome"], await world.tickets()) == ("none", [])
+    assert (alert["outcome"], await world.tickets()) == ("asked", [])
     async with world.database.begin() as connection:
         number = await convert(connection, world.models, int(str(alert["id"])), actor="anna", now=world.now)
     await world.tick({ACME: WORSE})  # the critical rule fires, too
@@ -85,4 +87,98 @@ async def test_what_a_plan_leaves_to_a_technician_joins_the_ticket_that_one_made
     await world.tick({ACME: GOOD})
     assert [one.status for one in await world.tickets()] == [TicketStatus.RESOLVED]
     await world.tick({ACME: BAD})  # the next one is asked about anew
-    assert ((await world.alerts())[0]["outcome"], len(await world.tickets())) == ("none", 1)
+    assert ((await world.alerts())[0]["outcome"], len(await world.tickets())) == ("asked", 1)
+
+
+@pytest.fixture
+async def asking(world: World) -> World:
+    """Acme's plan leaves alerts to a technician."""
+    world.models = {**MODELS, "by_hand": MODELS["monthly"].model_copy(update={"on_alert": AlertOutcome.ASK_TECHNICIAN})}
+    await world.set_plan(ACME, "by_hand")
+    return world
+
+
+async def no_ticket(world: World, alert: int) -> list[int]:
+    async with world.database.begin() as connection:
+        return await decline(connection, alert, reason="a known peak", actor="anna", now=world.now)
+
+
+async def outcomes(world: World) -> list[tuple[object, object]]:
+    return [(one["rule"], one["outcome"]) for one in await world.alerts()]
+
+
+async def test_what_was_declined_stays_so_as_long_as_it_fires(asking: World) -> None:
+    world = asking
+    await world.tick({ACME: BAD})
+    (alert,) = await world.alerts()
+    first = int(str(alert["id"]))
+    assert await no_ticket(world, first) == [first]
+    await world.tick({ACME: BAD})
+    await world.tick({ACME: BAD})
+    (alert,) = await world.alerts()
+    assert (alert["outcome"], alert["reason"]) == ("declined", "anna made it no ticket: a known peak")
+    async with world.database.connect() as connection:
+        assert "anna made it no ticket: a known peak" in "\n".join((await why(connection, first)).told())
+        assert "alerts.decline" in set(await connection.scalars(select(audit.c.action)))
+    await world.tick({ACME: WORSE})  # the critical rule says more than what was declined
+    assert [outcome for _, outcome in await outcomes(world)] == ["asked", "declined"]
+    await world.tick({ACME: GOOD})
+    await world.tick({ACME: BAD})
+    assert (await outcomes(world))[0][1] == "asked"  # the next one is asked about anew
+
+
+async def test_what_was_declined_may_become_a_ticket_all_the_same(asking: World) -> None:
+    world = asking
+    await world.tick({ACME: WORSE})
+    ids = [int(str(one["id"])) for one in await world.alerts()]
+    assert await no_ticket(world, ids[0]) == sorted(ids)  # both are one ticket's
+    async with world.database.begin() as connection:
+        number = await convert(connection, world.models, ids[0], actor="anna", now=world.now)
+    assert {(one["outcome"], one["ticket"]) for one in await world.alerts()} == {("ticket", number)}
+
+
+async def test_a_silence_undoes_no_decision(asking: World) -> None:
+    world = asking
+    await world.tick({ACME: BAD})
+    (alert,) = await world.alerts()
+    await no_ticket(world, int(str(alert["id"])))
+    async with world.database.begin() as connection:
+        await add_silence(
+            connection,
+            matchers=['customer="acme"'],
+            starts_at=world.now,
+            ends_at=world.now + timedelta(hours=1),
+            author="anna",
+            comment="backup",
+            now=world.now,
+        )
+    await world.tick({ACME: BAD})
+    await world.tick({ACME: BAD})
+    assert [outcome for _, outcome in await outcomes(world)] == ["declined"]
+
+
+async def test_a_plan_that_opens_tickets_decides_for_itself(asking: World) -> None:
+    world = asking
+    await world.tick({ACME: BAD})
+    await world.set_plan(ACME, "monthly")
+    await world.tick({ACME: BAD})
+    assert [outcome for _, outcome in await outcomes(world)] == ["ticket"]
+
+
+async def test_what_waits_for_nobody_is_not_declined(asking: World) -> None:
+    world = asking
+    await world.tick({ACME: BAD, BAKKERIJ: BAD})
+    ids = {str(one["customer"]): int(str(one["id"])) for one in await world.alerts()}
+    with pytest.raises(NotConvertibleError, match="waits for nobody's decision"):
+        await no_ticket(world, ids["bakkerij"])
+    with pytest.raises(NoSuchAlertError):
+        await no_ticket(world, 4711)
+    await no_ticket(world, ids["acme"])
+    with pytest.raises(NotConvertibleError, match="waits for nobody's decision: anna made it no ticket"):
+        await no_ticket(world, ids["acme"])
+    await world.tick({ACME: GOOD, BAKKERIJ: GOOD})
+    with pytest.raises(NotConvertibleError, match="is resolved: there is nothing to decide"):
+        await no_ticket(world, ids["acme"])
+    async with world.database.begin() as connection:
+        with pytest.raises(NotConvertibleError, match="say in 1 to 500 characters"):
+            await decline(connection, ids["acme"], reason=" ", actor="anna", now=world.now)

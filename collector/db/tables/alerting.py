@@ -24,7 +24,7 @@ alerts = Table(
     Column("resolved_at", Instant),
     Column("customer", String(64)),
     Column("device", String(64)),
-    Column("outcome", String(16), nullable=False),  # ticket, shadow, suppressed, none
+    Column("outcome", String(16), nullable=False),  # ticket, shadow, asked, declined, suppressed, none
     Column("reason", Text, nullable=False),
     Column("ticket", ForeignKey("tickets.number")),
     Column("shadow_ticket", ForeignKey("shadow_tickets.id")),
