@@ -284,6 +284,7 @@ async def lists(database: Database) -> dict[str, dict[str, float]]:
         Promised(dict, FleetDirectory().kind_and_tags, models, book),
         book=book,
         escalate_to="dispatch",
+        max_devices=100,
     )
     token = Token(1, Role.ADMIN, None, None, None, None, NOW, None, None)
     api = DeskApi(operations, database, lambda _secret: token, lambda: NOW, version="bench", rate=Rate(1e6, 1_000_000))

@@ -17,8 +17,9 @@ from collector.fleet.devices import DeviceStatus
 from collector.fleet.directory import FleetDirectory, Member
 from collector.fleet.enrollment import Enrollment, EnrollmentError, UnknownTokenError
 from collector.fleet.errors import ConsentMissingError
+from collector.fleet.printers.configs import printer_configs
 from protocol import wire
-from protocol.models import Config, EnrollAnswer, EnrollRequest, PrinterConfig
+from protocol.models import Config, EnrollAnswer, EnrollRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,7 @@ class Configured:
 
 
 def configure(member: Member, directory: FleetDirectory, push_interval_seconds: float) -> Configured:
-    printers = [
-        PrinterConfig(device_id=printer.target.device_id, host=printer.address)
-        for printer in directory.printers_of(member.target.device_id)
-        if printer.address
-    ]
+    printers = printer_configs(directory.printers_of(member.target.device_id))
     config = Config(push_interval_seconds=push_interval_seconds, presence_policy=member.policy.value, printers=printers)
     digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]
     return Configured(config, f'"{digest}"')

@@ -43,9 +43,10 @@ from collector.api.shortcut import PushShortcut
 from collector.app.desk import Desk
 from collector.app.health import Wellbeing, evaluated_groups
 from collector.app.operations import desk_operations
+from collector.app.printers import Printers
 from collector.app.settings import incident_settings, load_rules, own_rules, tls_context
 from collector.app.upkeep import Upkeep, repeat
-from collector.clock import Clock, SteadyClock, from_milliseconds
+from collector.clock import Clock, SteadyClock, from_milliseconds, to_milliseconds
 from collector.config import RulesEngine, Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service_models
 from collector.contracts.scope import ContractScope
@@ -180,6 +181,15 @@ class Collector:
             kind_and_tags=self._kind_and_tags_of,
             questions=TicketQuestions(self._model_of),
         )
+        self._printers = Printers(
+            store,
+            database,
+            self._watch,
+            clock,
+            settings.lookback,
+            members=lambda: self._directory.members,
+            after_change=self._notice_changes,
+        )
         self._recorder = Recorder(store)
         url = settings.deadman_url
         self._dead_man = DeadMan(
@@ -300,6 +310,7 @@ class Collector:
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
             "external alerts": Upkeep(EXTERNAL_SECONDS, self._external.turn),
             "late data": Upkeep(LATE_DATA_SECONDS, self._late_data.settle),
+            **self._printers.upkeep,
             **self._desk.upkeep,
         }
 
@@ -455,9 +466,13 @@ class Collector:
         device = member.target.device_id
         sender = self._senders.get(device)
         if sender is None:
-            printers = {printer.target.device_id: printer.target for printer in self._directory.printers_of(device)}
+            printers = {printer.id: printer.target for printer in self._directory.printers_of(device)}
+            former = {
+                printer: (found.target, to_milliseconds(until))
+                for printer, (found, until) in self._directory.former_printers_of(device).items()
+            }
             etag = configure(member, self._directory, self._settings.push_interval_seconds).etag
-            sender = self._senders[device] = Sender(member.target, printers, etag)
+            sender = self._senders[device] = Sender(member.target, printers, etag, former)
         return sender
 
     async def take(
@@ -469,6 +484,7 @@ class Collector:
         newest_at = None if heard is None else heard.newest_at
         async with self._database.begin(short=True) as connection:
             told = await record_events(connection, device, events, inventory, now, newest_at=newest_at)
+            await self._printers.take(connection, sender, events, now)
         self._watch.take(device, told, now)
         if told.goodbye is not None:
             await self._store.end_device(device, received_ms)
@@ -515,6 +531,7 @@ class Collector:
                 self._desk.promised,
                 book=self._desk.sla_book,
                 escalate_to=settings.escalate_to,
+                max_devices=settings.max_devices,
             ),
             self._database,
             self._access_token,

@@ -11,6 +11,7 @@ from collector.api.desk.customers import CustomerOperations
 from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.operations import AnyOperation
 from collector.api.desk.portal import operations as portal_operations
+from collector.api.desk.printers import PrinterOperations
 from collector.api.desk.reports import ReportOperations
 from collector.api.desk.shadow_tickets import operations as shadow_operations
 from collector.api.desk.silences import operations as silence_operations
@@ -40,6 +41,7 @@ def desk_operations(
     *,
     book: SlaBook,
     escalate_to: str,
+    max_devices: int,
 ) -> list[AnyOperation]:
     return [
         *alert_operations(models),
@@ -57,6 +59,7 @@ def desk_operations(
         *WindowOperations(directory).operations(),
         *ThresholdOperations(directory, definitions, models).operations(),
         *device_operations(),
+        *PrinterOperations(models, max_devices).operations(),
         *CustomerOperations(models).operations(),
         *site_operations(),
         *ContractOperations(models).operations(),

@@ -18,6 +18,7 @@ NOUNS = (
     "users",
     "tokens",
     "devices",
+    "printers",
     "tickets",
     "alerts",
     "silences",

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
 from collector.contracts.scope import ContractScope
-from collector.db.tables import customers, devices, tokens
+from collector.db.tables import customers, devices, printers, tokens
 from collector.fleet.contracts import Contract, list_contracts
 from collector.fleet.customers import list_sites
 from collector.fleet.devices import DeviceStatus
@@ -17,11 +17,14 @@ from collector.fleet.names import COLLECTOR
 from collector.fleet.policies import customer_policies
 from collector.fleet.policy import Policy, policy_of
 from collector.fleet.presence import Presence, State
+from collector.fleet.printers.asking import NOT_ASKED, Asking, stored_asking
+from collector.fleet.printers.readers import load_former
 from collector.fleet.roles import Role
 from collector.fleet.secrets import hash_secret
 from collector.fleet.tags import load_tags
 from collector.fleet.tokens import SELECT_TOKEN, Token, to_token
 from collector.series.labels import Target
+from protocol.wire import Kind
 
 MAX_MODEL_CHARS = 200
 
@@ -51,6 +54,17 @@ class Member:
     agent_crashes: int = 0
     machine_cuts: int = 0
     model: str = ""
+    has_agent: bool = False
+    asking: Asking = NOT_ASKED  # printers: how it is asked
+    preferred_reader: str | None = None  # printers: the device that a person named
+
+    @property
+    def id(self) -> str:
+        return self.target.device_id
+
+    @property
+    def is_printer(self) -> bool:
+        return self.target.kind == Kind.PRINTER
 
     @property
     def site_key(self) -> SiteKey:
@@ -68,6 +82,8 @@ class FleetDirectory:
     _contracts: Mapping[str, tuple[Contract, ...]] = field(default_factory=dict)  # by customer
     _tags: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by device id
     sites: frozenset[SiteKey] = frozenset()
+    # By the device that read them before: printers, and until when.
+    _former: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
 
     def authenticate(self, secret: str) -> Member | None:
         """The device whose secret this is, whatever its status; None if it is nobody's."""
@@ -81,6 +97,16 @@ class FleetDirectory:
     def printers_of(self, device: str) -> tuple[Member, ...]:
         """The printers that this device's agent reads, in the order of their ids."""
         return self._printers.get(device, ())
+
+    def former_printers_of(self, device: str) -> Mapping[str, tuple[Member, datetime]]:
+        """The printers that this device's agent read lately and reads no more, and until when it did."""
+        former = self._former.get(device, {})
+        members = {printer: self.members.get(printer) for printer in former}
+        return {
+            printer: (member, former[printer])
+            for printer, member in members.items()
+            if member is not None and member.status is DeviceStatus.ACTIVE and member.read_by != device
+        }
 
     def tags_of(self, device: str) -> frozenset[str]:
         """The words that people gave a device."""
@@ -128,7 +154,7 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
     rows = await connection.execute(_DEVICES.where(devices.c.id != COLLECTOR).order_by(devices.c.id))
     members: dict[str, Member] = {}
     by_secret: dict[str, Member] = {}
-    printers: dict[str, list[Member]] = {}
+    read: dict[str, list[Member]] = {}
     for row in rows:
         if row.ended_at is not None or row.customer in ended_customers:
             status = DeviceStatus.ENDED
@@ -155,12 +181,15 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
             agent_crashes=row.agent_crashes,
             machine_cuts=row.machine_cuts,
             model=(row.model if isinstance(row.model, str) else "")[:MAX_MODEL_CHARS],
+            has_agent=row.secret_hash is not None,
+            asking=_asking_of(row.snmp, row.ipp, row.interval_seconds),
+            preferred_reader=row.preferred_reader,
         )
         members[row.id] = member
         if row.secret_hash is not None:
             by_secret[row.secret_hash] = member
         if row.read_by is not None and status is DeviceStatus.ACTIVE:
-            printers.setdefault(row.read_by, []).append(member)
+            read.setdefault(row.read_by, []).append(member)
     contracts: dict[str, list[Contract]] = {}
     for contract in await list_contracts(connection):
         contracts.setdefault(contract.customer, []).append(contract)
@@ -173,10 +202,11 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
         members,
         by_secret,
         {row.secret_hash: to_token(row[:-1]) for row in access},
-        {reader: tuple(read) for reader, read in printers.items()},
+        {reader: tuple(found) for reader, found in read.items()},
         {customer: tuple(held) for customer, held in contracts.items()},
         await load_tags(connection),
         frozenset(hours),
+        await load_former(connection),
     )
 
 
@@ -207,7 +237,15 @@ _DEVICES = select(
     devices.c.agent_crashes,
     devices.c.machine_cuts,
     devices.c.inventory["model"].as_string().label("model"),
-)
+    printers.c.snmp,
+    printers.c.ipp,
+    printers.c.interval_seconds,
+    printers.c.preferred_reader,
+).outerjoin(printers, printers.c.device == devices.c.id)
+
+
+def _asking_of(snmp: object, ipp: object, interval_seconds: float | None) -> Asking:
+    return NOT_ASKED if interval_seconds is None else stored_asking(snmp, ipp, interval_seconds)
 
 
 def _state(presence: str | None, since: datetime, reason: str | None, policy: str) -> State | None:

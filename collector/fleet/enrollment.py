@@ -152,7 +152,7 @@ class Enrollment:
         heard = self.last_received(device.id) or device.last_seen_at
         if heard is not None and now - heard < SILENT_FOR:
             return False
-        serial = _serial(request.serial)
+        serial = known_serial(request.serial)
         return device.hostname == _hostname(request) or (serial is not None and serial == device.serial)
 
     async def _insert(self, connection: AsyncConnection, request: EnrollRequest, values: Mapping[str, object]) -> str:
@@ -217,7 +217,7 @@ def _told(request: EnrollRequest, token: _Token) -> dict[str, object]:
         "site": token.site,
         "kind": token.kind,
         "hostname": _hostname(request),
-        "serial": _serial(request.serial),
+        "serial": known_serial(request.serial),
         "machine_id": one_line(request.machine_id),
         "instance": one_line(request.instance),
         "os": one_line(request.os),
@@ -236,7 +236,7 @@ def _hostname(request: EnrollRequest) -> str:
     return one_line(request.hostname)
 
 
-def _serial(serial: str | None) -> str | None:
+def known_serial(serial: str | None) -> str | None:
     """The serial number, None if it is one of those that stand for none."""
     cleaned = one_line(serial or "").strip()
     return None if cleaned.lower() in _NO_SERIALS else cleaned

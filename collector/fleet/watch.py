@@ -155,6 +155,16 @@ class PresenceWatch:
             return False
         return now - heard.newest_at <= 2 * heard.push_interval + FRESH_GRACE
 
+    def reports(self, device: str, now: datetime) -> bool | None:
+        """Whether its last push is at most two push intervals old; None: nobody has listened for so long yet."""
+        track, heard = self._tracks.get(device), self._heard(device)
+        interval = self._push_interval if heard is None else heard.push_interval
+        measured, silent_seconds = self.measure(now), (2 * interval + FRESH_GRACE).total_seconds()
+        if track is not None and track.heard is not None and measured - track.heard <= silent_seconds:
+            return True
+        is_sure = self._swept is not None and measured - self._listening_since > silent_seconds
+        return False if is_sure else None
+
     def last_heard(self, device: str) -> datetime | None:
         heard = self._heard(device)
         return None if heard is None else heard.received_at

@@ -33,6 +33,16 @@ class Sender:
     target: Target
     printers: Mapping[str, Target]  # that its configuration lists, by device id
     config_etag: str
+    # Printers that it read before, and until when, in Unix milliseconds: what it took until then is still taken.
+    former_printers: Mapping[str, tuple[Target, int]] = field(default_factory=dict)
+
+    def printer(self, device: str, t: int) -> Target | None:
+        """A printer that it reads, or read at time `t`."""
+        found = self.printers.get(device)
+        if found is None and device in self.former_printers:
+            former, until = self.former_printers[device]
+            found = former if t <= until else None
+        return found
 
 
 class EventSink(Protocol):
@@ -124,7 +134,7 @@ class Ingest:
         for index, frame in enumerate(frames):
             target = sender.target
             if frame.device is not None and frame.device != device_id:
-                printer = sender.printers.get(frame.device)
+                printer = sender.printer(frame.device, frame.t)
                 if printer is None:
                     self.counters.frames_of_unknown_device += 1
                     judged.refuse(index, f"this agent is not set to read {frame.device}")

@@ -252,3 +252,45 @@ found_printers = Table(
     Column("dismissed_at", Instant),
     Index("ix_found_printers_customer_site", "customer", "site"),
 )
+
+# Who read a printer before, and until when: what they took then and send later is still taken.
+former_readers = Table(
+    "former_readers",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("reader", String(64), primary_key=True),
+    Column("until", Instant, nullable=False),
+)
+
+# What is used up in a printer, and how long it lasts, as `serve` last worked it out.
+printer_supplies = Table(
+    "printer_supplies",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("index", String(128), primary_key=True),  # its place in the printer's table
+    Column("type", String(128), nullable=False),
+    Column("color", String(128), nullable=False),
+    Column("description", String(128), nullable=False),
+    Column("level_ratio", Float),
+    Column("is_empty", Boolean, nullable=False, server_default=text("false")),
+    Column("points", JSON, nullable=False),  # when its level made a step: Unix seconds, level, page counter
+    Column("days_left", Float),
+    Column("used_per_day", Float),  # share of a full one
+    Column("pages_per_cartridge", Float),
+    Column("seen_at", Instant),
+    Column("changed_at", Instant),  # when it was last replaced or refilled
+)
+
+# What a printer did on a day, by its site's clock.
+printer_days = Table(
+    "printer_days",
+    metadata,
+    Column("device", ForeignKey("devices.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("counter", Float),  # its page counter at the end of the day; null: it tells none
+    Column("counter_high", Float),  # the most that it ever said
+    Column("counted_at", Instant),
+    Column("pages", Integer, nullable=False),
+    Column("used", JSON, nullable=False),  # by supply: share of a full one that was used; how often it was changed
+    Index("ix_printer_days_day", "day"),
+)

@@ -24,15 +24,16 @@ OPERATIONS = desk_operations(
     Promised(dict, FleetDirectory().kind_and_tags, MODELS, BOOK),
     book=BOOK,
     escalate_to="dispatch",
+    max_devices=100,
 )
-FOREIGN = re.compile(r"acme|srv-1|srv-2|ws-1|\bny\b")
+FOREIGN = re.compile(r"acme|prn-1|srv-1|srv-2|ws-1|\bny\b")
 WORDS = {"customer": "acme", "site": "hq", "number": "1001", "ticket": "1001"}
 
 
 def about_acme(operation: AnyOperation) -> list[str]:
     """Its path, with what is acme's in place of the parameters: several, where a name may stand for several things."""
     first = operation.path.split("/")[1]
-    things = {"customers": ["acme"], "devices": ["srv-1", "ws-1"]}.get(first, ["1", "2", "3"])
+    things = {"customers": ["acme"], "devices": ["srv-1", "ws-1"], "printers": ["prn-1"]}.get(first, ["1", "2", "3"])
     parts = operation.path.split("/")
     return ["/".join(WORDS.get(part[1:-1], thing) if "{" in part else part for part in parts) for thing in things]
 

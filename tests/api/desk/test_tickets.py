@@ -215,7 +215,9 @@ BODIES: dict[str, Any] = {
     "add_part": {"description": "x", "unit_price": "1.00"},
 }
 # They are only looked at.
-OPERATIONS = cast("Any", desk_operations)(dict, dict, load_service_models(), None, book=None, escalate_to="")
+OPERATIONS = cast("Any", desk_operations)(
+    dict, dict, load_service_models(), None, book=None, escalate_to="", max_devices=1
+)
 OF_ONE = sorted((one.method, one.path, one.name) for one in OPERATIONS if one.path.startswith("/tickets/{number}"))
 
 

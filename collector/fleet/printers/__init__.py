@@ -1,0 +1,1 @@
+"""Printers: devices without an agent, which an agent of their site reads."""

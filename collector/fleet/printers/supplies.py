@@ -1,0 +1,125 @@
+"""What is known of printers' supplies and of the pages they make, day by day, as the database keeps it."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Table, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.db.inserts import insert_if_absent
+from collector.db.tables import printer_days, printer_supplies
+from collector.fleet.printers.forecast import Point
+from collector.fleet.printers.pages import Counter
+
+# Keywords of the IANA printer MIB. Waste boxes are no supplies, and how long they last no level tells.
+WASTE_TYPES = frozenset({"wastetoner", "wasteink", "wastewater", "wastewax", "wastepaper"})
+PART_TYPES = ("opc", "developer", "fuser", "corona", "cleaner", "transfer")  # beginnings: fuserOil, transferUnit, ...
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """A cartridge, a drum or another thing that is used up."""
+
+    device: str
+    index: str  # its place in the printer's table
+    type: str
+    color: str
+    description: str
+    level_ratio: float | None = None
+    is_empty: bool = False
+    points: tuple[Point, ...] = field(default=(), repr=False)
+    days_left: float | None = None
+    used_per_day: float | None = None  # share of a full one
+    pages_per_cartridge: float | None = None
+    seen_at: datetime | None = None
+    changed_at: datetime | None = None  # when it was last replaced or refilled
+
+    @property
+    def is_waste(self) -> bool:
+        return self.type.lower() in WASTE_TYPES
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it wears out, and takes a visit to replace, rather than being put in by who stands there."""
+        return self.type.lower().startswith(PART_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class PrinterDay:
+    """What a printer did on a day, by its site's clock."""
+
+    device: str
+    day: date
+    counter: Counter | None = None  # None: it tells none
+    pages: int = 0
+    used: Mapping[str, tuple[float, int]] = field(default_factory=dict)  # by index: share of a full one; changes
+
+
+async def load_supplies(connection: AsyncConnection, devices: Collection[str] | None = None) -> list[Supply]:
+    """Of some printers, or of all, in the order of their table."""
+    table = printer_supplies
+    query = select(*(table.c[name] for name in Supply.__annotations__)).order_by(table.c.device, table.c.index)
+    if devices is not None:
+        query = query.where(table.c.device.in_(devices))
+    found = []
+    for row in await connection.execute(query):
+        values = dict(row._mapping)
+        values["points"] = tuple(Point(*point) for point in values["points"])
+        found.append(Supply(**values))
+    return found
+
+
+async def save_supplies(connection: AsyncConnection, supplies: Iterable[Supply]) -> None:
+    for one in supplies:
+        values = {name: getattr(one, name) for name in Supply.__annotations__}
+        values["points"] = [[point.at, point.level, point.pages] for point in one.points]
+        await _put(connection, printer_supplies, values, ("device", "index"))
+
+
+async def forget_supplies(connection: AsyncConnection, gone: Iterable[Supply]) -> None:
+    table = printer_supplies
+    for one in gone:
+        await connection.execute(delete(table).where(table.c.device == one.device, table.c.index == one.index))
+
+
+async def load_days(
+    connection: AsyncConnection, first: date, last: date, devices: Collection[str] | None = None
+) -> list[PrinterDay]:
+    """From `first` to `last`, both included, by device and day."""
+    table = printer_days
+    query = select(table).where(table.c.day >= first, table.c.day <= last).order_by(table.c.device, table.c.day)
+    if devices is not None:
+        query = query.where(table.c.device.in_(devices))
+    return [
+        PrinterDay(
+            row.device,
+            row.day,
+            None if row.counter is None else Counter(row.counter, row.counter_high, row.counted_at.timestamp()),
+            row.pages,
+            {index: (used, changes) for index, (used, changes) in row.used.items()},
+        )
+        for row in await connection.execute(query)
+    ]
+
+
+async def save_days(connection: AsyncConnection, days: Iterable[PrinterDay]) -> None:
+    for one in days:
+        counter = one.counter
+        values = {
+            "device": one.device,
+            "day": one.day,
+            "counter": None if counter is None else counter.value,
+            "counter_high": None if counter is None else counter.high,
+            "counted_at": None if counter is None else datetime.fromtimestamp(counter.at, tz=UTC),
+            "pages": one.pages,
+            "used": {index: list(used) for index, used in one.used.items()},
+        }
+        await _put(connection, printer_days, values, ("device", "day"))
+
+
+async def _put(connection: AsyncConnection, table: Table, values: Mapping[str, object], keys: Sequence[str]) -> None:
+    if not await insert_if_absent(connection, table, values):
+        is_it = [table.c[key] == values[key] for key in keys]
+        changed = {name: value for name, value in values.items() if name not in keys}
+        await connection.execute(update(table).where(*is_it).values(**changed))

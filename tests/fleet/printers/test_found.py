@@ -1,0 +1,165 @@
+"""Printers that agents come upon."""
+
+import json
+from itertools import count
+
+import pytest
+from sqlalchemy import select
+
+from collector.clock import to_milliseconds
+from collector.db import audit
+from collector.db.database import Database
+from collector.db.tables import device_events, devices
+from collector.fleet.errors import FleetError, NotFoundError
+from collector.fleet.printers import found as finds
+from collector.fleet.printers.asking import checked_asking
+from collector.fleet.printers.found import FoundPrinter, accept_found, dismiss_found, list_found, take_found
+from collector.fleet.printers.seen import take_seen
+from collector.fleet.printers.store import NewPrinter, add_printer, get_printer
+from collector.series.labels import Target
+from protocol.models import Event
+from tests.fleet.world import ACTOR, MODELS, NOW
+
+SNMP = checked_asking({}, None, 300)
+AGENT = Target("srv-1", "acme", "hq", "server")
+_numbers = count(1)
+
+
+def event(kind: str = "printer_found", **told: object) -> Event:
+    written = {"id": f"e-{next(_numbers)}", "t": to_milliseconds(NOW) + next(_numbers), "type": kind, **told}
+    return Event.model_validate_json(json.dumps(written))
+
+
+async def find(database: Database, *told: dict[str, object], agent: Target = AGENT, answers: bool = False) -> None:
+    async with database.begin() as connection:
+        await take_found(connection, agent, [event(**one) for one in told], lambda _: answers, NOW)  # type: ignore[arg-type] # JSON
+
+
+async def proposals(database: Database, **which: object) -> list[FoundPrinter]:
+    async with database.connect() as connection:
+        return await list_found(connection, **which)  # type: ignore[arg-type] # of the test's own
+
+
+async def accept(database: Database, number: int, **more: object) -> str:
+    async with database.begin() as connection:
+        return await accept_found(
+            connection,
+            MODELS,
+            number,
+            asking=SNMP,
+            max_devices=100,
+            actor=ACTOR,
+            now=NOW,
+            **more,  # type: ignore[arg-type] # likewise
+        )
+
+
+async def test_each_is_proposed_once_by_serial_or_else_by_address(fleet: Database) -> None:
+    first = {"address": "192.0.2.31", "serial": "S1", "model": "M1", "snmp": True, "ipp": False}
+    await find(fleet, first, {"address": "192.0.2.32", "ipp": True}, first)
+    await find(fleet, first | {"address": "192.0.2.41"}, {"address": "192.0.2.32", "serial": "S2", "ipp": True})
+    await find(fleet, first, agent=Target("srv-oven", "bakkerij", "hq", "server"))
+    one, two = await proposals(fleet, customer="acme")
+    assert (one.address, one.serial, one.model, one.ways) == ("192.0.2.41", "S1", "M1", ["snmp"])
+    assert (two.address, two.serial, two.ways, two.found_by) == ("192.0.2.32", "S2", ["ipp"], "srv-1")
+    assert len(await proposals(fleet)) == 3
+
+
+@pytest.mark.parametrize(
+    "told", [{}, {"address": 7}, {"address": ""}, {"address": "; rm -rf"}, {"address": "x" * 300}, {"address": "\x00"}]
+)
+async def test_what_makes_no_sense_is_left_out(fleet: Database, told: dict[str, object]) -> None:
+    await find(fleet, told)
+    assert await proposals(fleet) == []
+
+
+async def test_a_site_has_so_many_proposals_and_no_more(fleet: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finds, "MAX_PROPOSALS", 3)
+    told: list[dict[str, object]] = [{"address": f"192.0.2.{number}"} for number in range(9)]
+    await find(fleet, *told)
+    assert len(await proposals(fleet)) == 3
+
+
+async def test_an_accepted_one_is_a_device_and_not_proposed_again(fleet: Database) -> None:
+    told = {"address": "192.0.2.31", "serial": "S1", "model": "LaserJet", "snmp": True}
+    await find(fleet, told)
+    (found,) = await proposals(fleet)
+    device = await accept(fleet, found.id, name="hall")
+    await find(fleet, told)
+    assert await proposals(fleet) == []
+    (kept,) = await proposals(fleet, everything=True)
+    assert kept.device == device
+    async with fleet.connect() as connection:
+        printer = await get_printer(connection, device)
+        actions = [one.action for one in await audit.latest(connection, 2)]
+    assert (printer.serial, printer.told("model"), printer.site) == ("S1", "LaserJet", "hq")
+    assert actions == ["printers.accept", "printers.add"]
+    with pytest.raises(FleetError, match=device):
+        await accept(fleet, found.id)
+    with pytest.raises(NotFoundError):
+        await accept(fleet, 99)
+
+
+async def test_a_dismissed_one_is_not_proposed_again(fleet: Database) -> None:
+    await find(fleet, {"address": "192.0.2.31"})
+    (found,) = await proposals(fleet)
+    for _ in range(2):
+        async with fleet.begin() as connection:
+            await dismiss_found(connection, found.id, actor=ACTOR, now=NOW)
+    await find(fleet, {"address": "192.0.2.31"})
+    assert await proposals(fleet) == []
+    await accept(fleet, found.id)  # for whoever thinks better of it
+    async with fleet.begin() as connection:
+        with pytest.raises(FleetError, match="printers end"):
+            await dismiss_found(connection, found.id, actor=ACTOR, now=NOW)
+
+
+async def printer(database: Database, serial: str | None, address: str = "192.0.2.31") -> str:
+    new = NewPrinter("acme", "hq", address, SNMP, serial=serial)
+    async with database.begin() as connection:
+        return await add_printer(connection, MODELS, new, max_devices=100, actor=ACTOR, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("answers", "told", "moves"),
+    [
+        (False, {"serial": "S1"}, True),
+        (True, {"serial": "S1"}, False),  # it has two addresses, or somebody claims to be it
+        (False, {"serial": "S2"}, False),
+        (False, {}, False),
+    ],
+)
+async def test_a_known_one_that_moved_stays_what_it_is(
+    fleet: Database, answers: bool, told: dict[str, object], moves: bool
+) -> None:
+    device = await printer(fleet, "S1")
+    await find(fleet, {"address": "192.0.2.77", **told}, answers=answers)
+    async with fleet.connect() as connection:
+        assert (await get_printer(connection, device)).address == ("192.0.2.77" if moves else "192.0.2.31")
+        events = (await connection.execute(select(device_events.c.type, device_events.c.data))).all()
+    moved = ("address_changed", {"from": "192.0.2.31", "to": "192.0.2.77", "found_by": "srv-1"})
+    assert [tuple(one) for one in events] == ([moved] if moves else [])
+    assert len(await proposals(fleet)) == (0 if told.get("serial") == "S1" else 1)
+
+
+async def test_nobody_moves_the_printer_of_another_site(fleet: Database) -> None:
+    device = await printer(fleet, "S1")
+    for agent in (Target("srv-ny", "acme", "ny", "server"), Target("srv-oven", "bakkerij", "hq", "server")):
+        await find(fleet, {"address": "192.0.2.77", "serial": "S1"}, agent=agent)
+    async with fleet.connect() as connection:
+        assert (await get_printer(connection, device)).address == "192.0.2.31"
+
+
+async def test_a_reader_tells_of_its_own_printers_alone(fleet: Database) -> None:
+    device, other = await printer(fleet, None), await printer(fleet, None, "192.0.2.32")
+    told = {"serial": "S9", "model": "M", "firmware": "1.2", "location": "Hall\x00 2", "more": 7}
+    for _ in range(2):
+        async with fleet.begin() as connection:
+            events = [event("printer_seen", device_id=one, **told) for one in (device, other, "srv-1")]
+            await take_seen(connection, {device}, [*events, event("printer_seen", device_id=7)])
+    async with fleet.connect() as connection:
+        seen = await get_printer(connection, device)
+        assert (seen.serial, seen.told("firmware"), seen.told("location")) == ("S9", "1.2", "Hall 2")
+        assert (await get_printer(connection, other)).serial is None
+        inventories = await connection.execute(select(devices.c.inventory).where(devices.c.id == "srv-1"))
+        assert inventories.scalar_one() is None
