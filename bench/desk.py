@@ -36,6 +36,7 @@ from collector.api.desk.frame import ROOT, DeskApi
 from collector.api.limits import Rate
 from collector.app.operations import desk_operations
 from collector.contracts import Priority, ServiceModel, load_service_models
+from collector.contracts.maintenance_tasks import load_maintenance_tasks
 from collector.contracts.promises import load_sla_book
 from collector.db import tables
 from collector.db.database import Database
@@ -282,6 +283,7 @@ async def lists(database: Database) -> dict[str, dict[str, float]]:
         dict,
         models,
         Promised(dict, FleetDirectory().kind_and_tags, models, book),
+        tasks=load_maintenance_tasks(),
         book=book,
         escalate_to="dispatch",
         max_devices=100,

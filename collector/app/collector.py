@@ -529,6 +529,7 @@ class Collector:
                 lambda: self._pack.thresholds,
                 self._models,
                 self._desk.promised,
+                tasks=self._desk.maintenance_tasks,
                 book=self._desk.sla_book,
                 escalate_to=settings.escalate_to,
                 max_devices=settings.max_devices,

@@ -59,13 +59,14 @@ class Desk:
         self._clock = clock
         self._questions = questions
         self.sla_book = load_sla_book(settings.data)
+        self.maintenance_tasks = load_maintenance_tasks(settings.data)
         self.promised = Promised(contracts, kind_and_tags, models, self.sla_book)
         self._clocks = ClockKeeper(database, self.promised)
         self._assigner = Assigner(database, agreed_about, settings.escalate_to)
         self._maintenance = MaintenanceRounds(
             database,
             models,
-            load_maintenance_tasks(settings.data),
+            self.maintenance_tasks,
             lambda customer: contracts().get(customer, ()),
             clock,
         )

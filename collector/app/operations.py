@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping
 from collector.alerting.definitions import Definition
 from collector.api.desk.alerts import operations as alert_operations
 from collector.api.desk.assignment import operations as assignment_operations
+from collector.api.desk.checklists import operations as checklist_operations
 from collector.api.desk.contacts import operations as contact_operations
 from collector.api.desk.contracts import ContractOperations
 from collector.api.desk.customers import CustomerOperations
 from collector.api.desk.devices import operations as device_operations
+from collector.api.desk.maintenance import MaintenanceOperations
+from collector.api.desk.offers import OfferOperations
 from collector.api.desk.operations import AnyOperation
 from collector.api.desk.portal import operations as portal_operations
 from collector.api.desk.printers import PrinterOperations
@@ -28,6 +31,7 @@ from collector.api.desk.users import operations as user_operations
 from collector.api.desk.windows import WindowOperations
 from collector.api.desk.work import operations as work_operations
 from collector.contracts import ServiceModels
+from collector.contracts.maintenance_tasks import MaintenanceTasks
 from collector.contracts.promises import SlaBook
 from collector.desk.clock_reading import Promises
 from collector.fleet.directory import FleetDirectory
@@ -39,6 +43,7 @@ def desk_operations(
     models: ServiceModels,
     promises: Promises,
     *,
+    tasks: MaintenanceTasks,
     book: SlaBook,
     escalate_to: str,
     max_devices: int,
@@ -52,6 +57,8 @@ def desk_operations(
         *ticket_file_operations(),
         *portal_operations(),
         *work_operations(models),
+        *checklist_operations(),
+        *MaintenanceOperations(directory, models, tasks).operations(),
         *assignment_operations(),
         *technician_operations(book, escalate_to),
         *SlaOperations(promises).operations(),
@@ -63,6 +70,7 @@ def desk_operations(
         *CustomerOperations(models).operations(),
         *site_operations(),
         *ContractOperations(models).operations(),
+        *OfferOperations(models, book).operations(),
         *contact_operations(),
         *user_operations(),
         *TokenOperations(models).operations(),

@@ -28,6 +28,10 @@ class NoAttachmentError(TicketError):
     """The ticket has no such file."""
 
 
+class EvidenceError(TicketError):
+    """The file shows that something was done, and stays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     id: int
@@ -86,11 +90,11 @@ async def attach(
 async def remove(connection: AsyncConnection, number: int, attachment: int, *, actor: str, now: datetime) -> None:
     """Deletes a file; that it was there stays on record.
 
-    Raises NoAttachmentError, or TicketError for one that shows that an item of a checklist was done."""
+    Raises NoAttachmentError, or EvidenceError for one that shows that an item of a checklist was done."""
     round_ = await find_round(connection, number)  # locked, so that nobody ticks with the file meanwhile
     for item, step in enumerate(round_.checklist if round_ is not None else (), start=1):
         if step.attachment == attachment:
-            raise TicketError(
+            raise EvidenceError(
                 f"file {attachment} shows that item {item} of ticket {number} was done, and stays; if it is the wrong "
                 f"one, first: maintenance untick {number} {item}"
             )

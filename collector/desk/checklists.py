@@ -30,6 +30,7 @@ async def tick(
 ) -> Round:
     """An item, by its number from 1, is done. Raises MaintenanceError."""
     round_, step = await _open_step(connection, ticket, item)
+    note, evidence = _checked(note), _checked(evidence)
     if step.needs_evidence and evidence is None and attachment is None:
         raise MaintenanceError(
             f"item {item} of ticket {ticket} needs something that shows it: --evidence TEXT, or --attachment ID"
@@ -44,8 +45,8 @@ async def tick(
         step,
         done_at=now.isoformat(timespec="seconds"),
         done_by=actor[:200],
-        note=_checked(note),
-        evidence=_checked(evidence),
+        note=note,
+        evidence=evidence,
         attachment=attachment,
         digest=digest,
         left_out=None,

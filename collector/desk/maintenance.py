@@ -130,9 +130,10 @@ async def list_plans(
     customer: str | None = None,
     only_active: bool = True,
     wanted: Sequence[ColumnElement[bool]] = (),
+    limit: int | None = None,
 ) -> list[Plan]:
-    """In the order in which they were made."""
-    query = _PLANS.where(*wanted).order_by(maintenance_plans.c.id)
+    """In the order in which they were made, `limit` at most."""
+    query = _PLANS.where(*wanted).order_by(maintenance_plans.c.id).limit(limit)
     if customer is not None:
         query = query.where(maintenance_plans.c.customer == customer)
     if only_active:
@@ -211,6 +212,14 @@ async def rounds_of(connection: AsyncConnection, plans: Sequence[int], *wanted: 
     query = _ROUNDS.where(maintenance_rounds.c.plan.in_(plans), *wanted)
     rows = await connection.execute(query.order_by(maintenance_rounds.c.due_at, maintenance_rounds.c.plan))
     return [_to_round(row) for row in rows]
+
+
+async def rounds_before(connection: AsyncConnection, plan: int, before: int | None, limit: int) -> list[Round]:
+    """`limit` of a plan's rounds at most, newest first: those whose ticket has a number below `before`."""
+    query = _ROUNDS.where(maintenance_rounds.c.plan == plan).order_by(maintenance_rounds.c.ticket.desc()).limit(limit)
+    if before is not None:
+        query = query.where(maintenance_rounds.c.ticket < before)
+    return [_to_round(row) for row in await connection.execute(query)]
 
 
 _PLANS = select(*maintenance_plans.c)

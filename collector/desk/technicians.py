@@ -228,6 +228,25 @@ async def end_absences(connection: AsyncConnection, technician: str, *, actor: s
     return ended.rowcount
 
 
+async def end_absence(
+    connection: AsyncConnection, technician: str, absence: int, *, actor: str, now: datetime
+) -> Absence | None:
+    """One that holds ends now, one that is to come is called off, and one that is over stays as it is. Returns it as it
+    is then. None: the technician has none of this id."""
+    is_it = (absences.c.id == absence, absences.c.technician == technician)
+    row = (await connection.execute(_ABSENCES.where(*is_it))).one_or_none()
+    if row is None:
+        return None
+    found = Absence(*row)
+    if found.ends_at <= now:
+        return found
+    ended = replace(found, ends_at=max(found.starts_at, now))
+    await connection.execute(update(absences).where(*is_it).values(ends_at=ended.ends_at))
+    data = {"id": absence, "until": ended.ends_at.isoformat()}
+    await audit.record(connection, actor=actor, action="technicians.back", subject=technician, now=now, data=data)
+    return ended
+
+
 async def list_absences(
     connection: AsyncConnection, *, technician: str | None = None, not_over_at: datetime | None = None
 ) -> list[Absence]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts.recurrence import MAX_LENGTH, checked_recurrence, next_start, occurrence_at
@@ -195,12 +195,17 @@ async def windows_before(
     if customer is not None:
         query = query.where(table.customer == customer)
     if within is not None:
-        of, site = within
-        is_there = and_(table.device.is_(None), table.customer == of)
-        if site is not None:
-            is_there = and_(is_there, table.site == site)
-        query = query.where(or_(is_there, table.device.in_(ids_at(of, site))))
+        query = query.where(is_within(maintenance_windows, *within))
     return [_to_window(row) for row in await connection.execute(query)]
+
+
+def is_within(table: Table, customer: str, site: str | None) -> ColumnElement[bool]:
+    """Whether a row of a table with the columns of a Scope is about a customer, or one of its sites, and the devices
+    that are there."""
+    is_there = and_(table.c.device.is_(None), table.c.customer == customer)
+    if site is not None:
+        is_there = and_(is_there, table.c.site == site)
+    return or_(is_there, table.c.device.in_(ids_at(customer, site)))
 
 
 async def get_window(connection: AsyncConnection, window: int) -> Window:

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, time
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, Field
 
-from collector.api.desk.alerts import MAX_NUMBER
 from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByName, PagingByNumber, cut
 from collector.api.desk.refusals import Refusal
+from collector.api.desk.shapes import Day, Number
 from collector.contracts.office_hours import DEFAULT_HOLIDAYS, DEFAULT_HOURS, MAX_HOURS_CHARS
 from collector.contracts.promises import SlaBook
 from collector.desk import leaving, on_call
 from collector.desk import technicians as store
+from collector.desk.on_call import MAX_TURNS, Rota
 from collector.desk.technicians import (
     DEFAULT_MAX_OPEN,
     DEFAULT_TIME_ZONE,
@@ -116,6 +117,11 @@ class AbsencesOf(PagingByNumber):
     id: Slug
 
 
+class AbsenceOf(Request):
+    id: Slug
+    absence: Number
+
+
 class NewAbsence(Request):
     starts_at: AwareDatetime | None = Field(default=None, description="Now, if it is left out.")
     ends_at: AwareDatetime
@@ -164,7 +170,23 @@ class NewShift(Request):
 
 
 class ShiftId(Request):
-    id: int = Field(ge=1, le=MAX_NUMBER)
+    id: Number
+
+
+class NewRota(Request):
+    technicians: list[Slug] = Field(min_length=1, max_length=MAX_LISTED, description="In their order, again and again.")
+    first_day: Day
+    days: int = Field(default=7, ge=1, le=MAX_TURNS, description="How long each turn is.")
+    turns: int | None = Field(default=None, ge=1, le=MAX_TURNS, description="How many in all; left out: each once.")
+    hand_over: str = Field(
+        default="09:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="By the clock of the time zone."
+    )
+    time_zone: Zone = DEFAULT_TIME_ZONE
+
+
+class RotaMade(BaseModel):
+    shifts: list[Shift]
+    gaps: list[Gap] = Field(description="Where nobody is on call, between all shifts that are not over.")
 
 
 async def list_technicians(call: Call[TechnicianFilter, None]) -> TechnicianPage:
@@ -242,6 +264,31 @@ async def add_absence(call: Call[TechnicianId, NewAbsence]) -> Absence:
     return Absence.model_validate(next(one for one in found if one.id == number))
 
 
+async def get_absence(call: Call[AbsenceOf, None]) -> Absence:
+    technician, wanted = call.params.id, call.params.absence
+    await _found(call, technician)
+    found = await store.list_absences(call.connection, technician=technician)
+    return Absence.model_validate(_one(found, wanted, technician))
+
+
+async def end_absence(call: Call[AbsenceOf, None]) -> Absence:
+    """To end what is over changes nothing."""
+    technician, wanted = call.params.id, call.params.absence
+    await _found(call, technician)
+    ended = await store.end_absence(call.connection, technician, wanted, actor=call.caller.name, now=call.now)
+    if ended is None:
+        raise missing(f"absence {wanted} of {technician}")
+    return Absence.model_validate(ended)
+
+
+def _one(found: Sequence[store.Absence], wanted: int, technician: str) -> store.Absence:
+    """Raises Refusal (404)."""
+    for one in found:
+        if one.id == wanted:
+            return one
+    raise missing(f"absence {wanted} of {technician}")
+
+
 async def list_shifts(call: Call[PagingByNumber, None]) -> ShiftPage:
     _require_provider(call)
     found = await on_call.list_shifts(call.connection, not_over_at=call.now)
@@ -267,6 +314,25 @@ async def add_shift(call: Call[NoParameters, NewShift]) -> Shift:
         now=call.now,
     )
     return Shift.model_validate((await on_call.list_shifts(call.connection, shift=number))[0])
+
+
+async def add_rota(call: Call[NoParameters, NewRota]) -> RotaMade:
+    _require_provider(call)
+    asked = call.body
+    rota = Rota(
+        tuple(asked.technicians),
+        asked.first_day,
+        asked.days,
+        asked.turns or len(asked.technicians),
+        time.fromisoformat(asked.hand_over),
+        asked.time_zone,
+    )
+    added = set(await on_call.add_rota(call.connection, rota, actor=call.caller.name, now=call.now))
+    shifts = await on_call.list_shifts(call.connection, not_over_at=call.now)
+    return RotaMade(
+        shifts=[Shift.model_validate(one) for one in shifts if one.id in added],
+        gaps=[Gap.model_validate(one) for one in on_call.coverage(shifts).gaps],
+    )
 
 
 async def remove_shift(call: Call[ShiftId, None]) -> Shift:
@@ -307,6 +373,9 @@ def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
     manager = Role.MANAGER
     one: AnyOperation = Operation(
         "GET", "/technicians/{id}", "One technician", TechnicianId, None, Technician, get_technician
+    )
+    absence: AnyOperation = Operation(
+        "GET", "/technicians/{id}/absences/{absence}", "One absence", AbsenceOf, None, Absence, get_absence
     )
     shift: AnyOperation = Operation("GET", "/on-call/{id}", "One shift", ShiftId, None, Shift, get_shift)
     return [
@@ -366,6 +435,17 @@ def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
             add_absence,
             creates=True,
         ),
+        absence,
+        Operation(
+            "DELETE",
+            "/technicians/{id}/absences/{absence}",
+            "End an absence, or call it off",
+            AbsenceOf,
+            None,
+            Absence,
+            end_absence,
+            changes=absence,
+        ),
         Operation("GET", "/on-call", "Shifts that are not over", PagingByNumber, None, ShiftPage, list_shifts),
         shift,
         Operation(
@@ -381,5 +461,17 @@ def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
             remove_shift,
             changes=shift,
             role=manager,
+        ),
+        Operation(
+            "POST",
+            "/on-call-rotas",
+            "Add shifts for several technicians in turns",
+            NoParameters,
+            NewRota,
+            RotaMade,
+            add_rota,
+            creates=True,
+            role=manager,
+            description="Handed over at one local time, summer and winter.",
         ),
     ]

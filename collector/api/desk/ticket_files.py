@@ -6,10 +6,11 @@ from collector.api.desk.attachment_shapes import Attachment
 from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, Download, Operation, Upload
 from collector.api.desk.paging import Page
+from collector.api.desk.refusals import Refusal
 from collector.api.desk.shapes import Number
 from collector.api.desk.tickets import ONE, TicketNumber, found_ticket
 from collector.desk import attachments as store
-from collector.desk.attachments import MAX_FILE_BYTES, NoAttachmentError
+from collector.desk.attachments import MAX_FILE_BYTES, EvidenceError, NoAttachmentError
 
 
 class AttachmentPage(Page[Attachment]):
@@ -54,7 +55,10 @@ async def download_attachment(call: Call[AttachmentId, None]) -> Download:
 
 async def delete_attachment(call: Call[AttachmentId, None]) -> Attachment:
     kept = await _found(call)
-    await store.remove(call.connection, kept.ticket, kept.id, actor=call.caller.name, now=call.now)
+    try:
+        await store.remove(call.connection, kept.ticket, kept.id, actor=call.caller.name, now=call.now)
+    except EvidenceError as error:
+        raise Refusal(409, "conflict", str(error)) from error
     return Attachment.model_validate(kept)
 
 

@@ -9,9 +9,10 @@ from typing import Annotated
 from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, WithJsonSchema
 
 from collector.api.desk.alerts import MAX_NUMBER
-from collector.api.desk.callers import Caller, missing
+from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
+from collector.api.desk.places import sees_scope
 from collector.contracts.recurrence import MAX_LENGTH, MAX_RULE_CHARS
 from collector.fleet.directory import FleetDirectory
 from collector.incidents import windows as store
@@ -113,7 +114,7 @@ class WindowOperations:
     async def create_window(self, call: Call[NoParameters, NewWindow]) -> Window:
         asked, caller = call.body, call.caller
         scope = Scope(asked.customer, asked.site or caller.site, asked.device, asked.tag)
-        if not self._is_seen(caller, scope):
+        if not sees_scope(caller, scope, self.directory()):
             raise missing(f"customer, site or device like {scope}")
         created = await store.add_window(
             call.connection,
@@ -203,18 +204,9 @@ class WindowOperations:
             window = await store.get_window(call.connection, call.params.id)
         except store.WindowError:
             raise missing(f"window {call.params.id}") from None
-        if not self._is_seen(call.caller, window.scope):
+        if not sees_scope(call.caller, window.scope, self.directory()):
             raise missing(f"window {call.params.id}")
         return window
-
-    def _is_seen(self, caller: Caller, scope: Scope) -> bool:
-        site = scope.site
-        if scope.device is not None:
-            member = self.directory().members.get(scope.device)
-            if member is None or not caller.sees(member.target.customer, member.target.site):
-                return caller.customer is None
-            site = member.target.site
-        return caller.sees(scope.customer, site)
 
 
 def _told(window: store.Window, now: datetime) -> Window:

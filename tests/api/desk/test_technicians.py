@@ -57,6 +57,52 @@ async def test_absences_and_shifts(desk: Desk) -> None:
     assert await desk.refused("GET", "/technicians/bob/absences") == (404, "not_found")
 
 
+async def test_who_is_back_sooner_ends_the_absence(desk: Desk) -> None:
+    await desk.ask("POST", "/technicians", ANNA, who="manager")
+    await desk.ask("POST", "/technicians", {**ANNA, "id": "bob"}, who="manager")
+    now = desk.life.now
+    paths = []
+    for begins in (timedelta(), timedelta(days=7)):
+        span = {"starts_at": (now + begins).isoformat(), "ends_at": (now + begins + timedelta(days=1)).isoformat()}
+        made = await desk.ask("POST", "/technicians/anna/absences", {**span, "reason": "holiday"})
+        paths.append(f"/technicians/anna/absences/{made.json['id']}")
+    desk.life.now += timedelta(hours=1)
+    assert await desk.refused("DELETE", paths[0]) == (428, "precondition_required")
+    ended = await desk.change("DELETE", paths[0])
+    assert (
+        ended.json["ends_at"]
+        == (await desk.get(paths[0]))["ends_at"]
+        == desk.life.now.isoformat().replace("+00:00", "Z")
+    )
+    called_off = (await desk.change("DELETE", paths[1])).json
+    assert called_off["ends_at"] == called_off["starts_at"]
+    again = await desk.change("DELETE", paths[0])
+    assert (again.status, again.json) == (200, ended.json)
+    assert [action for _, action in await desk.actors()][:2] == ["technicians.back"] * 2
+    assert await desk.refused("GET", paths[0].replace("anna", "bob")) == (404, "not_found")
+    assert await desk.refused("GET", paths[0], who="acme") == (403, "forbidden")
+
+
+async def test_a_rota_hands_over_at_a_local_time(desk: Desk) -> None:
+    for name in ("anna", "bob"):
+        await desk.ask("POST", "/technicians", {**ANNA, "id": name}, who="manager")
+    rota = {"technicians": ["anna", "bob"], "first_day": "2026-03-23", "turns": 3}
+    assert await desk.refused("POST", "/on-call-rotas", rota) == (403, "forbidden")
+    key = {"Idempotency-Key": "one"}
+    made, again = [await desk.ask("POST", "/on-call-rotas", rota, who="manager", headers=key) for _ in range(2)]
+    assert (made.status, again.json) == (201, made.json)
+    assert [(one["technician"], one["starts_at"]) for one in made.json["shifts"]] == [
+        ("anna", "2026-03-23T08:00:00Z"),
+        ("bob", "2026-03-30T07:00:00Z"),
+        ("anna", "2026-04-06T07:00:00Z"),
+    ]
+    later = {**rota, "first_day": "2026-04-20", "turns": 1}
+    gaps = (await desk.ask("POST", "/on-call-rotas", later, who="manager")).json["gaps"]
+    assert gaps == [{"starts_at": "2026-04-13T07:00:00Z", "ends_at": "2026-04-20T07:00:00Z"}]
+    unknown = {**rota, "technicians": ["nobody"]}
+    assert await desk.refused("POST", "/on-call-rotas", unknown, who="manager") == (422, "refused")
+
+
 @pytest.mark.parametrize("path", ["/technicians", "/technicians/anna", "/on-call", "/on-call/1"])
 async def test_a_customers_token_learns_nothing_of_technicians(desk: Desk, path: str) -> None:
     assert await desk.refused("GET", path, who="acme") == (403, "forbidden")

@@ -9,6 +9,7 @@ import pytest
 from collector.api.desk.operations import AnyOperation
 from collector.app.operations import desk_operations
 from collector.contracts import load_service_models
+from collector.contracts.maintenance_tasks import load_maintenance_tasks
 from collector.contracts.promises import load_sla_book
 from collector.fleet.directory import FleetDirectory
 from collector.fleet.roles import Role
@@ -22,6 +23,7 @@ OPERATIONS = desk_operations(
     dict,
     MODELS,
     Promised(dict, FleetDirectory().kind_and_tags, MODELS, BOOK),
+    tasks=load_maintenance_tasks(),
     book=BOOK,
     escalate_to="dispatch",
     max_devices=100,
