@@ -5,12 +5,21 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from hypothesis import settings
+
+# What needs a database names it; a fixture that many packages import would be made once for each of them.
+pytest_plugins = ["tests.db.fixtures"]
+# Whatever a test leaves on disk lies in memory, where there is such a thing: a test waits for many a sync.
+MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:
+    os.environ["TMPDIR"] = str(MEMORY)
+    tempfile.tempdir = None
 
 # The same examples in every run, and no deadline: a busy machine is no bug.
 settings.register_profile("quarkpulse", derandomize=True, deadline=None)

@@ -1,6 +1,7 @@
 """A fresh, migrated state database per test, on SQLite and on a PostgreSQL that the tests start themselves."""
 
 import asyncio
+import io
 import os
 import pwd
 import shutil
@@ -8,8 +9,9 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from itertools import count
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -34,8 +36,8 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The URL, without a database, of a cluster of our own; it holds the migrated database `template`."""
+def postgresql() -> Iterator["Cluster"]:
+    """A cluster of our own, with nothing on its disk that has to last."""
     programs = Path(require("initdb")).parent
     user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
     if user and user not in {entry.pw_name for entry in pwd.getpwall()}:
@@ -50,28 +52,105 @@ def postgresql_server() -> Iterator[str]:
 
         port = free_port()
         run("initdb", "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": folder,
+            "fsync": "off",
+            "full_page_writes": "off",
+            "autovacuum": "off",
+        }
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
         try:
-            server = f"postgresql://postgres@127.0.0.1:{port}"
-            asyncio.run(run_sql(server, "CREATE DATABASE template"))
-            asyncio.run(migrate(f"{server}/template"))
-            yield server
+            yield asyncio.run(Cluster.begin(f"postgresql://postgres@127.0.0.1:{port}"))
         finally:
             run("pg_ctl", "-w", "-m", "immediate", "stop")
 
 
-async def run_sql(server: str, statement: str) -> None:
-    connection = await asyncpg.connect(f"{server}/postgres")
+# What a table's columns and indices are; a database in which a test has changed them is not used again.
+_SHAPE = """
+SELECT md5(string_agg(concat_ws(' ', relname, relkind, attname, atttypid, attnotnull), ',' ORDER BY relname, attnum))
+FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid WHERE relnamespace = 'public'::regnamespace
+"""
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+_SEQUENCES = "SELECT sequencename, start_value, last_value FROM pg_sequences WHERE schemaname = 'public'"
+_END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+@dataclass
+class Cluster:
+    """Makes databases. A migrated one is used by many tests in turn, emptied before each: making it costs more."""
+
+    server: str  # its URL, without a database
+    shape: str  # of a migrated database
+    filled: dict[str, bytes]  # the tables that have rows from the start, with these rows
+    emptying: str
+    spare: list[str] = field(default_factory=list)
+    made: int = 0
+
+    @classmethod
+    async def begin(cls, server: str) -> "Cluster":
+        await run_sql(f"{server}/postgres", "CREATE DATABASE template")
+        await migrate(f"{server}/template")
+        async with connected(f"{server}/template") as connection:
+            tables = [
+                row[0] for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            ]
+            filled = {}
+            for table in tables:
+                rows = io.BytesIO()
+                await connection.copy_from_table(table, output=rows)
+                if rows.getvalue():
+                    filled[table] = rows.getvalue()
+            sequences = [
+                f"SELECT setval('{name}', {last or start}, {last is not None})"
+                for name, start, last in await connection.fetch(_SEQUENCES)
+            ]
+            # Without triggers the order of tables does not matter.
+            emptying = [
+                "SET session_replication_role = replica",
+                *(f'DELETE FROM "{table}"' for table in tables),  # noqa: S608 - the catalogue's own names
+                *sequences,
+            ]
+            return cls(server, await connection.fetchval(_SHAPE), filled, "; ".join(emptying))
+
+    async def take(self) -> str:
+        """The URL of a migrated database with nothing in it."""
+        while self.spare:
+            url = self.spare.pop()
+            async with connected(url) as connection:
+                await connection.execute(_END_OTHERS)
+                if await connection.fetchval(_SHAPE) != self.shape:
+                    continue
+                await connection.execute(self.emptying)
+                for table, rows in self.filled.items():
+                    await connection.copy_to_table(table, source=io.BytesIO(rows))
+            return url
+        return await self.make("template")
+
+    async def make(self, template: str = "template1") -> str:
+        """The URL of a new database, by default without tables."""
+        self.made += 1
+        name = f"test_{self.made}"
+        await run_sql(f"{self.server}/postgres", f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return f"{self.server}/{name}"
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
     try:
-        await connection.execute(statement)
+        yield connection
     finally:
         await connection.close()
 
 
-@pytest.fixture(scope="session")
-def database_names() -> Iterator[int]:
-    return count(1)
+async def run_sql(url: str, statement: str) -> None:
+    async with connected(url) as connection:
+        await connection.execute(statement)
 
 
 @pytest.fixture(params=BACKENDS)
@@ -80,24 +159,25 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make_url(
-    backend: str, request: pytest.FixtureRequest, tmp_path: Path, database_names: Iterator[int]
-) -> Callable[[bool], str]:
+def make_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[bool], str]]:
     """Makes the URL of a fresh database, migrated or empty."""
+    taken: list[str] = []
+    cluster: Cluster | None = request.getfixturevalue("postgresql") if backend == "postgresql" else None
 
     def make(migrated: bool) -> str:
-        number = next(database_names)
-        if backend == "sqlite":
-            path = tmp_path / f"{number}.db"
+        if cluster is None:
+            path = tmp_path / f"{uuid4().hex}.db"
             if migrated:
                 shutil.copy(request.getfixturevalue("sqlite_template"), path)
             return f"sqlite:///{path}"
-        server: str = request.getfixturevalue("postgresql_server")
-        template = "template" if migrated else "template1"
-        asyncio.run(run_sql(server, f"CREATE DATABASE test_{number} TEMPLATE {template}"))
-        return f"{server}/test_{number}"
+        if not migrated:
+            return asyncio.run(cluster.make())
+        taken.append(asyncio.run(cluster.take()))
+        return taken[-1]
 
-    return make
+    yield make
+    if cluster is not None:
+        cluster.spare += taken
 
 
 @pytest.fixture

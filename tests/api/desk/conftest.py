@@ -12,16 +12,6 @@ from aiohttp import ClientSession
 from collector.db import audit
 from collector.fleet.roles import Role
 from collector.fleet.tokens import create_access_token
-from tests.db.fixtures import (  # noqa: F401 - fixtures
-    backend,
-    database,
-    database_names,
-    database_url,
-    empty_url,
-    make_url,
-    postgresql_server,
-    sqlite_template,
-)
 from tests.fleet.living import Life, living
 
 ROOT = "/api/desk/v1"
@@ -87,7 +77,7 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Desk]:  # noqa: F811 - the fixture
+async def desk(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Desk]:
     async with living(tmp_path, sqlite_template) as life:
         for name, kind, at, where in (
             ("srv-1", "server", "acme", "hq"),
