@@ -9,6 +9,7 @@ from pathlib import Path
 from agent import own
 from agent.enrolment import find_probes
 from agent.inspection import declared_metrics, load_probes
+from agent.printers import metrics as printer_metrics
 from agent.probes.base import Metric, Probe
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -19,19 +20,26 @@ INTRODUCTION = """\
 
 Made by `python -m agent.catalogue` from what the probes declare; do not edit. Names follow OpenTelemetry's semantic
 conventions as Prometheus writes them; where there is none they begin with `hw_`, `service_`, `update_`, `security_`,
-`certificate_`, `backup_` or `agent_`. The collector adds the labels `customer`, `site`, `device_id` and `kind`. A probe
-whose interval is 60 s is read for every frame; a slower reading is repeated in every frame until it is three intervals
-old. What a machine does not tell is absent.
+`certificate_`, `backup_`, `printer_` or `agent_`. The collector adds the labels `customer`, `site`, `device_id` and
+`kind`. A probe whose interval is 60 s is read for every frame; a slower reading is repeated in every frame until it is
+three intervals old. What a machine does not tell is absent.
 """
+PRINTERS = """\
+## Printers
+
+Of the printers that an agent reads, as series of the printer's own device. Its state is read every 300 s or as it is
+configured, its tables every hour and when it says that something happened; a sleeping printer is only asked for its
+state. The values of labels are the names in RFC 2790 and in the IANA printer MIB."""
 
 
 def make_catalogue(probes: Iterable[Probe]) -> str:
-    """Markdown: one section for each probe, the agent's own metrics last."""
+    """Markdown: one section for each probe, then printers, the agent's own metrics last."""
     sections = [INTRODUCTION]
     for probe in sorted(probes, key=lambda one: one.name):
         where = ", in a process of its own" if getattr(probe, "isolated", False) else ""
         timing = f"Read every {probe.interval_seconds:g} s{where}, given up after {probe.timeout_seconds:g} s."
         sections.append(f"## {probe.name}\n\n{timing}\n\n{make_table(probe.metrics)}")
+    sections.append(f"{PRINTERS}\n\n{make_table(printer_metrics.METRICS)}")
     sections.append(f"## The agent itself\n\nIn every frame.\n\n{make_table(own.METRICS)}")
     return "\n".join(sections)
 
@@ -59,7 +67,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m agent.catalogue [--check]\n")
         return 2
     probes = load_probes(find_probes())
-    made = {PATH: make_catalogue(probes), RULES_PATH: make_list(declared_metrics(probes))}
+    listed = declared_metrics(probes) | {metric.name: metric for metric in printer_metrics.METRICS}
+    made = {PATH: make_catalogue(probes), RULES_PATH: make_list(listed)}
     if not arguments:
         for path, text in made.items():
             path.write_text(text, encoding="utf-8")

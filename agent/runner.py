@@ -25,6 +25,7 @@ from agent.logs import set_up_logging
 from agent.notify import Notifier, take_notifier
 from agent.own import OwnMetrics
 from agent.presence import PowerWatch, RunMark, SleepWatch
+from agent.printers.supervision import PrinterSupervisor
 from agent.probes.base import Sample
 from agent.sampling import Sampler, Schedule
 from agent.spool import Record, Spool
@@ -123,6 +124,7 @@ class Agent:
         self._status = StatusFile(folder.status_path, started_at=self._clock.wall())
         self._sender = Sender(self._delivery, on_exit=wakeup.wake, on_step=self._write_status)
         self._frames = FrameBuilder()
+        self._printers = PrinterSupervisor(self._clock.boot)
         self._sampler = self._make_sampler()
         # Agents that start together do not push together: each has its own place in the interval.
         self._phase = (zlib.crc32(self._device_id.encode()) & 0xFFFF) / 0x10000
@@ -174,6 +176,8 @@ class Agent:
 
     def _make_frame(self) -> None:
         self._sampler.configure(self._configuration.current, self._push_interval_seconds())
+        if not self._options.once:
+            self._printers.configure(self._configuration.current.printers)
         self._sampler.read_due(slack_seconds=self._push_interval_seconds() / 2)
         now = self._clock.boot()
         samples = self._own.sample(self._sampler.schedules, now)
@@ -182,9 +186,13 @@ class Agent:
         source = self._power.changed_to(samples)
         if source is not None:
             self._events.add(EventType.POWER, source=source.value)
-        for occurrence in self._sampler.take_occurrences():
+        for occurrence in [*self._sampler.take_occurrences(), *self._printers.take_occurrences()]:
             self._events.add(occurrence.type, **occurrence.details)
-        layout, frame = self._frames.build(samples, self._clock.now_milliseconds())
+        t_milliseconds = self._clock.now_milliseconds()
+        # The agent's own frame comes last: the newest record is sent first.
+        for record in self._printers.records(t_milliseconds, self._push_interval_seconds()):
+            self._spool.append_encoded(record, t_milliseconds)
+        layout, frame = self._frames.build(samples, t_milliseconds)
         self._spool.append(Record(layouts=[layout], frames=[frame], events=self._events.take()), frame["t"])
         self._status.frame_made(self._clock.wall())
         self._write_status()
@@ -207,6 +215,7 @@ class Agent:
 
     def _stop(self) -> int:
         self._notifier.stopping()
+        self._printers.stop()
         end_children()
         ended = self._delivery.ended_reason
         if ended is not None:

@@ -18,7 +18,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypeAlias, TypedDict
 
 from agent.files import PRIVATE_FOLDER, write_atomically
 from protocol.wire import MAX_AGE_SECONDS, MAX_DECODED_BYTES, Event, Frame, Layout
@@ -46,6 +46,9 @@ class Record(TypedDict):
     layouts: list[Layout]
     frames: list[Frame]
     events: list[Event]
+
+
+EncodedRecord: TypeAlias = bytes  # inside, `bytes` is a size
 
 
 class Spool:
@@ -115,7 +118,12 @@ class Spool:
 
     def append(self, record: Record, now_milliseconds: int) -> int:
         """Keep a record durably, or in memory if the disk takes nothing; its seq."""
-        body = compress(json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
+        encoded = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return self.append_encoded(encoded, now_milliseconds)
+
+    def append_encoded(self, record: EncodedRecord, now_milliseconds: int) -> int:
+        """As `append`, of a record that is JSON already."""
+        body = compress(record)
         with self._lock:
             seq = self.take_seq()
             try:

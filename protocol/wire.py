@@ -75,6 +75,9 @@ class EventType(StrEnum):
 
     GOODBYE = "goodbye"  # {reason: "stop" | "shutdown" | "sleep"}
     PROBE_UNAVAILABLE = "probe_unavailable"  # {probe, reason}: said once
+    PRINTER_SEEN = "printer_seen"  # {device_id, serial, model, …, supplies}: what it is, said when that changes
+    PRINTER_ALERT = "printer_alert"  # {device_id, group, group_index, code, description}: it happened, nothing stands
+    PRINTER_REFUSED = "printer_refused"  # {device_id, reason}: it will not be read until somebody does something
     PRINTER_FOUND = "printer_found"  # {address, serial?, model?, snmp: bool, ipp: bool}: proposed, not enrolled
     AGENT_STARTED = "agent_started"  # {version, last_run: LastRun}
     RESUMED = "resumed"  # {slept_seconds}: the machine woke up

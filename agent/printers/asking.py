@@ -1,15 +1,13 @@
 """Asks one printer everything, by the ways that it is to be asked."""
 
 from agent.printers.collecting import collect_all
-from agent.printers.errors import NotPossible
+from agent.printers.connecting import connect_snmp
 from agent.printers.ipp import ask_printer
 from agent.printers.ipp_decoding import decode_attributes
 from agent.printers.merge import merge
 from agent.printers.reading import Reading
 from agent.printers.targets import IppAccess, SnmpAccess
 from protocol.errors import QuarkpulseError
-
-MISSING = "{} is not installed: install quarkpulse[printers] with the agent (SNMP is not possible on Windows, IPP is)"
 
 
 async def ask(
@@ -33,10 +31,4 @@ async def ask(
 
 
 async def _ask_by_snmp(host: str, access: SnmpAccess) -> tuple[Reading, Exception | None]:
-    try:
-        from agent.printers.snmp import SnmpClient, resolve  # noqa: PLC0415 - there is IPP without it
-    except ImportError as error:
-        raise NotPossible(MISSING.format(error.name)) from error
-    client = SnmpClient(await resolve(host), access)
-    await client.open()
-    return await collect_all(client)
+    return await collect_all(await connect_snmp(host, access))

@@ -1,6 +1,6 @@
 """Which questions make a reading: one small one for its state, walks for its tables, a few for what never changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from agent.printers import mibs
@@ -54,6 +54,8 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "console": (mibs.CONSOLE_TEXT,),
 }
 
+COUNTS = "page_counts"  # of the maker's own objects
+ALL_TABLES = frozenset({*TABLES, COUNTS})
 # Not asked for where this other column is empty.
 NEEDS = {
     mibs.ALERT_GROUP: mibs.ALERT_SEVERITY,
@@ -78,9 +80,9 @@ class Collected(NamedTuple):
     trouble: Exception | None = None  # what ended it in the middle
 
 
-def state_objects(device: Index) -> list[str]:
+def state_objects(device: Index, marker: Index) -> list[str]:
     """The one small question that is asked every time: it wakes nobody."""
-    row = ".".join(map(str, device))
+    row, marker_row = ".".join(map(str, device)), ".".join(map(str, marker))
     of_device = (
         mibs.HR_PRINTER_STATUS,
         mibs.HR_PRINTER_ERRORS,
@@ -92,8 +94,8 @@ def state_objects(device: Index) -> list[str]:
     return [
         f"{mibs.SYS_UPTIME}.0",
         *(f"{column}.{row}" for column in of_device),
-        f"{mibs.MARKER_LIFE_COUNT}.{row}.1",
-        f"{mibs.MARKER_UNIT}.{row}.1",
+        f"{mibs.MARKER_LIFE_COUNT}.{marker_row}",
+        f"{mibs.MARKER_UNIT}.{marker_row}",
     ]
 
 
@@ -110,10 +112,10 @@ STATE_COLUMNS = (
 )
 
 
-async def collect_state(client: Asked, device: Index) -> Rows:
+async def collect_state(client: Asked, device: Index, marker: Index) -> Rows:
     """Raises NoAnswer, BadAnswer and AccessRefused."""
     rows = Rows()
-    for oid, value in (await client.get(state_objects(device))).items():
+    for oid, value in (await client.get(state_objects(device, marker))).items():
         rows.add_object(oid, STATE_COLUMNS, value)
     return rows
 
@@ -130,16 +132,20 @@ async def collect_identity(client: Asked) -> Rows:
     return rows
 
 
-async def collect_tables(client: Asked, maker: Maker) -> Collected:
-    """What is in it. A device that falls silent in the middle has told the tables before; AccessRefused is raised."""
+async def collect_tables(client: Asked, maker: Maker, names: Collection[str] = ALL_TABLES) -> Collected:
+    """What is in it, of these tables. A device that falls silent in the middle has told those before.
+
+    Raises AccessRefused."""
     rows = Rows()
     complete: set[str] = set()
     try:
         for name, columns in TABLES.items():
-            await _walk(client, columns, rows)
-            complete.add(name)
-        await _ask_counters(client, maker, rows)
-        complete.add("page_counts")
+            if name in names:
+                await _walk(client, columns, rows)
+                complete.add(name)
+        if COUNTS in names:
+            await _ask_counters(client, maker, rows)
+            complete.add(COUNTS)
     except (NoAnswer, BadAnswer) as error:
         return Collected(rows, frozenset(complete), error)
     return Collected(rows, frozenset(complete))

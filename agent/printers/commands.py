@@ -11,19 +11,16 @@ from urllib.parse import urlsplit
 
 import click
 
+from agent.config import DEFAULT_IPP_PORT, DEFAULT_SNMP_PORT, ConfigError, Fields, parse_ipp, parse_snmp
 from agent.printers.asking import ask
+from agent.printers.errors import NotPossible
 from agent.printers.reading import Reading, Supply, Tray, to_json
 from agent.printers.targets import (
-    AUTHS,
     DEFAULT_COMMUNITY,
-    DEFAULT_IPP_PATH,
-    DEFAULT_IPP_PORT,
-    DEFAULT_SNMP_PORT,
-    PRIVACIES,
     IppAccess,
     SnmpAccess,
-    TargetError,
-    parse_snmp,
+    make_ipp_access,
+    make_snmp_access,
 )
 from protocol import wire
 
@@ -50,13 +47,21 @@ def snmp_options(command: F) -> F:
                 "--version", type=VERSION_CHOICES, default="2c", show_default=True, help="SNMP version; --user means 3."
             ),
             click.option("--user", help="User of version 3."),
-            click.option("--auth", type=click.Choice(AUTHS), help="How the user proves who it is (version 3)."),
+            click.option(
+                "--auth",
+                type=click.Choice([one.value for one in wire.SnmpAuth]),
+                help="How the user proves who it is (version 3).",
+            ),
             click.option(
                 "--auth-password-file",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
                 help=f"File with the password for it (or {AUTH_VARIABLE}).",
             ),
-            click.option("--privacy", type=click.Choice(PRIVACIES), help="How it is encrypted (version 3)."),
+            click.option(
+                "--privacy",
+                type=click.Choice([one.value for one in wire.SnmpPrivacy]),
+                help="How it is encrypted (version 3).",
+            ),
             click.option(
                 "--privacy-password-file",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -87,7 +92,9 @@ def printers_read(
     Exit code: 0 read, 1 not read, or only in part (what is known is printed), 2 wrong usage.
     """
     access = None if no_snmp else make_access(snmp)
-    ipp_host, ipp = make_ipp(ipp_address) if ipp_address else (host, IppAccess() if no_snmp else None)
+    ipp_host, ipp = (
+        make_ipp(ipp_address) if ipp_address else (host, make_ipp_access(parse_ipp(Fields({}))) if no_snmp else None)
+    )
     reading, troubles = asyncio.run(ask(host, access, ipp, ipp_host))
     if reading is not None:
         click.echo(json.dumps(to_json(reading), ensure_ascii=False, indent=1) if as_json else to_text(reading))
@@ -110,8 +117,8 @@ def make_access(options: Mapping[str, str | int | Path | None]) -> SnmpAccess:
         "privacy_password": read_password(options["privacy_password_file"], PRIVACY_VARIABLE),
     }
     try:
-        return parse_snmp(content)
-    except TargetError as error:
+        return make_snmp_access(parse_snmp(Fields(content)))
+    except (ConfigError, NotPossible) as error:
         raise click.UsageError(str(error)) from error
 
 
@@ -134,7 +141,11 @@ def make_ipp(address: str) -> tuple[str, IppAccess]:
         raise click.UsageError(f"--ipp: {error}") from error
     if parts.scheme not in ("ipp", "ipps") or not parts.hostname:
         raise click.UsageError(f"--ipp must look like ipp://192.168.1.40:631/ipp/print, got {address!r}")
-    return parts.hostname, IppAccess(port, parts.path or DEFAULT_IPP_PATH, parts.scheme == "ipps")
+    content = {"port": port, "path": parts.path or None, "tls": parts.scheme == "ipps"}
+    try:
+        return parts.hostname, make_ipp_access(parse_ipp(Fields(content)))
+    except (ConfigError, NotPossible) as error:
+        raise click.UsageError(f"--ipp: {error}") from error
 
 
 def to_text(reading: Reading) -> str:

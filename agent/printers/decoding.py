@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from agent.printers import mibs
 from agent.printers.colors import color_in
@@ -28,7 +29,6 @@ def decode(rows: Rows) -> Reading:
     alerts = _alerts(rows, charset)
     errors = decode_errors(rows.get(mibs.HR_PRINTER_ERRORS, device))
     pages, pages_unit = _pages(rows)
-    uptime = to_number(rows.first(mibs.SYS_UPTIME))
     return Reading(
         model=_text(rows.get(mibs.HR_DEVICE_DESCR, device), charset) or description,
         serial=_serial(rows, maker, charset, description),
@@ -46,8 +46,29 @@ def decode(rows: Rows) -> Reading:
         covers=tuple(_covers(rows, charset)),
         alerts=alerts,
         console=tuple(_console(rows, charset)),
-        uptime_seconds=None if uptime is None or uptime < 0 else uptime / 100,
+        uptime_seconds=_uptime(rows),
     )
+
+
+def decode_state(rows: Rows, device: Index, known: Reading) -> Reading:
+    """What is known, with what the one small question of each round tells anew."""
+    errors = decode_errors(rows.get(mibs.HR_PRINTER_ERRORS, device))
+    pages, pages_unit = _pages(rows)
+    return replace(
+        known,
+        status=_status(rows, device),
+        is_asleep=_is_asleep(rows, device, errors, known.alerts),
+        error_states=errors,
+        pages=pages,
+        pages_unit=pages_unit,
+        uptime_seconds=_uptime(rows),
+    )
+
+
+def find_marker(rows: Rows) -> Index:
+    """The row of the marker that counts pages, mostly the printer's first."""
+    counted = [index for index in rows.indices(mibs.MARKER_LIFE_COUNT) if _counts_pages(rows, index)]
+    return counted[0] if counted else (*find_device(rows), 1)
 
 
 def find_device(rows: Rows) -> Index:
@@ -113,21 +134,31 @@ def _status(rows: Rows, device: Index) -> str | None:
     return of_printer or mibs.DEVICE_STATUS.get(rows.number(mibs.HR_DEVICE_STATUS, device) or 0)
 
 
+def _uptime(rows: Rows) -> float | None:
+    hundredths = to_number(rows.first(mibs.SYS_UPTIME))
+    return None if hundredths is None or hundredths < 0 else hundredths / 100
+
+
 def _is_asleep(rows: Rows, device: Index, errors: tuple[str, ...] | None, alerts: tuple[Alert, ...]) -> bool:
-    """As RFC 2790 describes stand-by: running, other, no error; or as an alert says."""
+    """As RFC 2790 describes stand-by: running, other, no error; or as an alert says, unless it is at work."""
     statuses = rows.number(mibs.HR_DEVICE_STATUS, device), rows.number(mibs.HR_PRINTER_STATUS, device)
-    return (statuses == (2, 1) and not errors) or any(alert.code == mibs.ASLEEP for alert in alerts)
+    if statuses[1] in mibs.AWAKE:
+        return False
+    return (statuses == mibs.STAND_BY and not errors) or any(alert.code == mibs.ASLEEP for alert in alerts)
 
 
 def _pages(rows: Rows) -> tuple[int | None, str | None]:
     """Of the first marker that counts pages. One that does not tell what it counts is taken to count pages."""
     for index in rows.indices(mibs.MARKER_LIFE_COUNT):
-        count = rows.number(mibs.MARKER_LIFE_COUNT, index)
-        number = rows.number(mibs.MARKER_UNIT, index)
-        unit = None if number is None else mibs.UNITS.get(number, "unknown")
-        if count is not None and 0 <= count < MAX_COUNT and (unit is None or unit in mibs.PAGE_UNITS):
-            return count, unit
+        if _counts_pages(rows, index):
+            return rows.number(mibs.MARKER_LIFE_COUNT, index), _name(mibs.UNITS, rows.number(mibs.MARKER_UNIT, index))
     return None, None
+
+
+def _counts_pages(rows: Rows, marker: Index) -> bool:
+    count = rows.number(mibs.MARKER_LIFE_COUNT, marker)
+    unit = _name(mibs.UNITS, rows.number(mibs.MARKER_UNIT, marker))
+    return count is not None and 0 <= count < MAX_COUNT and (unit is None or unit in mibs.PAGE_UNITS)
 
 
 def _page_counts(rows: Rows, maker: Maker) -> Iterable[PageCount]:

@@ -59,6 +59,8 @@ ENTITY_SERIAL = f"{_ENTITY}.11"
 
 DEVICE_STATUS: Mapping[int, str] = {1: "unknown", 2: "running", 3: "warning", 4: "testing", 5: "down"}
 PRINTER_STATUS: Mapping[int, str] = {1: "other", 2: "unknown", 3: "idle", 4: "printing", 5: "warmup"}
+AWAKE = (3, 4, 5)  # of hrPrinterStatus
+STAND_BY = (2, 1)  # hrDeviceStatus and hrPrinterStatus, as RFC 2790 puts them together
 # hrPrinterDetectedErrorState: the first is the most significant bit of the first octet.
 ERROR_STATES = (
     "lowPaper",

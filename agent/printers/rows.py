@@ -35,6 +35,11 @@ class Rows:
         """Columns that are there replace those of the same name."""
         self._columns |= other._columns
 
+    def only(self, columns: tuple[str, ...]) -> "Rows":
+        found = Rows()
+        found._columns = {column: self._columns[column] for column in columns if column in self._columns}
+        return found
+
     def indices(self, *columns: str) -> list[Index]:
         """Of all rows that have a cell in any of these columns, in the order of the indices."""
         return sorted({index for column in columns for index in self._columns.get(column, {})})

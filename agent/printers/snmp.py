@@ -43,19 +43,19 @@ VERSIONS = {
     wire.SnmpVersion.V2C: SnmpVersion.v2c,
     wire.SnmpVersion.V3: SnmpVersion.v3,
 }
-AUTH_KEYS: dict[str, type[BaseAuthKey]] = {
-    "md5": Md5Key,
-    "sha1": Sha1Key,
-    "sha224": Sha224Key,
-    "sha256": Sha256Key,
-    "sha384": Sha384Key,
-    "sha512": Sha512Key,
+AUTH_KEYS: dict[wire.SnmpAuth, type[BaseAuthKey]] = {
+    wire.SnmpAuth.MD5: Md5Key,
+    wire.SnmpAuth.SHA1: Sha1Key,
+    wire.SnmpAuth.SHA224: Sha224Key,
+    wire.SnmpAuth.SHA256: Sha256Key,
+    wire.SnmpAuth.SHA384: Sha384Key,
+    wire.SnmpAuth.SHA512: Sha512Key,
 }
-PRIVACY_KEYS: dict[str, type[BasePrivKey]] = {
-    "des": DesKey,
-    "aes128": Aes128Key,
-    "aes192": Aes192Key,
-    "aes256": Aes256Key,
+PRIVACY_KEYS: dict[wire.SnmpPrivacy, type[BasePrivKey]] = {
+    wire.SnmpPrivacy.DES: DesKey,
+    wire.SnmpPrivacy.AES128: Aes128Key,
+    wire.SnmpPrivacy.AES192: Aes192Key,
+    wire.SnmpPrivacy.AES256: Aes256Key,
 }
 PANIC = "PanicException"  # of the library's Rust part, on a header that it cannot make sense of; has no importable name
 
@@ -71,12 +71,13 @@ class SnmpClient:
         address: str,
         access: SnmpAccess,
         *,
-        repetitions: int = REPETITIONS[0],
+        repetitions: int | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
         attempts: int = ATTEMPTS,
     ) -> None:
         """`address` is an IP address. Raises NoAnswer if there is no way to it."""
-        self.repetitions = 0 if access.version is wire.SnmpVersion.V1 else repetitions
+        bulk = REPETITIONS[0] if repetitions is None else repetitions
+        self.repetitions = 0 if access.version is wire.SnmpVersion.V1 else bulk
         self._access = access
         self._timeout_seconds = timeout_seconds
         self._attempts = attempts
@@ -180,7 +181,7 @@ class SnmpClient:
         except TimeoutError as error:
             if self._is_known_but_silent():
                 raise AccessRefused(self._refusal()) from error
-            raise NoAnswer(self._silence(str(error))) from error
+            raise NoAnswer(self._silence(str(error.__cause__ or error))) from error
         except OSError as error:
             raise NoAnswer(f"cannot be reached ({error})") from error
         except BaseException as error:
@@ -215,9 +216,9 @@ class SnmpClient:
 
 def make_user(access: SnmpAccess) -> User:
     auth = privacy = None
-    if access.auth and access.auth_password:
+    if access.auth:
         auth = AUTH_KEYS[access.auth](access.auth_password.encode())
-    if access.privacy and access.privacy_password:
+    if access.privacy:
         privacy = PRIVACY_KEYS[access.privacy](access.privacy_password.encode())
     return User(access.user, auth_key=auth, priv_key=privacy)
 

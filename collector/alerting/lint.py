@@ -28,18 +28,8 @@ COLLECTORS_OWN = {
     **{name: frozenset({*labels, *RESERVED_LABELS}) for name, (labels, _) in PRESENCE_METRICS.items()},
 }
 _SUPPLY = frozenset(f"printer_supply_{one}" for one in ("index", "type", "color", "description"))
-# Of devices that are printers: sent by the readers of printers, which are no probes. The values of their labels are the
-# names in RFC 2790 and in the IANA printer MIB.
-PRINTERS: Mapping[str, frozenset[str]] = {
-    "printer_reachable": frozenset(),
-    "printer_error": frozenset({"printer_error"}),
-    "printer_supply_level_ratio": _SUPPLY,
-    "printer_supply_empty": _SUPPLY,
-    "printer_supply_days_left": _SUPPLY,
-    "printer_alert": frozenset({"printer_alert_group", "printer_alert_code"}),
-    "printer_tray_level_ratio": frozenset({"printer_tray"}),
-    "printer_pages_total": frozenset(),
-}
+# Of devices that are printers, made by the collector of what agents send.
+PRINTERS: Mapping[str, frozenset[str]] = {"printer_supply_days_left": _SUPPLY}
 _ALERTNAME = re.compile(r"alertname\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|`([^`]*)`)")
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _EXTERNAL = re.compile(r"\$externalLabels|\.ExternalLabels|\$externalURL|\.ExternalURL")

@@ -1,0 +1,196 @@
+"""One printer over time: what is asked of it when, so that it is neither woken nor hurried."""
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol
+
+from agent.printers import mibs
+from agent.printers.collecting import ALL_TABLES, Asked, collect_identity, collect_state, collect_tables
+from agent.printers.decoding import decode, decode_state, find_device, find_marker
+from agent.printers.exchange import IDENTITY_INTERVAL_SECONDS, TABLES_INTERVAL_SECONDS
+from agent.printers.ipp_codec import Attributes
+from agent.printers.ipp_decoding import decode_attributes
+from agent.printers.merge import merge
+from agent.printers.reading import Alert, Reading
+from agent.printers.rows import Rows
+from agent.printers.vendors import maker_of
+from protocol.errors import PermanentError, QuarkpulseError
+
+# Read at once when a printer says that something happened: what is low or empty shows there.
+TABLES_OF_AN_EVENT = frozenset({"alerts", "supplies", "trays"})
+# What decoding a table needs to know beside its own rows.
+CONTEXT = (mibs.CHARACTER_SET, mibs.SYS_OBJECT_ID, mibs.HR_PRINTER_ERRORS, mibs.HR_PRINTER_STATUS)
+EVENT_COUNTERS = (mibs.GENERAL_CRITICAL_EVENTS, mibs.GENERAL_ALL_EVENTS, mibs.GENERAL_CONFIG_CHANGES)
+NEVER = -math.inf
+
+
+class Client(Asked, Protocol):
+    """Rows that it asks for at once become fewer where a device cannot take them, and stay so."""
+
+    repetitions: int
+
+
+Connect = Callable[[int | None], Awaitable[Client]]  # with what the last client ended with
+AskIpp = Callable[[], Awaitable[Attributes]]
+
+
+class SnmpSide:
+    """What SNMP tells of one printer."""
+
+    def __init__(self, connect: Connect) -> None:
+        self.reading: Reading | None = None
+        self.state_at = NEVER
+        self.tables_at = NEVER  # as of when its tables are known
+        self.trouble = ""
+        self.happened: list[Alert] = []  # unary alerts, for the caller to take away
+        self._connect = connect
+        self._repetitions: int | None = None
+        self._identity_at = NEVER
+        self._all_tables_at = NEVER
+        self._context = Rows()
+        self._seen_alerts: frozenset[Alert] | None = None
+        self._signature: object = None
+
+    async def poll(self, now: float) -> None:
+        """Raises NoAnswer, BadAnswer, AccessRefused and NotPossible."""
+        is_known = self.reading is not None
+        if now - self._identity_at >= IDENTITY_INTERVAL_SECONDS and not (self.reading and self.reading.is_asleep):
+            self._repetitions = None  # once a day it may show that it can take more again
+            is_known = False
+        client = await self._connect(self._repetitions)
+        try:
+            if not is_known:
+                await self._identify(client, now)
+            await self._read_state(client, now)
+        finally:
+            self._repetitions = client.repetitions
+
+    async def _identify(self, client: Client, now: float) -> None:
+        rows = await collect_identity(client)
+        found, known = decode(rows), self.reading or Reading()
+        kept = {name: getattr(known, name) for name in ALL_TABLES}
+        self.reading = replace(found, **kept)
+        self._context = rows.only(CONTEXT)
+        self._device, self._marker = find_device(rows), find_marker(rows)
+        self._maker = maker_of(rows.first(mibs.SYS_OBJECT_ID))
+        self._identity_at = now
+
+    async def _read_state(self, client: Client, now: float) -> None:
+        rows = await collect_state(client, self._device, self._marker)
+        reading = self.reading = decode_state(rows, self._device, self.reading or Reading())
+        self.state_at = now
+        counters = tuple(rows.first(column) for column in EVENT_COUNTERS)
+        signature = (counters, reading.error_states)
+        if signature == self._signature and reading.is_asleep and self.tables_at > NEVER:
+            self.tables_at = now  # asleep, it uses nothing up
+            return
+        if now - self._all_tables_at >= TABLES_INTERVAL_SECONDS:
+            names = ALL_TABLES
+        elif signature != self._signature:
+            names = TABLES_OF_AN_EVENT
+        else:
+            return
+        await self._read_tables(client, names, now)
+        if not self.trouble:
+            self._signature = signature
+
+    async def _read_tables(self, client: Client, names: frozenset[str], now: float) -> None:
+        collected = await collect_tables(client, self._maker, names)
+        self.trouble = str(collected.trouble or "")
+        collected.rows.update(self._context)
+        found, known = decode(collected.rows), self.reading or Reading()
+        taken = {name: getattr(found, name) for name in names if name in collected.complete or not getattr(known, name)}
+        self.reading = replace(known, **taken)
+        if "supplies" in collected.complete or self.tables_at == NEVER:
+            self.tables_at = now
+        if collected.complete >= ALL_TABLES:
+            self._all_tables_at = now
+        if "alerts" in collected.complete:
+            self._note_unary(found.alerts)
+
+    def _note_unary(self, alerts: tuple[Alert, ...]) -> None:
+        """Their rows may stay for ever: one happens when it comes, and those that were there at first are history."""
+        unary = frozenset(alert for alert in alerts if alert.severity == mibs.UNARY_SEVERITY)
+        if self._seen_alerts is not None:
+            self.happened += [alert for alert in alerts if alert in unary - self._seen_alerts]
+        self._seen_alerts = unary
+
+
+class PrinterPoll:
+    """One printer, by whichever ways it is to be asked."""
+
+    def __init__(self, connect: Connect | None, ask_ipp: AskIpp | None) -> None:
+        self.is_reachable = False
+        self.state_at = NEVER
+        self.tables_at = NEVER
+        self.reading = Reading()
+        self.trouble = ""
+        self.refusal = ""  # the part of it that will not pass by itself
+        self._snmp = None if connect is None else SnmpSide(connect)
+        self._ask_ipp = ask_ipp
+        self._ipp_reading: Reading | None = None
+        self._ipp_at = NEVER
+
+    async def poll(self, now: float) -> None:
+        """Read what is due. What goes wrong is in `trouble`, not raised."""
+        troubles: list[str] = []
+        refusals: list[str] = []
+        by_snmp = by_ipp = False
+
+        def note(way: str, error: QuarkpulseError) -> None:
+            (refusals if isinstance(error, PermanentError) else troubles).append(f"{way}: {error}")
+
+        if self._snmp is not None:
+            try:
+                await self._snmp.poll(now)
+                by_snmp = True
+                troubles += [self._snmp.trouble] if self._snmp.trouble else []
+            except QuarkpulseError as error:
+                note("SNMP", error)
+        # Where SNMP answers, IPP only adds; a connection wakes some printers that a datagram does not.
+        if self._ask_ipp is not None and (not by_snmp or now - self._ipp_at >= TABLES_INTERVAL_SECONDS):
+            try:
+                self._ipp_reading = decode_attributes(await self._ask_ipp())
+                self._ipp_at = now
+                by_ipp = True
+            except QuarkpulseError as error:
+                note("IPP", error)
+        self.is_reachable = by_snmp or by_ipp
+        self.refusal = "; ".join(refusals)
+        self.trouble = "; ".join(refusals + troubles)
+        if self.is_reachable:
+            self._combine(now, by_snmp=by_snmp)
+
+    def give_up(self, trouble: str) -> None:
+        """What was begun and did not end."""
+        self.is_reachable = False
+        self.trouble = trouble
+
+    def take_happened(self) -> list[Alert]:
+        if self._snmp is None:
+            return []
+        taken, self._snmp.happened = self._snmp.happened, []
+        return taken
+
+    def _combine(self, now: float, *, by_snmp: bool) -> None:
+        self.state_at = now
+        if self._snmp is None:
+            self.reading, self.tables_at = self._ipp_reading or Reading(), now
+            return
+        ipp = self._ipp_reading
+        if ipp is not None:
+            # Two counters of one thing never agree, and a series must not jump from one to the other.
+            ipp = replace(ipp, pages=None, pages_unit=None, uptime_seconds=None)
+        self.reading = merge(self._snmp.reading, ipp)
+        self.tables_at = self._snmp.tables_at if self._snmp.reading is not None else self._ipp_at
+        if not by_snmp and ipp is not None:
+            self.reading = replace(
+                self.reading,
+                status=ipp.status,
+                is_asleep=ipp.is_asleep,
+                error_states=ipp.error_states,
+                queued_jobs=ipp.queued_jobs,
+                pages=None,
+                uptime_seconds=None,
+            )

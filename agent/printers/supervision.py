@@ -1,0 +1,244 @@
+"""The running agent's side of printers: a child process that reads them, and frames of what it said last.
+
+The agent loads nothing of SNMP or IPP, and keeps each printer small: its layout packed, its values as bare numbers.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import threading
+import zlib
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+from agent.children import CREATION_FLAGS, RUNNING, end_with_offspring, lower_priority, make_environment
+from agent.printers.exchange import MAX_LINE_BYTES, READER
+from agent.probes.base import Occurrence
+from protocol.wire import (
+    MAX_FRAME_INTERVAL_SECONDS,
+    MAX_SERIES_PER_LAYOUT,
+    STALE_AFTER_INTERVALS,
+    EventType,
+    PrinterConfig,
+)
+
+logger = logging.getLogger(__name__)
+
+PRINTERS_PER_RECORD = 16  # a record is taken apart in memory when it is sent
+BACKOFF_BASE_SECONDS = 1.0
+BACKOFF_CAP_SECONDS = 300.0
+WORKED_SECONDS = 600.0  # a reader that lived so long begins anew with the shortest wait
+MAX_WAITING_EVENTS = 1000  # four for each printer
+MAX_EVENTS_PER_FRAME = 100  # so that those of many printers leave room for the agent's own
+STOP_SECONDS = 2.0
+
+
+class Held:
+    """What one printer said last."""
+
+    __slots__ = ("framed_at", "interval_seconds", "layout", "layout_id", "read_at", "values")
+
+    def __init__(self) -> None:
+        self.layout_id = ""
+        self.layout = b""  # its JSON, packed
+        self.values = array("d")  # NaN: not known
+        self.interval_seconds = 0.0
+        self.read_at = 0.0  # by the boot clock
+        self.framed_at = -math.inf
+
+
+class PrinterSupervisor:
+    """Runs the reader while there are printers. `configure`, `records` and `stop` are called from the main thread."""
+
+    def __init__(self, boot: Callable[[], float], *, interpreter: Sequence[str] = (sys.executable, "-P", "-m")) -> None:
+        self.restarts = 0
+        self._boot = boot
+        self._command = [*interpreter, READER]
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._printers: tuple[PrinterConfig, ...] = ()
+        self._held: dict[str, Held] = {}
+        self._events: deque[Occurrence] = deque(maxlen=MAX_WAITING_EVENTS)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+
+    @property
+    def count(self) -> int:
+        return len(self._printers)
+
+    def configure(self, printers: tuple[PrinterConfig, ...]) -> None:
+        """Read these and no others."""
+        if printers == self._printers:
+            return
+        with self._lock:
+            self._printers = printers
+            wanted = {one["device_id"] for one in printers}
+            self._held = {device_id: held for device_id, held in self._held.items() if device_id in wanted}
+            child = self._child
+            self._wake.notify_all()
+        if child is not None:
+            if printers:
+                self._tell(child)
+            else:
+                end_with_offspring(child)
+        if printers and self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="printers", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._is_stopping = True
+            child = self._child
+            self._wake.notify_all()
+        if child is not None:
+            end_with_offspring(child)
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+
+    def take_occurrences(self) -> list[Occurrence]:
+        """Events that wait, a bounded part of them."""
+        with self._lock:
+            return [self._events.popleft() for _ in range(min(len(self._events), MAX_EVENTS_PER_FRAME))]
+
+    def records(self, t_milliseconds: int, push_interval_seconds: float) -> Iterator[bytes]:
+        """Records for the spool, as JSON: a frame of every printer that was read since its last one, or whose last one
+        would be too old by the next time this is called."""
+        now = self._boot()
+        with self._lock:
+            due = [
+                (device_id, held)
+                for device_id, held in self._held.items()
+                if held.read_at >= held.framed_at
+                or now - held.framed_at + push_interval_seconds > MAX_FRAME_INTERVAL_SECONDS
+            ]
+            for _, held in due:
+                held.framed_at = now
+            for start in range(0, len(due), PRINTERS_PER_RECORD):
+                yield encode_record(due[start : start + PRINTERS_PER_RECORD], now, t_milliseconds)
+
+    # The child's side, in a thread of its own.
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            with self._lock:
+                self._wake.wait_for(lambda: self._printers or self._is_stopping)
+                if self._is_stopping:
+                    return
+            began = self._boot()
+            self._follow()
+            failures = 0 if self._boot() - began >= WORKED_SECONDS else failures + 1
+            with self._lock:
+                if self._is_stopping:
+                    return
+                if not self._printers:
+                    failures = 0
+                    continue
+                self.restarts += 1
+                delay_seconds = min(BACKOFF_CAP_SECONDS, BACKOFF_BASE_SECONDS * 2 ** min(failures - 1, 20))
+                logger.warning("reader of printers ended, started again: in_seconds=%.0f", delay_seconds)
+                self._wake.wait_for(lambda: self._is_stopping, delay_seconds)
+
+    def _follow(self) -> None:
+        """Start the child and take in what it says, until it ends."""
+        try:
+            child = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=make_environment(os.environ, {}),
+                cwd="/" if os.name == "posix" else None,
+                start_new_session=os.name == "posix",
+                creationflags=CREATION_FLAGS,
+            )
+        except OSError as error:
+            logger.error("reader of printers cannot be started: reason=%r", str(error))  # noqa: TRY400
+            return
+        RUNNING.add(child)
+        lower_priority(child)
+        with self._lock:
+            self._child = child
+            must_end = self._is_stopping
+        try:
+            if not must_end:
+                self._tell(child)
+                self._listen(child)
+        finally:
+            with self._lock:
+                self._child = None
+            end_with_offspring(child)
+            child.wait()
+            RUNNING.discard(child)
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+
+    def _tell(self, child: "subprocess.Popen[bytes]") -> None:
+        """The configuration, passwords included: through the pipe, where nobody else can read it."""
+        line = json.dumps({"printers": self._printers}, separators=(",", ":")).encode() + b"\n"
+        with contextlib.suppress(OSError, ValueError):  # it has ended: the next one is told
+            if child.stdin is not None:
+                child.stdin.write(line)
+                child.stdin.flush()
+
+    def _listen(self, child: "subprocess.Popen[bytes]") -> None:
+        while child.stdout is not None and (line := child.stdout.readline(MAX_LINE_BYTES)):
+            try:
+                self.take(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                logger.error("reader of printers said what makes no sense: reason=%r", str(error)[:200])  # noqa: TRY400
+                return
+
+    def take(self, line: dict[str, object]) -> None:
+        """One line of the reader. Raises ValueError, TypeError, KeyError or AttributeError if it is none."""
+        device_id, layout = str(line["device_id"]), line["layout"]
+        values = array("d", [math.nan if one is None else float(one) for one in cast("list[float | None]", line["v"])])
+        interval_seconds = float(cast("float", line["interval_seconds"]))
+        events = [to_occurrence(one) for one in cast("list[dict[str, object]]", line["events"])]
+        with self._lock:
+            if not any(one["device_id"] == device_id for one in self._printers):
+                return
+            held = self._held.setdefault(device_id, Held())
+            if isinstance(layout, dict):
+                if len(layout["series"]) > MAX_SERIES_PER_LAYOUT:
+                    raise ValueError("too many series")
+                held.layout_id = str(layout["id"])
+                held.layout = pack(layout)
+            elif layout != held.layout_id:
+                raise ValueError("a layout that was never told")
+            held.values, held.interval_seconds, held.read_at = values, interval_seconds, self._boot()
+            self._events.extend(events)
+
+
+def to_occurrence(event: dict[str, object]) -> Occurrence:
+    return Occurrence(EventType(str(event["type"])), {name: one for name, one in event.items() if name != "type"})
+
+
+def pack(layout: dict[str, object]) -> bytes:
+    return zlib.compress(json.dumps(layout, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def encode_record(printers: Sequence[tuple[str, Held]], now: float, t_milliseconds: int) -> bytes:
+    """A spool's record, put together of what is JSON already: as dictionaries it would take a MiB."""
+    layouts = {held.layout_id: held.layout for _, held in printers}
+    frames = []
+    for device_id, held in printers:
+        is_stale = now - held.read_at >= STALE_AFTER_INTERVALS * held.interval_seconds
+        values = [None if is_stale or math.isnan(one) else to_short(one) for one in held.values]
+        frames.append({"device": device_id, "layout": held.layout_id, "t": t_milliseconds, "v": values})
+    return b'{"layouts":[%b],"frames":%b,"events":[]}' % (
+        b",".join(zlib.decompress(one) for one in layouts.values()),
+        json.dumps(frames, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(),
+    )
+
+
+def to_short(value: float) -> float:
+    return int(value) if value == int(value) else value
