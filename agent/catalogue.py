@@ -67,8 +67,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m agent.catalogue [--check]\n")
         return 2
     probes = load_probes(find_probes())
-    listed = declared_metrics(probes) | {metric.name: metric for metric in printer_metrics.METRICS}
-    made = {PATH: make_catalogue(probes), RULES_PATH: make_list(listed)}
+    made = {PATH: make_catalogue(probes), RULES_PATH: make_list(declared_metrics(probes))}
     if not arguments:
         for path, text in made.items():
             path.write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from agent import own
 from agent.config import AgentConfig
 from agent.loading import load_probe
+from agent.printers import metrics as printer_metrics
 from agent.probes.base import Metric, Probe, Sample
 from agent.sampling import Sampler
 from agent.settings import Settings
@@ -29,10 +30,9 @@ def load_probes(places: Mapping[str, str], settings: Settings | None = None) -> 
 
 
 def declared_metrics(probes: list[Probe]) -> dict[str, Metric]:
-    """By name: the probes' own and the agent's."""
-    return {metric.name: metric for probe in probes for metric in probe.metrics} | {
-        metric.name: metric for metric in own.METRICS
-    }
+    """By name: the probes' own, those of printers, and the agent's."""
+    of_probes = [metric for probe in probes for metric in probe.metrics]
+    return {metric.name: metric for metric in (*of_probes, *printer_metrics.METRICS, *own.METRICS)}
 
 
 def inspect(probes: list[Probe], config: AgentConfig = AgentConfig()) -> Inspection:  # noqa: B008 - constants
