@@ -14,7 +14,9 @@ from agent.probes.base import Metric, Probe
 
 _ROOT = Path(__file__).resolve().parent.parent
 PATH = _ROOT / "docs" / "reference" / "metrics.md"
-RULES_PATH = _ROOT / "rules" / "metrics.json"  # the collector imports nothing of the agent
+# The collector imports nothing of the agent.
+RULES_PATH = _ROOT / "rules" / "metrics.json"
+PROBES_PATH = _ROOT / "rules" / "probes.json"
 INTRODUCTION = """\
 # Metrics of the agent
 
@@ -61,13 +63,26 @@ def make_list(metrics: Mapping[str, Metric]) -> str:
     return json.dumps(listed, indent=1) + "\n"
 
 
+def make_probe_list(probes: Iterable[Probe]) -> str:
+    """JSON: by name, how often a probe is read by default, and whether in a process of its own."""
+    listed = {
+        probe.name: {"interval_seconds": probe.interval_seconds, "isolated": getattr(probe, "isolated", False)}
+        for probe in sorted(probes, key=lambda one: one.name)
+    }
+    return json.dumps(listed, indent=1) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Exit code: 0 written or up to date, 1 `--check` found it out of date, 2 wrong usage."""
     if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python -m agent.catalogue [--check]\n")
         return 2
     probes = load_probes(find_probes())
-    made = {PATH: make_catalogue(probes), RULES_PATH: make_list(declared_metrics(probes))}
+    made = {
+        PATH: make_catalogue(probes),
+        RULES_PATH: make_list(declared_metrics(probes)),
+        PROBES_PATH: make_probe_list(probes),
+    }
     if not arguments:
         for path, text in made.items():
             path.write_text(text, encoding="utf-8")

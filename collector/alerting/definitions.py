@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from collector.alerting.yamlfile import Entry, YamlFile, raise_problems, shipped_folder
-from collector.fleet.thresholds import Layer
+from collector.fleet.layers import Layer
 from protocol.errors import PermanentError
 from protocol.wire import Kind
 

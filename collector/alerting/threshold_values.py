@@ -13,7 +13,8 @@ from collector.alerting.wall_clock import covered, stretch
 from collector.clock import to_milliseconds
 from collector.contracts import WeekHours
 from collector.fleet.contracts import Contract
-from collector.fleet.thresholds import Layer, Threshold
+from collector.fleet.layers import Layer
+from collector.fleet.thresholds import Threshold
 from collector.series.labels import NAME, Indexes, LabelFrame, Strings
 from collector.series.read import Matcher, Milliseconds, Selection, Times, Values
 

@@ -15,8 +15,9 @@ from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
 from collector.fleet.contracts import Contract
 from collector.fleet.devices import DeviceStatus
 from collector.fleet.directory import FleetDirectory, Member
+from collector.fleet.layers import Layer
 from collector.fleet.provider import COLLECTOR_TARGET
-from collector.fleet.thresholds import Layer, Threshold
+from collector.fleet.thresholds import Threshold
 from collector.series.labels import Strings, Target
 from collector.series.read import Latest, Matcher, Milliseconds, Samples, Selection, Times
 

@@ -13,13 +13,14 @@ from collector.api.problems import Refused, invalid, problem, too_many
 from collector.api.push import read_body
 from collector.clock import Clock, to_milliseconds
 from collector.db.database import Database
+from collector.fleet.agent_settings import told_by
 from collector.fleet.devices import DeviceStatus
 from collector.fleet.directory import FleetDirectory, Member
 from collector.fleet.enrollment import Enrollment, EnrollmentError, UnknownTokenError
 from collector.fleet.errors import ConsentMissingError
 from collector.fleet.printers.configs import printer_configs
 from protocol import wire
-from protocol.models import Config, EnrollAnswer, EnrollRequest
+from protocol.models import Config, EnrollAnswer, EnrollRequest, PrivacyConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,18 @@ class Configured:
 
 def configure(member: Member, directory: FleetDirectory, push_interval_seconds: float) -> Configured:
     printers = printer_configs(directory.printers_of(member.target.device_id))
-    config = Config(push_interval_seconds=push_interval_seconds, presence_policy=member.policy.value, printers=printers)
+    told = told_by(directory.agent_settings.effective(member.target))
+    allowed = directory.privacy_of(member.target.customer)
+    config = Config(
+        push_interval_seconds=told.push_interval_seconds or push_interval_seconds,
+        probe_intervals_seconds=told.probe_intervals_seconds,
+        probes_off=told.probes_off,
+        services=told.services,
+        custom_checks=told.custom_checks,
+        presence_policy=member.policy.value,
+        printers=printers,
+        privacy=PrivacyConfig(user_names=allowed.user_names, software=allowed.software),
+    )
     digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16]
     return Configured(config, f'"{digest}"')
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from collector.alerting.definitions import Definition
+from collector.api.desk.agents import AgentOperations
 from collector.api.desk.alerts import operations as alert_operations
 from collector.api.desk.assignment import operations as assignment_operations
 from collector.api.desk.checklists import operations as checklist_operations
@@ -65,6 +66,7 @@ def desk_operations(
         *silence_operations(),
         *WindowOperations(directory).operations(),
         *ThresholdOperations(directory, definitions, models).operations(),
+        *AgentOperations(directory).operations(),
         *device_operations(),
         *PrinterOperations(models, max_devices).operations(),
         *CustomerOperations(models).operations(),

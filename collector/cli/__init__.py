@@ -18,6 +18,7 @@ NOUNS = (
     "users",
     "tokens",
     "devices",
+    "agents",
     "printers",
     "tickets",
     "alerts",

@@ -1,5 +1,6 @@
 """`customers`: who is looked after, and on which plan."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 import click
@@ -18,6 +19,7 @@ from collector.fleet.contracts import set_plan as store_plan
 from collector.fleet.customers import Customer
 from collector.fleet.policies import set_customer_policy
 from collector.fleet.policy import Policy
+from collector.fleet.privacy import set_privacy as store_privacy
 from protocol.wire import Kind
 
 DEFAULT = "default"
@@ -175,6 +177,26 @@ async def set_silence(
         )
     then = "retired" if retire_automatically else "proposed for retirement"
     click.echo(f"{customer}: asked after {days} working days; {then} without an answer", err=True)
+
+
+@customers.command("set-privacy")
+@click.argument("customer")
+@click.option("--user-names/--no-user-names", default=None, help="Who is signed in, by name.")
+@click.option("--software/--no-software", default=None, help="The list of installed software.")
+@with_database
+async def set_privacy(
+    database: Database, _settings: Settings, *, customer: str, user_names: bool | None, software: bool | None
+) -> None:
+    """Say what inventories may hold of a customer's machines; by default only counts.
+
+    E.g. `customers set-privacy acme --software`.
+    """
+    async with database.begin() as connection:
+        allowed = await store_privacy(
+            connection, customer, user_names=user_names, software=software, actor=actor(), now=system_clock()
+        )
+    told = ", ".join(f"{name}: {'yes' if value else 'no'}" for name, value in asdict(allowed).items())
+    click.echo(f"{customer}: {told}", err=True)
 
 
 def _row(customer: Customer, contract: Contract | None) -> Row:

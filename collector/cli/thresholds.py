@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import click
 
 from collector.cli.common import actor, json_option, print_rows, with_database, with_settings
+from collector.cli.layers import chosen_layer
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import WeekHours, load_service_models
@@ -15,7 +16,6 @@ from collector.db.database import Database
 from collector.fleet import thresholds as store
 from collector.fleet.devices import get_device
 from collector.fleet.directory import load_directory
-from collector.fleet.thresholds import Layer
 from collector.pidfile import server_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ async def set_command(
     """
     from collector.alerting.definitions import definition_named  # noqa: PLC0415 - `list` needs none
 
-    layer, subject = _chosen(plan, customer, site, device)
+    layer, subject = chosen_layer(customer, site, device, plan, with_plan=True)
     only = None if hours is None else WeekHours.parse(hours)
     definition_named(_definitions(settings), name).check(value, layer, by_hours=only is not None)
     models = load_service_models(settings.data)
@@ -119,7 +119,7 @@ async def unset(
 
     E.g. `thresholds unset filesystem_full --customer acme`.
     """
-    layer, subject = _chosen(plan, customer, site, device)
+    layer, subject = chosen_layer(customer, site, device, plan, with_plan=True)
     only = None if hours is None else WeekHours.parse(hours)
     async with database.begin() as connection:
         await store.unset_threshold(
@@ -229,25 +229,3 @@ def _definitions(settings: Settings) -> "Mapping[str, Definition]":
 
     server = server_of(settings.data)
     return load_thresholds(thresholds_file(settings.rules_dir if server is None else server.rules_dir))
-
-
-def _chosen(plan: str | None, customer: str | None, site: str | None, device: str | None) -> tuple[Layer, str]:
-    """The one layer that the options name, and its subject. Raises click.UsageError."""
-    if site is not None and customer is not None and "/" not in site:
-        site, customer = f"{customer}/{site}", None
-    named = [
-        (layer, subject)
-        for layer, subject in (
-            (Layer.PLAN, plan),
-            (Layer.CUSTOMER, customer),
-            (Layer.SITE, site),
-            (Layer.DEVICE, device),
-        )
-        if subject is not None
-    ]
-    if len(named) != 1:
-        raise click.UsageError("say what it is for by one of --plan, --customer, --site CUSTOMER/SITE or --device")
-    layer, subject = named[0]
-    if layer is Layer.SITE and "/" not in subject:
-        raise click.UsageError("write --site CUSTOMER/SITE, or name the customer beside it with --customer")
-    return layer, subject

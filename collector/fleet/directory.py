@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.contracts import DEFAULT_OFFICE_HOURS, OfficeHours
 from collector.contracts.scope import ContractScope
 from collector.db.tables import customers, devices, printers, tokens
+from collector.fleet.agent_settings import AgentSettings, load_agent_settings
 from collector.fleet.contracts import Contract, list_contracts
 from collector.fleet.customers import list_sites
 from collector.fleet.devices import DeviceStatus
@@ -19,6 +20,7 @@ from collector.fleet.policy import Policy, policy_of
 from collector.fleet.presence import Presence, State
 from collector.fleet.printers.asking import NOT_ASKED, Asking, stored_asking
 from collector.fleet.printers.readers import load_former
+from collector.fleet.privacy import Privacy, load_privacy
 from collector.fleet.roles import Role
 from collector.fleet.secrets import hash_secret
 from collector.fleet.tags import load_tags
@@ -84,6 +86,8 @@ class FleetDirectory:
     sites: frozenset[SiteKey] = frozenset()
     # By the device that read them before: printers, and until when.
     _former: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
+    agent_settings: AgentSettings = field(default_factory=AgentSettings)
+    _privacy: Mapping[str, Privacy] = field(default_factory=dict)  # by customer
 
     def authenticate(self, secret: str) -> Member | None:
         """The device whose secret this is, whatever its status; None if it is nobody's."""
@@ -107,6 +111,10 @@ class FleetDirectory:
             for printer, member in members.items()
             if member is not None and member.status is DeviceStatus.ACTIVE and member.read_by != device
         }
+
+    def privacy_of(self, customer: str) -> Privacy:
+        """What the customer allows inventories to hold beside counts."""
+        return self._privacy.get(customer, Privacy())
 
     def tags_of(self, device: str) -> frozenset[str]:
         """The words that people gave a device."""
@@ -207,6 +215,8 @@ async def load_directory(connection: AsyncConnection) -> FleetDirectory:
         await load_tags(connection),
         frozenset(hours),
         await load_former(connection),
+        await load_agent_settings(connection),
+        await load_privacy(connection),
     )
 
 

@@ -5,7 +5,6 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, insert, or_, select, update
@@ -15,20 +14,10 @@ from collector.contracts import ServiceModels, WeekHours, model_named
 from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import thresholds
-from collector.fleet.customers import get_customer, get_site
-from collector.fleet.devices import get_device, ids_at
 from collector.fleet.errors import FleetError, NotFoundError
+from collector.fleet.layers import Layer, check_subject, is_set_within
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-
-
-class Layer(StrEnum):
-    """What a threshold is set for; a later one here wins over an earlier."""
-
-    PLAN = "plan"
-    CUSTOMER = "customer"
-    SITE = "site"
-    DEVICE = "device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,9 @@ async def set_threshold(
         raise FleetError(f"a threshold is named like filesystem_full, not {name!r}")
     if not math.isfinite(value):
         raise FleetError("a threshold is a finite number")
-    await _check_subject(connection, models, layer, subject)
+    if layer is Layer.PLAN:
+        model_named(models, subject)
+    await check_subject(connection, layer, subject)
     if hours is not None:
         for other in await _hours_set(connection, name, layer, subject):
             if other != hours and other.overlap(hours):
@@ -142,17 +133,8 @@ async def thresholds_before(
     if name is not None:
         query = query.where(thresholds.c.name == name)
     if within is not None:
-        query = query.where(_set_within(*within))
+        query = query.where(is_set_within(thresholds.c.layer, thresholds.c.subject, *within))
     return [_to_threshold(row) for row in await connection.execute(query)]
-
-
-def _set_within(customer: str, site: str | None) -> ColumnElement[bool]:
-    layer, subject = thresholds.c.layer, thresholds.c.subject
-    of_device = and_(layer == Layer.DEVICE, subject.in_(ids_at(customer, site)))
-    if site is not None:
-        return or_(of_device, and_(layer == Layer.SITE, subject == f"{customer}/{site}"))
-    of_sites = and_(layer == Layer.SITE, subject.startswith(f"{customer}/", autoescape=True))
-    return or_(of_device, of_sites, and_(layer == Layer.CUSTOMER, subject == customer))
 
 
 async def get_threshold(connection: AsyncConnection, threshold: int) -> Threshold | None:
@@ -199,16 +181,3 @@ def _of_subject(name: str, layer: Layer, subject: str) -> ColumnElement[bool]:
         thresholds.c.subject == subject,
         thresholds.c.valid_to.is_(None),
     )
-
-
-async def _check_subject(connection: AsyncConnection, models: ServiceModels, layer: Layer, subject: str) -> None:
-    match layer:
-        case Layer.PLAN:
-            model_named(models, subject)
-        case Layer.CUSTOMER:
-            await get_customer(connection, subject)
-        case Layer.SITE:
-            customer, _, site = subject.partition("/")
-            await get_site(connection, customer, site)
-        case Layer.DEVICE:
-            await get_device(connection, subject)

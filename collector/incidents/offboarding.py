@@ -22,6 +22,7 @@ from collector.db.tables import (
 from collector.desk.reading import TICKETS, to_ticket
 from collector.desk.states import TicketAction, TicketStatus
 from collector.desk.tickets import move
+from collector.fleet.agent_settings import forget_settings
 from collector.fleet.contracts import end_contract, list_contracts
 from collector.fleet.customers import get_customer
 from collector.fleet.errors import FleetError
@@ -69,6 +70,7 @@ async def stop(connection: AsyncConnection, customer: str, *, actor: str, now: d
             update(table).where(table.c.customer == customer, table.c.ended_at.is_(None)).values(ended_at=now)
         )
     await _end_thresholds(connection, customer, now)
+    await forget_settings(connection, customer)
     revoked = await connection.execute(
         update(tokens).where(tokens.c.customer == customer, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
     )

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from agent import VERSION, own
-from agent.catalogue import PATH, RULES_PATH, make_catalogue, make_list
+from agent.catalogue import PATH, PROBES_PATH, RULES_PATH, make_catalogue, make_list, make_probe_list
 from agent.clock import AgentClock
 from agent.configuration import Configuration
 from agent.delivery import Delivery
@@ -207,6 +207,8 @@ def test_the_catalogue_is_up_to_date(probes: list[Probe]) -> None:
     assert PATH.read_text(encoding="utf-8") == make_catalogue(probes), "run `python -m agent.catalogue`"
     listed = RULES_PATH.read_text(encoding="utf-8")
     assert listed == make_list(declared_metrics(probes)), "run `python -m agent.catalogue`"
+    listed = PROBES_PATH.read_text(encoding="utf-8")
+    assert listed == make_probe_list(probes), "run `python -m agent.catalogue`"
 
 
 def test_the_version_is_the_packages() -> None:

@@ -16,7 +16,8 @@ from collector.alerting.wall_clock import covered, stretch
 from collector.clock import from_milliseconds, to_milliseconds
 from collector.contracts import WeekHours
 from collector.fleet.contracts import Contract
-from collector.fleet.thresholds import Layer, Threshold
+from collector.fleet.layers import Layer
+from collector.fleet.thresholds import Threshold
 from collector.series.labels import Strings
 from collector.series.read import Matcher, MatchOp
 

@@ -19,7 +19,8 @@ from collector.alerting.threshold_values import ThresholdDevice
 from collector.alerting.thresholds import MAX_SAMPLES, Effective, ThresholdReader
 from collector.clock import to_milliseconds
 from collector.fleet.contracts import Contract
-from collector.fleet.thresholds import Layer, Threshold
+from collector.fleet.layers import Layer
+from collector.fleet.thresholds import Threshold
 from collector.promql import Engine, Vector, compile_expr
 from collector.series.labels import Strings
 from collector.series.read import Matcher, MatchOp

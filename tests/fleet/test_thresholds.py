@@ -8,7 +8,8 @@ from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.fleet.customers import ensure_site
 from collector.fleet.errors import FleetError, NotFoundError
-from collector.fleet.thresholds import Layer, list_thresholds, set_threshold, unset_threshold
+from collector.fleet.layers import Layer
+from collector.fleet.thresholds import list_thresholds, set_threshold, unset_threshold
 from tests.fleet.world import ACTOR, MODELS, NOW, after, make_customer
 
 FULL = "filesystem_full"

@@ -9,7 +9,8 @@ import pytest
 from collector.alerting.records import list_alerts
 from collector.contracts import WeekHours, load_service_models
 from collector.fleet.contracts import set_plan
-from collector.fleet.thresholds import Layer, set_threshold
+from collector.fleet.layers import Layer
+from collector.fleet.thresholds import set_threshold
 from collector.incidents.reasons import why
 from tests.fleet.living import Life, living
 

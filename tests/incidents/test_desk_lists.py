@@ -11,7 +11,8 @@ from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.db.tables import devices, maintenance_windows, silences, thresholds
 from collector.fleet.customers import add_customer
-from collector.fleet.thresholds import Layer, list_thresholds, thresholds_before
+from collector.fleet.layers import Layer
+from collector.fleet.thresholds import list_thresholds, thresholds_before
 from collector.incidents.silences import SilenceState, silences_before
 from collector.incidents.windows import list_windows, windows_before
 

@@ -28,7 +28,8 @@ from collector.fleet.contracts import contract_at
 from collector.fleet.customers import add_customer, get_site
 from collector.fleet.devices import end_device, get_device, revoke_device
 from collector.fleet.errors import AlreadyExistsError, FleetError
-from collector.fleet.thresholds import Layer, set_threshold
+from collector.fleet.layers import Layer
+from collector.fleet.thresholds import set_threshold
 from collector.series.read import Matcher, MatchOp
 from protocol.errors import TransientError
 from tests.disks import fill

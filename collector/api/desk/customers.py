@@ -17,6 +17,7 @@ from collector.fleet import silent
 from collector.fleet.agreements import Consent
 from collector.fleet.contracts import Contract, contract_at, contracts_at
 from collector.fleet.errors import NotFoundError
+from collector.fleet.privacy import Privacy, load_privacy, set_privacy
 from collector.fleet.roles import Role
 
 
@@ -37,7 +38,15 @@ class SiteOfCustomer(BaseModel):
     time_zone: str
 
 
+class AllowedInInventories(Request):
+    """What inventories may hold beside counts."""
+
+    user_names: bool = False
+    software: bool = False
+
+
 class CustomerInFull(Customer):
+    privacy: AllowedInInventories
     sites: list[SiteOfCustomer] = Field(description="Those that the token sees.")
 
 
@@ -56,6 +65,7 @@ class CustomerPatch(Patch):
     name: str = Field(default="", min_length=1, max_length=200)
     silent_days: int = Field(default=15, ge=1, le=silent.MAX_SILENT_DAYS)
     retire_automatically: bool = False
+    privacy: AllowedInInventories = AllowedInInventories()
 
 
 class CustomerFilter(PagingByName):
@@ -90,7 +100,9 @@ class CustomerOperations:
             for one in await store.list_sites(call.connection, customer)
             if caller.sees(customer, one.id)
         ]
-        return CustomerInFull(**_fields(found, contract), sites=sites)
+        allowed = (await load_privacy(call.connection, customer)).get(customer, Privacy())
+        privacy = AllowedInInventories(user_names=allowed.user_names, software=allowed.software)
+        return CustomerInFull(**_fields(found, contract), sites=sites, privacy=privacy)
 
     async def add_customer(self, call: Call[NoParameters, NewCustomer]) -> CustomerInFull:
         asked, caller = call.body, call.caller
@@ -120,6 +132,16 @@ class CustomerOperations:
                 customer,
                 days=given.get("silent_days", was.silent_days),
                 retire_automatically=given.get("retire_automatically", was.retire_automatically),
+                actor=actor,
+                now=call.now,
+            )
+        if "privacy" in given:
+            allowed = call.body.privacy
+            await set_privacy(
+                call.connection,
+                customer,
+                user_names=allowed.user_names,
+                software=allowed.software,
                 actor=actor,
                 now=call.now,
             )

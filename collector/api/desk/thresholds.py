@@ -9,8 +9,9 @@ from pydantic import AwareDatetime, BaseModel, Field
 from collector.alerting.definitions import Definition, definition_named
 from collector.alerting.thresholds import Standing, standing_of
 from collector.api.desk.alerts import MAX_NUMBER
-from collector.api.desk.callers import Caller, missing
+from collector.api.desk.callers import missing
 from collector.api.desk.devices import seen_device
+from collector.api.desk.layers import sees_layer
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
 from collector.api.desk.refusals import Refusal
@@ -18,7 +19,7 @@ from collector.contracts import ServiceModels, WeekHours
 from collector.contracts.week_hours import EXAMPLE, MAX_CHARS
 from collector.fleet import thresholds as store
 from collector.fleet.directory import FleetDirectory
-from collector.fleet.thresholds import Layer
+from collector.fleet.layers import Layer
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 HOURS = "Only during these hours of the week, by the clock at each site; left out: at all times."
@@ -121,7 +122,7 @@ class ThresholdOperations:
             raise Refusal(
                 403, "forbidden", f"this token is of {caller.customer} alone, and a plan is of many customers"
             )
-        if not self._is_seen(caller, asked.layer, asked.subject):
+        if not sees_layer(caller, self.directory(), asked.layer, asked.subject):
             raise missing(f"{asked.layer} {asked.subject}")
         hours = None if asked.hours is None else WeekHours.parse(asked.hours)
         definition_named(self.definitions(), asked.name).check(asked.value, asked.layer, by_hours=hours is not None)
@@ -217,25 +218,9 @@ class ThresholdOperations:
     async def _found(self, call: Call[ThresholdId, None]) -> store.Threshold:
         """Raises Refusal (404) unless there is one that the caller sees."""
         found = await store.get_threshold(call.connection, call.params.id)
-        if found is None or not self._is_seen(call.caller, found.layer, found.subject):
+        if found is None or not sees_layer(call.caller, self.directory(), found.layer, found.subject):
             raise missing(f"threshold {call.params.id}")
         return found
-
-    def _is_seen(self, caller: Caller, layer: Layer, subject: str) -> bool:
-        """Whether a token may see and set what stands in a layer: nothing that reaches beyond its bounds."""
-        match layer:
-            case Layer.PLAN:
-                return caller.customer is None
-            case Layer.CUSTOMER:
-                return caller.sees(subject)
-            case Layer.SITE:
-                customer, _, site = subject.partition("/")
-                return caller.sees(customer, site)
-            case Layer.DEVICE:
-                member = self.directory().members.get(subject)
-                if member is None:
-                    return caller.customer is None
-                return caller.sees(member.target.customer, member.target.site)
 
 
 def _told(threshold: store.Threshold) -> Threshold:
