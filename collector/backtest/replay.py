@@ -5,7 +5,7 @@ import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import exists, or_, select
@@ -30,6 +30,9 @@ ENTRIES = (tickets_table, shadow_tickets)
 AT_ONCE = 50  # events between two turns of the event loop
 
 Progress = Callable[[str], None]
+# What rules did over one stretch with the same thresholds, by their text: rules that stand in both sets are replayed
+# once.
+Known = dict[tuple[str, timedelta], list[Episode]]
 
 
 class TooManyAlertsError(Exception):
@@ -76,13 +79,17 @@ async def episodes_of(
     step: timedelta,
     is_wanted: Callable[[Episode], bool],
     progress: Progress,
+    known: Known,
 ) -> list[Episode]:
     """What the rules did, evaluated every `step`. Raises PromqlError and TooManyAlertsError."""
     found: list[Episode] = []
     for number, (group, rule) in enumerate(rules, start=1):
-        progress(f"rule {number} of {len(rules)}: {rule.alert}")
-        replayed = rule_replay.episodes(rule, group, engine, interval=step, start=start, end=end)
-        of_rule = await asyncio.to_thread(_bounded, replayed, is_wanted)
+        text = rule.version, group.query_offset
+        if text not in known:
+            progress(f"rule {number} of {len(rules)}: {rule.alert}")
+            replayed = rule_replay.episodes(rule, group, engine, interval=step, start=start, end=end)
+            known[text] = await asyncio.to_thread(_bounded, replayed, is_wanted)
+        of_rule = [replace(one, rule=rule) for one in known[text]]
         if len(found) + len(of_rule) > MAX_EPISODES:
             raise TooManyAlertsError(f"{rule.alert} fires too often: more than {MAX_EPISODES} alerts in all")
         found += of_rule

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from collector.alerting.ruleset import RecordingRule
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdReader, devices_of
 from collector.alerting.timeline import Episode
-from collector.backtest.replay import Outcome, Progress, episodes_of, judge
+from collector.backtest.replay import Known, Outcome, Progress, episodes_of, judge
 from collector.backtest.replica import replica_of
 from collector.backtest.seen import Seen
 from collector.clock import to_milliseconds
@@ -60,6 +60,7 @@ class _Past:
     models: dict[str, ServiceModel]
     seen: Seen
     ended: Mapping[str, datetime]  # when a device, by id, was no longer looked after
+    known: Known = field(default_factory=dict)
 
 
 async def run(
@@ -79,6 +80,8 @@ async def run(
         async with _past(settings, database, folder / "samples", question) as past:
             outcomes = []
             for number, pack in enumerate(packs):
+                if pack.thresholds != packs[0].thresholds:
+                    past.known.clear()
                 async with replica_of(database, folder, f"state-{number}") as connection:
                     outcomes.append(await _outcome(connection, pack, past, question, progress))
             return outcomes
@@ -122,6 +125,7 @@ async def _outcome(
         step=question.step,
         is_wanted=lambda one: _is_wanted(one, question),
         progress=progress,
+        known=past.known,
     )
     progress(f"judging {len(found)} alerts")
     world = Surroundings(

@@ -96,6 +96,19 @@ def test_one_customer_and_a_file_to_compare_with(past: Path, tmp_path: Path) -> 
     assert result.exit_code == 0, result.output
     (row,) = json.loads(result.stdout)
     assert (row["customer"], row["tickets"], row["tickets_before"]) == ("acme", 2, 1)  # one was open at the beginning
+    assert result.stderr.count("rule 1 of 1") == 2
+
+
+@pytest.mark.usefixtures("at_the_end")
+def test_a_rule_that_stands_in_both_sets_is_replayed_once(past: Path, tmp_path: Path) -> None:
+    for name in ("new", "old"):
+        (tmp_path / f"{name}.yaml").write_text(NEW)
+    arguments = ["--since", "36h", "--customer", "acme", "--against", str(tmp_path / "old.yaml"), "--data", str(past)]
+    result = CliRunner().invoke(main, ["rules", "backtest", str(tmp_path / "new.yaml"), "--json", *arguments])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)
+    assert (row["tickets"], row["tickets_before"]) == (2, 2)
+    assert result.stderr.count("rule 1 of 1") == 1
 
 
 @pytest.mark.usefixtures("at_the_end")
