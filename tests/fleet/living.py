@@ -97,7 +97,7 @@ class Life:
     ) -> None:
         values = dict.fromkeys(("os", "arch", "agent_version", "instance"), "x")
         values |= {"id": name, "customer": customer, "site": site, "kind": kind}
-        values |= {"hostname": machine or name, "machine_id": machine or name}
+        values |= {"hostname": machine or name, "machine_id": machine or name, "secret_hash": name}
         async with self.opened() as database, database.begin() as connection:
             await ensure_site(connection, customer=customer, site=site, actor="test", now=self.now)
             await connection.execute(insert(devices).values(**values, enrolled_at=self.now))
