@@ -15,6 +15,7 @@ from collector.alerting.ruletest.testfile import TestFile, find_test_files, load
 from collector.alerting.yamlfile import RuleFileError, shipped_folder
 from collector.contracts import Severity
 from collector.fleet.presence_series import METRICS as PRESENCE_METRICS
+from collector.fleet.printers.foresight import METRICS as FORESIGHT_METRICS
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp
 from protocol.wire import RESERVED_LABELS, RESERVED_METRIC_PREFIX, RESERVED_METRICS, Kind
@@ -25,11 +26,11 @@ FOR_CUSTOMERS = ("customer_summary_nl", "customer_summary_en")
 # Labels of the series that the collector makes itself; of others that it may make nothing is known.
 COLLECTORS_OWN = {
     "quarkpulse_threshold": frozenset({"name", *RESERVED_LABELS}),
-    **{name: frozenset({*labels, *RESERVED_LABELS}) for name, (labels, _) in PRESENCE_METRICS.items()},
+    **{
+        name: frozenset({*labels, *RESERVED_LABELS})
+        for name, (labels, _) in {**PRESENCE_METRICS, **FORESIGHT_METRICS}.items()
+    },
 }
-_SUPPLY = frozenset(f"printer_supply_{one}" for one in ("index", "type", "color", "description"))
-# Of devices that are printers, made by the collector of what agents send.
-PRINTERS: Mapping[str, frozenset[str]] = {"printer_supply_days_left": _SUPPLY}
 _ALERTNAME = re.compile(r"alertname\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|`([^`]*)`)")
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _EXTERNAL = re.compile(r"\$externalLabels|\.ExternalLabels|\$externalURL|\.ExternalURL")
@@ -43,10 +44,8 @@ class Known:
 
     @classmethod
     def of(cls, rules: RuleSet, sent: Mapping[str, frozenset[str]]) -> "Known":
-        """What agents and the readers of printers send, what the collector makes, and what these rules record."""
-        metrics: dict[str, Labels] = {
-            name: own | frozenset(RESERVED_LABELS) for name, own in {**sent, **PRINTERS}.items()
-        }
+        """What agents send, what the collector makes, and what these rules record."""
+        metrics: dict[str, Labels] = {name: own | frozenset(RESERVED_LABELS) for name, own in sent.items()}
         metrics |= COLLECTORS_OWN
         for group in rules.groups:
             for rule in group.rules:

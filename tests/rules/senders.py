@@ -11,6 +11,9 @@ COLLECTOR: Labels = {
     "quarkpulse_site_up": set(),
     "quarkpulse_agent_outdated": set(),
     "quarkpulse_device_unexpected_restarts_total": {"cause"},
+    "printer_supply_days_left": {f"printer_supply_{one}" for one in ("index", "type", "color", "description")},
+    "printer_pages_per_day": set(),
+    "printer_maintenance_days_left": set(),
 }
 
 # What the collector measures of itself, for the customer `provider`.

@@ -7,7 +7,6 @@ import pytest
 
 from agent.enrolment import find_probes
 from agent.inspection import declared_metrics, load_probes
-from collector.alerting.lint import PRINTERS
 from collector.alerting.pack import load_pack
 from collector.alerting.rulefile import AlertRule
 from collector.series.read import MatchOp
@@ -17,7 +16,7 @@ from tests.rules.senders import COLLECTOR, OWN_HEALTH
 DECLARED: dict[str, Set[str]] = {
     name: frozenset(metric.labels) for name, metric in declared_metrics(load_probes(find_probes())).items()
 }
-METRICS = {**PRINTERS, **COLLECTOR, **OWN_HEALTH, **DECLARED}
+METRICS = {**COLLECTOR, **OWN_HEALTH, **DECLARED}
 RULES = load_pack().rules.alert_rules
 
 

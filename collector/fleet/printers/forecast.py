@@ -26,6 +26,7 @@ MIN_USE = 0.05  # of a cartridge, in
 MIN_INTERVALS = 2
 PAUSE_SECONDS = 7 * DAY_SECONDS  # what is used in a longer time, and in far longer than usual, was used around a pause
 PAUSE_FACTOR = 4.0
+LONGEST_PAUSE_SECONDS = 30 * DAY_SECONDS  # what goes on for longer is how it is used now
 MAX_DAYS = 730.0
 MAX_POINTS = 300
 SAME_YIELD_USE = 0.1  # of a cartridge: less tells nothing about how many pages one makes
@@ -169,8 +170,8 @@ def _rate(uses: Sequence[_Use], usual: float, now: float) -> float:
     longest = max(PAUSE_SECONDS, PAUSE_FACTOR * usual)
     used = weighed = 0.0
     for use in uses:
-        seconds = min(use.seconds, longest)
-        weight = _weight(now - use.start - seconds, seconds)
+        seconds = min(use.seconds, longest) + max(0.0, use.seconds - LONGEST_PAUSE_SECONDS)
+        weight = _weight(now - use.start - use.seconds, seconds)
         used += use.share / seconds * weight
         weighed += weight
     return used / weighed if weighed > 0 else 0.0
