@@ -118,7 +118,7 @@ def test_what_is_a_change(before: float, after: float, step: float, is_one: bool
 def test_a_level_that_is_told_wrong_for_an_hour_is_forgotten() -> None:
     points = course(0.6, 0.59, 0.0, 0.59, every=HOUR)
     assert [one.level for one in points] == [0.6, 0.59]
-    assert used_between(points, START, START + DAY) == (pytest.approx(0.01), 0)
+    assert used_between(points, START, START + DAY) == pytest.approx((0.01, 0))
 
 
 def test_a_pause_does_not_make_the_pace_slow() -> None:
@@ -143,8 +143,8 @@ def test_pages_of_a_cartridge_come_from_both_counters() -> None:
 
 def test_what_a_month_used() -> None:
     points = course(0.3, 0.2, 0.1, 1.0, 0.9, 0.8)
-    assert used_between(points, START, START + 10 * DAY) == (pytest.approx(0.4), 1)
-    assert used_between(points, START + 4 * DAY, START + 10 * DAY) == (pytest.approx(0.2), 0)
+    assert used_between(points, START, START + 10 * DAY) == pytest.approx((0.4, 1))
+    assert used_between(points, START + 4 * DAY, START + 10 * DAY) == pytest.approx((0.2, 0))
 
 
 def test_numbers_that_are_none_are_left_out() -> None:

@@ -17,12 +17,12 @@ from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp
 from protocol.wire import MAX_PRINTERS_PER_AGENT
 from tests.fleet.living import Life, living
-from tests.fleet.printers.living import add, tell
+from tests.fleet.printers.living import Told, add, tell
 from tests.fleet.world import ACTOR
 
 NONE: dict[str, str] = {}
 LONG, SHORT = timedelta(hours=1), timedelta(minutes=1)
-PAGES = {("printer_pages_total",): 100.0}
+PAGES: Told = {("printer_pages_total",): 100.0}
 
 
 def moves(
