@@ -96,7 +96,7 @@ class Lethal(KillSwitch):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def play(path: Path, folder: Path, template: Path, kill: Kill | None, tolerance: timedelta) -> None:
+def play(path: Path, folder: Path, template: Path | None, kill: Kill | None, tolerance: timedelta) -> None:
     """What a child does; outcome and problems are in the folder, what went wrong on stderr and in the exit code."""
     story = load_story(path)
     switch = KillSwitch()
@@ -108,7 +108,7 @@ def play(path: Path, folder: Path, template: Path, kill: Kill | None, tolerance:
 
 
 def play_and_kill(
-    context: ForkServerContext, path: Path, folder: Path, template: Path, *, kill: Kill, tolerance: timedelta
+    context: ForkServerContext, path: Path, folder: Path, template: Path | None, *, kill: Kill, tolerance: timedelta
 ) -> list[str]:
     """Plays a story in a child that is killed, then in another that goes on. Returns what was not as expected."""
     for killing in (kill, None):

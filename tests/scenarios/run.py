@@ -37,7 +37,7 @@ from collector.app import Collector, load_rules
 from collector.cli import NOUNS
 from collector.cli import main as command_line
 from collector.clock import SteadyClock
-from collector.config import DATABASE_NAME, Settings
+from collector.config import DATABASE_NAME, Settings, load_settings
 from collector.contracts.service_models import OWN_NAME
 from collector.db.database import Database
 from collector.db.revisions import Topic, bump
@@ -99,7 +99,8 @@ class Progress:
 
 @dataclass(slots=True)
 class Run:
-    """One story in one folder. `play` begins it, or goes on where an earlier run was killed."""
+    """One story in one folder. `play` begins it, or goes on where an earlier run was killed. A config.toml that lies
+    there counts, such as one that names a database of a server."""
 
     story: Story
     folder: Path  # made if missing
@@ -326,8 +327,9 @@ class Run:
             self.collector = None
 
     def _settings(self) -> Settings:
-        return Settings(
-            data=self.folder,
+        return load_settings(
+            self.folder,
+            None,
             rules_dir=self._rules,
             evaluation_interval_seconds=self.story.interval.total_seconds(),
             push_interval_seconds=self.story.push_interval.total_seconds(),
