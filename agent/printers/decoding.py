@@ -15,9 +15,14 @@ from agent.printers.vendors import Maker, maker_of
 MAX_SUPPLIES = MAX_TRAYS = MAX_COVERS = 60  # a press with a finisher has half of it
 MAX_ALERTS = 100
 MAX_CONSOLE_LINES = 16
+UNTOLD = (None, "other", "unknown")  # types that say nothing
 MAX_COUNT = (1 << 32) - 1  # all ones is what agents say that do not count
 # `SN:VNB3J99999`, `S/N ABC`; without one behind it, nothing.
 SERIAL_IN_TEXT = re.compile(r"(?<![A-Za-z])S/?N[:# ]+([A-Za-z0-9-]{4,})")
+
+# `Fuser S/N:`, `Black Toner, PN 006R01509;SN48178080E0000481`
+SERIAL_BEHIND = re.compile(r"[\s,;(]*(?:\b[Ss]/?[Nn]\s*[:#]|[;,]\s*SN(?:unknown|\w*\d))")
+WASTE_IN_TEXT = re.compile(r"(?i)\bwaste\b|afval|resttoner|alttoner|récup|usagé")
 
 
 def decode(rows: Rows) -> Reading:
@@ -98,7 +103,7 @@ def decode_errors(value: Value) -> tuple[str, ...] | None:
 
 def stable_label(description: str) -> str:
     """A supply's description without the serial number that some put behind it: a new cartridge is the same series."""
-    return re.split(r"(?i)[\s,;(]*\bS/?N\s*[:#]", description, maxsplit=1)[0].strip() or description
+    return SERIAL_BEHIND.split(description, maxsplit=1)[0].strip() or description
 
 
 def _charset(rows: Rows) -> str | None:
@@ -176,7 +181,11 @@ def _supplies(rows: Rows, device: Index, charset: str | None, alerts: tuple[Aler
         kind = _name(mibs.SUPPLY_TYPES, rows.number(mibs.SUPPLY_TYPE, index))
         unit = _name(mibs.UNITS, rows.number(mibs.SUPPLY_UNIT, index))
         description = _text(rows.get(mibs.SUPPLY_DESCRIPTION, index), charset)
-        is_receptacle = kind in mibs.RECEPTACLE_TYPES or rows.number(mibs.SUPPLY_CLASS, index) == mibs.RECEPTACLE_CLASS
+        is_receptacle = (
+            kind in mibs.RECEPTACLE_TYPES
+            or rows.number(mibs.SUPPLY_CLASS, index) == mibs.RECEPTACLE_CLASS
+            or (kind in UNTOLD and WASTE_IN_TEXT.search(description or "") is not None)
+        )
         amount = judge(rows.number(mibs.SUPPLY_LEVEL, index), rows.number(mibs.SUPPLY_MAX_CAPACITY, index), unit)
         if is_receptacle:
             amount = without_direction(amount)

@@ -1,9 +1,10 @@
 """A printer's series. Declared here for the catalogue, and made of its readings."""
 
+import re
 from collections.abc import Iterator
 
 from agent.printers import mibs
-from agent.printers.decoding import stable_label
+from agent.printers.decoding import UNTOLD, stable_label
 from agent.printers.reading import Fill, Reading, Supply, Tray
 from agent.probes.base import Metric, MetricType, Sample
 
@@ -65,6 +66,19 @@ METRICS = (
         ("printer_alert_group", "printer_alert_index", "printer_alert_code"),
     ),
 )
+# The parts first: a `toner drum` is a drum, a `transfer roller` no toner.
+KINDS_IN_TEXT = tuple(
+    (kind, re.compile(words, re.IGNORECASE))
+    for kind, words in (
+        ("opc", r"\bdrum|imaging unit|photoconduct|trommel|tambour|\bopc\b"),
+        ("fuser", r"fus(er|ing)|fixier|fixeer"),
+        ("transferUnit", r"transfer|transport belt|\bitb\b"),
+        ("developer", r"developer|entwickler|ontwikkel"),
+        ("cleanerUnit", r"clean"),
+        ("toner", r"toner"),
+        ("ink", r"\bink|tinte|encre"),
+    )
+)
 STATUSES = ("idle", "printing", "warmup", "stopped", "other", "unknown")
 
 
@@ -113,8 +127,18 @@ def table_samples(reading: Reading) -> Iterator[Sample]:
 
 
 def supply_labels(supply: Supply) -> dict[str, str]:
-    values = (supply.index, supply.type or "unknown", supply.color or "", stable_label(supply.description))
+    values = (supply.index, kind_of(supply), supply.color or "", stable_label(supply.description))
     return dict(zip(SUPPLY_LABELS, values, strict=True))
+
+
+def kind_of(supply: Supply) -> str:
+    """Its type; where the printer tells none, the one that its description speaks of, since rules go by it."""
+    if supply.type not in UNTOLD:
+        return str(supply.type)
+    if supply.is_receptacle:
+        return "wasteInk" if re.search(r"(?i)\bink", supply.description) else "wasteToner"
+    found = (kind for kind, words in KINDS_IN_TEXT if words.search(supply.description))
+    return next(found, supply.type or "unknown")
 
 
 def _names_of(trays: tuple[Tray, ...]) -> list[str]:

@@ -11,8 +11,8 @@ def decode_text(value: bytes, charset: str | None = None, max_chars: int = MAX_T
 
     Padding goes, control characters become spaces. Never raises."""
     value = value[:MAX_TEXT_BYTES]
-    text = _decode_utf16(value) or _decode_bytes(value, charset)
-    text = text.partition("\x00")[0]
+    wide = _decode_utf16(value)
+    text = (_decode_bytes(value, charset) if wide is None else wide).partition("\x00")[0]
     return "".join(one if one.isprintable() else " " for one in text).strip()[:max_chars].rstrip()
 
 
@@ -21,10 +21,10 @@ def _decode_utf16(value: bytes) -> str | None:
     if value.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return value.decode("utf-16", errors="replace")
     core = value.rstrip(b"\x00")
+    if b"\x00" not in core:
+        return None
     if len(core) % 2:
         core += b"\x00"  # the high half of a little-endian character, taken for padding
-    if len(core) < 4:
-        return None
     zeros = core[0::2].count(0), core[1::2].count(0)
     if zeros[0] == 0 and zeros[1] * 4 >= len(core):
         return core.decode("utf-16-le", errors="replace")

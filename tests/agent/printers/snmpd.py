@@ -1,0 +1,58 @@
+"""Debian's snmpd with users of SNMP version 3, made to look like a printer."""
+
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.printers import mibs
+from tests.agent.printers.snmpsim import free_udp_port
+from tests.conftest import require
+
+READY = "NET-SNMP version"
+PRINTER = (
+    (f"{mibs.HR_DEVICE_DESCR}.1", "octet_str", '"A printer with secrets"'),
+    (f"{mibs.HR_PRINTER_ERRORS}.1", "octet_str", '"@"'),  # 0x40: noPaper
+    (f"{mibs.SUPPLY_TYPE}.1.1", "integer", "3"),
+    (f"{mibs.SUPPLY_DESCRIPTION}.1.1", "octet_str", '"Black Toner"'),
+    (f"{mibs.SUPPLY_MAX_CAPACITY}.1.1", "integer", "100"),
+    (f"{mibs.SUPPLY_LEVEL}.1.1", "integer", "42"),
+)
+
+
+@contextmanager
+def running_snmpd(folder: Path, users: Sequence[str]) -> Iterator[int]:
+    """Its port. `users` are lines as `createUser` takes them, each may read all."""
+    port = free_udp_port()
+    lines = [f"createUser {user}" for user in users]
+    lines += [f"rouser {user.split()[0]} {'authpriv' if len(user.split()) > 3 else 'authnopriv'}" for user in users]
+    lines += [f"override {oid} {kind} {value}" for oid, kind, value in PRINTER]
+    config = folder / "snmpd.conf"
+    config.write_text("\n".join(lines) + "\n")
+    config.chmod(0o600)
+    server = subprocess.Popen(
+        [require("snmpd"), "-f", "-Le", "-C", "-c", str(config), "-I", "-smux", f"udp:127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"SNMP_PERSISTENT_DIR": str(folder), "PATH": "/usr/sbin:/usr/bin"},
+    )
+    output = server.stderr
+    assert output is not None
+    try:
+        said = []
+        for line in output:
+            said.append(line)
+            if READY in line:
+                break
+        else:
+            raise AssertionError("".join(said))
+        drain = threading.Thread(target=output.read)
+        drain.start()
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+    drain.join()
+    output.close()

@@ -1,0 +1,294 @@
+"""From rows to a reading, and from a reading to series."""
+
+import contextlib
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.acceptance import accept
+from agent.printers import mibs
+from agent.printers.decoding import decode, decode_errors, find_device, stable_label
+from agent.printers.ipp_codec import decode_answer, encode_request
+from agent.printers.ipp_decoding import decode_attributes
+from agent.printers.merge import merge
+from agent.printers.metrics import METRICS, state_samples, table_samples
+from agent.printers.reading import Fill, Reading, Supply, to_json
+from agent.printers.rows import Rows, Value
+from agent.printers.text import MAX_TEXT_CHARS, decode_text
+from protocol.errors import QuarkpulseError
+
+COLUMNS = sorted(value for name, value in vars(mibs).items() if name.isupper() and str(value).startswith("1.3.6.1.2"))
+
+
+def rows_of(**columns: Mapping[int, Value]) -> Rows:
+    """Columns by their names in `mibs`, of the device 1; a scalar has the row 0."""
+    rows = Rows()
+    for name, cells in columns.items():
+        for row, value in cells.items():
+            is_scalar = name.startswith("SYS_")
+            is_of_device = name.startswith(("HR_", "GENERAL_", "CHARACTER"))
+            rows.add(getattr(mibs, name), (0,) if is_scalar else (row,) if is_of_device else (1, row), value)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("value", "charset", "text"),
+    [
+        (b"Black Toner", None, "Black Toner"),
+        (b"Black Toner\x00\x00\x00", None, "Black Toner"),
+        (b"Toner\x00rubbish", None, "Toner"),
+        ("Cartouche jaune épuisée".encode(), None, "Cartouche jaune épuisée"),
+        ("Schwärzlich".encode("latin-1"), None, "Schwärzlich"),
+        ("€ 5".encode("cp1252"), None, "€ 5"),
+        ("Zwarte toner".encode("utf-16"), None, "Zwarte toner"),
+        ("Zwarte toner".encode("utf-16-le"), None, "Zwarte toner"),
+        ("Zwarte toner".encode("utf-16-be") + b"\x00\x00", None, "Zwarte toner"),
+        ("Ton".encode("utf-16-le"), None, "Ton"),
+        (b"\xef\xbb\xbfToner", None, "Toner"),
+        ("Тонер".encode("iso8859-5"), "iso8859-5", "Тонер"),
+        ("ブラック".encode("shift_jis"), "shift_jis", "ブラック"),
+        (b"Toner", "utf-16-be", "Toner"),  # what it says of itself is wrong
+        (b"\tBlack\r\nToner\x07 ", None, "Black  Toner"),
+        (b"\xff\xfe", None, ""),
+        (b"", None, ""),
+        (b"\x00" * 255, None, ""),
+        (b"x" * 5_000, None, "x" * MAX_TEXT_CHARS),
+    ],
+)
+def test_texts_of_any_encoding(value: bytes, charset: str | None, text: str) -> None:
+    assert decode_text(value, charset) == text
+
+
+@given(st.binary(max_size=300), st.sampled_from([None, *mibs.CHARSETS.values()]))
+def test_any_octets_are_a_text_that_can_be_shown(value: bytes, charset: str | None) -> None:
+    text = decode_text(value, charset)
+    assert text.isprintable()
+    assert len(text) <= MAX_TEXT_CHARS
+    text.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (b"", ()),
+        (b"\x00", ()),
+        (b"\x80", ("lowPaper",)),
+        (b"\x01\x00", ("serviceRequested",)),
+        (b"\x24\x02", ("lowToner", "jammed", "overduePreventMaint")),
+        (b"\xff\xff\xff\xff", mibs.ERROR_STATES),
+        (None, None),
+        (0, None),
+    ],
+)
+def test_error_bits(value: Value, names: tuple[str, ...] | None) -> None:
+    assert decode_errors(value) == names
+
+
+def supply(level: int, capacity: int, **more: Value) -> Supply:
+    cells = {name: {1: value} for name, value in more.items()}
+    rows = rows_of(SUPPLY_LEVEL={1: level}, SUPPLY_MAX_CAPACITY={1: capacity}, **cells)
+    (found,) = decode(rows).supplies
+    return found
+
+
+@pytest.mark.parametrize(
+    ("level", "capacity", "told"),
+    [
+        (50, 100, (50, 100, 0.5, Fill.OK)),
+        (10, 100, (10, 100, 0.1, Fill.LOW)),
+        (0, 100, (0, 100, 0.0, Fill.EMPTY)),
+        (0, -2, (0, None, None, Fill.EMPTY)),
+        (150, 100, (150, 100, 1.0, Fill.OK)),
+        (9, -2, (9, None, None, Fill.OK)),
+        (9, 0, (9, 0, None, Fill.OK)),
+        (-1, -1, (None, None, None, Fill.UNRESTRICTED)),
+        (-2, 100, (None, 100, None, Fill.UNKNOWN)),
+        (-3, -2, (None, None, None, Fill.SOME_LEFT)),
+        (-100, 100, (None, 100, None, Fill.UNKNOWN)),
+    ],
+)
+def test_levels_and_special_values(level: int, capacity: int, told: tuple[object, ...]) -> None:
+    found = supply(level, capacity, SUPPLY_TYPE=3)
+    assert (found.level, found.max_capacity, found.ratio, found.state) == told
+
+
+def test_a_percentage_needs_no_capacity() -> None:
+    assert supply(63, -2, SUPPLY_UNIT=19).ratio == 0.63
+    assert supply(163, -2, SUPPLY_UNIT=19).ratio is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"SUPPLY_TYPE": 4}, {"SUPPLY_CLASS": 4, "SUPPLY_TYPE": 1}, {"SUPPLY_DESCRIPTION": b"Waste Toner Container, PN 1"}],
+)
+@pytest.mark.parametrize("level", [0, 5])
+def test_a_waste_box_is_not_called_full_or_empty_by_its_level(more: dict[str, Value], level: int) -> None:
+    found = supply(level, 100, **more)
+    assert (found.level, found.state) == (level, Fill.UNKNOWN)
+    names = {one.name for one in table_samples(Reading(supplies=(found,)))}
+    assert names == {"printer_supply_level_ratio"}
+
+
+def alert_rows(*alerts: tuple[int, int, int, int, bytes]) -> Rows:
+    """Severity, group, index in the group, code, description."""
+    names = ("ALERT_SEVERITY", "ALERT_GROUP", "ALERT_GROUP_INDEX", "ALERT_CODE", "ALERT_DESCRIPTION")
+    cells: dict[str, dict[int, Value]] = {name: {} for name in names}
+    for row, alert in enumerate(alerts, start=231):
+        for name, value in zip(names, alert, strict=True):
+            cells[name][row] = value
+    return rows_of(**cells)
+
+
+def test_only_what_stands_is_an_alert_and_a_condition_is_one_whatever_its_row() -> None:
+    """Rows as a plotter really sends them, and as the standard means them."""
+    reading = decode(
+        alert_rows(
+            (1, 5, -1, 1, b"Wrong file format. The printer cannot process the job."),
+            (1, 5, -1, 2, b"Ready"),
+            (1, 5, -1, 2, b"deleted"),
+            (4, 5, -1, 501, b"Lower lever"),
+            (3, 8, 2, 808, b"Tray 2 empty"),
+            (3, 8, 2, 808, b"Tray 2 empty"),
+            (5, 8, 3, 807, b"Tray 3 low"),
+        )
+    )
+    assert len(reading.alerts) == 6
+    assert [sample.labels for sample in table_samples(reading)] == [
+        {"printer_alert_group": "input", "printer_alert_index": "2", "printer_alert_code": "inputMediaSupplyEmpty"},
+        {"printer_alert_group": "input", "printer_alert_index": "3", "printer_alert_code": "inputMediaSupplyLow"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("alert", "state"),
+    [
+        ((3, 11, 1, 1109, b"Waste toner full"), Fill.EMPTY),
+        ((5, 11, 1, 1107, b"Waste toner almost full"), Fill.LOW),
+        ((5, 11, 1, 14, b""), Fill.LOW),
+        ((5, 11, 2, 1107, b"that of another"), Fill.UNKNOWN),
+        ((4, 11, 1, 1107, b"an event"), Fill.UNKNOWN),
+    ],
+)
+def test_an_alert_says_what_a_level_cannot(alert: tuple[int, int, int, int, bytes], state: Fill) -> None:
+    rows = rows_of(SUPPLY_TYPE={1: 4}, SUPPLY_LEVEL={1: 0}, SUPPLY_MAX_CAPACITY={1: 100})
+    rows.update(alert_rows(alert))
+    assert decode(rows).supplies[0].state is state
+
+
+def test_colours_come_from_colorants_or_descriptions() -> None:
+    rows = rows_of(
+        SUPPLY_DESCRIPTION={1: b"Cartridge 7", 2: b"Gele toner (geel)", 3: b"Tri-colour cyan magenta", 4: b"Toner"},
+        SUPPLY_TYPE={1: 3, 2: 3, 3: 6, 4: 3},
+        SUPPLY_COLORANT={1: 2, 2: 0, 4: 9},
+        COLORANT_VALUE={1: b"black", 2: b"Cyan"},
+    )
+    assert [one.color for one in decode(rows).supplies] == ["cyan", "yellow", None, None]
+
+
+def test_what_its_type_does_not_say_its_description_may() -> None:
+    descriptions = [
+        b"Drum Cartridge (R1)",
+        b"Fuser",
+        b"Transfer Belt Cleaner",
+        b"Black Toner",
+        b"Waste Ink Pad",
+        b"Thing",
+    ]
+    cells = dict.fromkeys(range(1, 7), 50)
+    rows = rows_of(
+        SUPPLY_DESCRIPTION=dict(enumerate(descriptions, start=1)), SUPPLY_LEVEL=cells, SUPPLY_MAX_CAPACITY=cells
+    )
+    reading = decode(rows)
+    assert [one.type for one in reading.supplies] == [None] * 6
+    levels = [one.labels for one in table_samples(reading) if one.name == "printer_supply_level_ratio"]
+    kinds = ["opc", "fuser", "transferUnit", "toner", "wasteInk", "unknown"]
+    assert [labels["printer_supply_type"] for labels in levels] == kinds
+
+
+@pytest.mark.parametrize(
+    ("description", "label"),
+    [
+        ("Black Toner Cartridge S/N:CRUM-123", "Black Toner Cartridge"),
+        ("Fuser S/N:", "Fuser"),
+        ("Black Toner, PN 006R01509;SN48178080E0000481", "Black Toner, PN 006R01509"),
+        ("Fuser, PN unknown;SNunknown", "Fuser, PN unknown"),
+        ("Toner, snowy", "Toner, snowy"),
+        ("S/N:1234", "S/N:1234"),
+    ],
+)
+def test_a_new_cartridge_is_the_same_series(description: str, label: str) -> None:
+    assert stable_label(description) == label
+
+
+def test_trays_of_one_name_are_told_apart() -> None:
+    cells = dict.fromkeys(range(1, 4), 10)
+    rows = rows_of(INPUT_LEVEL=cells, INPUT_MAX_CAPACITY=cells, INPUT_NAME={1: b"Tray", 2: b"Tray"})
+    names = [sample.labels["printer_tray"] for sample in table_samples(decode(rows))]
+    assert names == ["Tray (1)", "Tray (2)", "3"]
+
+
+@pytest.mark.parametrize(
+    ("device_status", "printer_status", "errors", "asleep"),
+    [(2, 1, b"\x00", True), (2, 3, b"\x00", False), (5, 1, b"\x04", False), (2, 1, b"\x80", False)],
+)
+def test_stand_by(device_status: int, printer_status: int, errors: bytes, asleep: bool) -> None:
+    states = {"HR_DEVICE_STATUS": device_status, "HR_PRINTER_STATUS": printer_status, "HR_PRINTER_ERRORS": errors}
+    assert decode(rows_of(**{name: {1: value} for name, value in states.items()})).is_asleep is asleep
+
+
+def test_the_printer_need_not_be_the_first_device() -> None:
+    rows = Rows()
+    for index, kind in ((1, "1.3.6.1.2.1.25.3.1.4"), (3, mibs.HR_DEVICE_PRINTER)):
+        rows.add(mibs.HR_DEVICE_TYPE, (index,), kind)
+        rows.add(mibs.HR_DEVICE_DESCR, (index,), f"device {index}".encode())
+    rows.add(mibs.SUPPLY_LEVEL, (3, 1), 50)
+    assert find_device(rows) == (3,)
+    reading = decode(rows)
+    assert (reading.model, [one.index for one in reading.supplies]) == ("device 3", ["1"])
+
+
+VALUES = st.one_of(
+    st.none(), st.integers(-(2**64), 2**64), st.binary(max_size=60), st.text(max_size=20), st.floats(), st.booleans()
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(COLUMNS), st.lists(st.integers(0, 3), max_size=3).map(tuple), VALUES), max_size=60
+    )
+)
+def test_whatever_a_printer_says_is_decoded_and_can_be_sent(cells: list[tuple[str, tuple[int, ...], Value]]) -> None:
+    rows = Rows()
+    for column, index, value in cells:
+        rows.add(column, index, value)
+    reading = decode(rows)
+    to_json(reading)
+    samples = [*state_samples(reading), *table_samples(reading)]
+    accept(samples)
+    declared = {metric.name: set(metric.labels) for metric in METRICS}
+    assert all(set(sample.labels) == declared[sample.name] for sample in samples)
+    amounts = [(one.level, one.ratio) for one in reading.supplies] + [(one.level, one.ratio) for one in reading.trays]
+    assert all(level is None or level >= 0 for level, _ in amounts)
+    assert all(ratio is None or 0 <= ratio <= 1 for _, ratio in amounts)
+    assert merge(reading, reading) == reading
+
+
+@given(st.binary(max_size=400))
+def test_whatever_comes_by_ipp_is_decoded_or_refused(content: bytes) -> None:
+    try:
+        answer = decode_answer(b"\x02\x00\x00\x00\x00\x00\x00\x01" + content)
+    except QuarkpulseError:
+        return
+    reading = decode_attributes(answer.printer)
+    accept([*state_samples(reading), *table_samples(reading)])
+
+
+@given(st.integers(8, 200), st.integers(0, 255))
+def test_one_wrong_octet_in_an_ipp_answer_does_no_harm(at: int, octet: int) -> None:
+    content = bytearray(encode_request("ipp://printer/ipp/print", ["printer-state", "marker-levels"]))
+    content[8] = 4  # as if these were a printer's attributes
+    content[at % len(content)] = octet
+    with contextlib.suppress(QuarkpulseError):
+        decode_attributes(decode_answer(bytes(content)).printer)
