@@ -43,8 +43,10 @@ def run_child(
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     max_bytes: int = MAX_OUTPUT_BYTES,
     variables: Mapping[str, str] | None = None,
+    executable: str | None = None,
 ) -> Answer:
-    """What it says on stdout, and its exit code; stderr is not looked at, stdin is empty.
+    """What it says on stdout, and its exit code; stderr is not looked at, stdin is empty. `executable` is the file to
+    run, if it is not the first word of the command.
 
     Raises ProbeUnavailable if there is no such program, ProbeFailed if it takes too long or says too much.
     """
@@ -52,6 +54,7 @@ def run_child(
     try:
         process = subprocess.Popen(
             command,
+            executable=executable,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -16,7 +16,7 @@ from agent.inspection import inspect
 from agent.loading import assemble_probes
 from agent.state import FolderLock, Identity, StateError, StateFolder
 from agent.uplink import AddressError, Answer, Uplink, UplinkError, describe, make_tls_context
-from protocol.wire import CONFIG_PATH
+from protocol.wire import CONFIG_PATH, EventType
 
 PATIENCE_SECONDS = 5.0
 MIN_FREE_BYTES = 128 << 20  # the spool at its largest, twice
@@ -178,6 +178,12 @@ def check_probes(folder: StateFolder) -> Iterator[Finding]:
             name, False, reason, "mend agent.toml, or install what is missing and run `quarkpulse-agent refresh`"
         )
     found = inspect(probes, load_config(folder))
+    for one in found.told:
+        if one.type is EventType.PROBE_UNAVAILABLE:
+            name, reason = str(one.details["probe"]), str(one.details["reason"])
+            yield Finding(
+                name, True, reason, "allow it in agent.toml, or have the collector ask no more", is_notice=True
+            )
     for probe in probes:
         name = probe.name
         if name in found.failed:

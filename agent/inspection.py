@@ -8,7 +8,7 @@ from agent import own
 from agent.config import AgentConfig
 from agent.loading import load_probe
 from agent.printers import metrics as printer_metrics
-from agent.probes.base import Metric, Probe, Sample
+from agent.probes.base import Metric, Occurrence, Probe, Sample
 from agent.sampling import Sampler
 from agent.settings import Settings
 from protocol.wire import DEFAULT_PUSH_INTERVAL_SECONDS
@@ -17,11 +17,13 @@ SETTLE_SECONDS = 60.0
 
 
 class Inspection(NamedTuple):
-    """What the probes said; troubles by probe: not available here (`lacking`), failed or hung (`failed`)."""
+    """What the probes said; troubles by probe: not available here (`lacking`), failed or hung
+    (`failed`); and what they would tell as events."""
 
     samples: list[Sample]
     lacking: dict[str, str]
     failed: dict[str, str]
+    told: list[Occurrence]
 
 
 def load_probes(places: Mapping[str, str], settings: Settings | None = None) -> list[Probe]:
@@ -51,4 +53,5 @@ def inspect(probes: list[Probe], config: AgentConfig = AgentConfig()) -> Inspect
         for schedule in sampler.schedules
         if schedule.name not in lacking and (schedule.is_running or schedule.trouble)
     }
-    return Inspection([sample for one in sampler.schedules for sample in one.samples], lacking, failed)
+    samples = [sample for one in sampler.schedules for sample in one.samples]
+    return Inspection(samples, lacking, failed, sampler.take_occurrences())

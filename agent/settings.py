@@ -50,6 +50,15 @@ class Section:
         self._complain(key, f"must be a text of 1 to {MAX_TEXT_CHARS} characters")
         return None
 
+    def number(self, key: str, low: float, high: float, default: float) -> float:
+        found = self._get(key)
+        if found is None:
+            return default
+        if not isinstance(found, int | float) or isinstance(found, bool) or not low <= found <= high:
+            self._complain(key, f"must be {low:g} to {high:g}, got {found!r:.40}")
+            return default
+        return float(found)
+
     def path(self, key: str) -> Path | None:
         """An absolute path: the agent's own folder is nowhere in particular."""
         found = self.text(key)

@@ -83,6 +83,7 @@ class EventType(StrEnum):
     RESUMED = "resumed"  # {slept_seconds}: the machine woke up
     POWER = "power"  # {source: PowerSource}: at the start, and when it changes; only of machines with a battery
     CLOCK_STEP = "clock_step"  # {seconds}: the agent's clock was moved at once, not slewed
+    CHECK_CHANGED = "check_changed"  # {check, status, before, text}: a custom check's status is another
     CONFIG_REFUSED = "config_refused"  # {etag, reason}: the configuration cannot be used, the one before holds
 
 

@@ -267,6 +267,38 @@ def test_probes_are_turned_off_and_on_without_a_restart_and_a_bad_configuration_
     assert json.loads((state / "config.json").read_bytes())["etag"] == "fourth"
 
 
+def test_the_collector_asks_for_a_check_and_the_machine_decides(
+    collector: Collector, state: Path, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    for name in ("allowed", "other"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'WARNING|size=3KB'; exit 1\n")
+        (tmp_path / name).chmod(0o755)
+    StateFolder(state).save_probes(listed(checks="agent.probes.checks:CheckProbe"))
+    (state / "agent.toml").write_text(f'[checks]\nallow = ["{tmp_path}/allowed"]\n')
+
+    def values(it: Collector) -> dict[tuple[str, ...], float | None]:
+        series = it.layouts[it.frames[-1].layout].series if it.frames else []
+        found = zip(series, it.frames[-1].v if it.frames else [], strict=True)
+        return {(one.name, *one.labels.values()): value for one, value in found if one.name.startswith("check_")}
+
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 1)
+    assert values(collector) == {}
+    collector.config["custom_checks"] = [
+        {"name": name, "command": [str(tmp_path / name)], "interval_seconds": 60.0, "timeout_seconds": 5.0}
+        for name in ("allowed", "other")
+    ]
+    collector.config_etag = "second"
+    collector.wait_for(lambda it: "check_changed" in {event.type for event in it.events})
+    collector.config["custom_checks"] = []
+    assert values(collector) == {("check_status", "allowed"): 1, ("check_value", "allowed", "size", "bytes"): 3072}
+    collector.config_etag = "third"
+    collector.wait_for(lambda it: values(it) == {})
+    assert stop(agent) == 0
+    said = {(told(one)["probe"], told(one)["reason"]) for one in collector.events if one.type == "probe_unavailable"}
+    assert ("checks.other", f"agent.toml does not allow {tmp_path}/other: [checks] allow = [...]") in said
+
+
 def test_what_is_missing_is_said_once_and_the_rest_goes_on(
     collector: Collector, state: Path, start_agent: StartAgent
 ) -> None:
