@@ -14,13 +14,14 @@ from agent.doctor import examine
 from agent.enrolment import enroll, find_probes, refresh
 from agent.exposition import to_json, to_prometheus, to_table
 from agent.inspection import declared_metrics, inspect, load_probes
+from agent.inventory.reading import read_inventory
 from agent.options import COLLECTOR_HELP, enrolment_options, read_token, state_option, work_as_owner
 from agent.printers.commands import printers
 from agent.run_command import run_command
 from agent.settings import load_settings
 from agent.state import StateFolder
 from protocol.errors import QuarkpulseError
-from protocol.wire import Kind
+from protocol.wire import Kind, PrivacyConfig
 
 
 class OneSentence(click.Group):
@@ -125,6 +126,22 @@ def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None
     for name, reason in found.failed.items():
         click.echo(f"{name} failed: {reason}", err=True)
     sys.exit(1 if found.failed else 0)
+
+
+@cli.command("inventory")
+@click.option(
+    "--state",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Show what this agent may send: user names and software only where allowed. Without it, all there is.",
+)
+def inventory_command(state: Path | None) -> None:
+    """Print what this machine is made of, as JSON, e.g. `quarkpulse-agent inventory --state DIR`.
+
+    Exit code: 0 read, 1 it cannot be read, 2 wrong usage.
+    """
+    everything = PrivacyConfig(user_names=True, software=True)
+    allowed = everything if state is None else load_config(StateFolder(state)).privacy
+    click.echo(json.dumps(read_inventory(allowed), ensure_ascii=False, indent=1))
 
 
 @cli.command("doctor")

@@ -193,13 +193,15 @@ class Delivery:
         layouts: dict[str, Layout] = {}
         frames: list[Frame] = []
         events: list[Event] = []
+        inventory: dict[str, object] | None = None
         for _, record in batch:
             frames += record["frames"]
             events += record["events"]
+            inventory = record.get("inventory", inventory)
             for layout in record["layouts"]:
                 if layout["id"] not in self._known_layouts:
                     layouts[layout["id"]] = layout
-        return Push(
+        push = Push(
             sent=self._clock.now_milliseconds(),
             boot=self._boot_id,
             spool=self._spool.id,
@@ -208,6 +210,9 @@ class Delivery:
             frames=frames,
             events=events,
         )
+        if inventory is not None:
+            push["inventory"] = inventory
+        return push
 
     def _take_note(self, batch: list[tuple[int, Record]], reply: PushReply) -> None:
         if self._trouble:

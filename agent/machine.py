@@ -62,12 +62,20 @@ def guess_kind() -> Kind:
 
 def read_os_name(file: Path = OS_RELEASE) -> str:
     """Such as `Debian GNU/Linux 12 (bookworm)`."""
+    fields = read_os_release(file)
+    if not fields:
+        return f"{platform.system()} {platform.release()}"[:256]
+    return fields.get("PRETTY_NAME", platform.system())[:256]
+
+
+def read_os_release(file: Path = OS_RELEASE) -> dict[str, str]:
+    """The fields of os-release; none where it cannot be read."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return f"{platform.system()} {platform.release()}"[:256]
-    fields = dict(line.split("=", 1) for line in lines if "=" in line)
-    return fields.get("PRETTY_NAME", platform.system()).strip("\"'")[:256]
+        return {}
+    fields = (line.split("=", 1) for line in lines if "=" in line)
+    return {name: value.strip("\"'") for name, value in fields}
 
 
 def read_line(file: Path) -> str:

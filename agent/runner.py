@@ -20,6 +20,7 @@ from agent.delivery import Delivery, Policy, Sender
 from agent.events import Events
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
+from agent.inventory.watch import InventoryProbe
 from agent.loading import assemble_probes
 from agent.logs import set_up_logging
 from agent.notify import Notifier, take_notifier
@@ -125,6 +126,7 @@ class Agent:
         self._sender = Sender(self._delivery, on_exit=wakeup.wake, on_step=self._write_status)
         self._frames = FrameBuilder()
         self._printers = PrinterSupervisor(self._clock.boot)
+        self._inventory = InventoryProbe(folder, self._clock.now)
         self._sampler = self._make_sampler()
         # Agents that start together do not push together: each has its own place in the interval.
         self._phase = (zlib.crc32(self._device_id.encode()) & 0xFFFF) / 0x10000
@@ -190,10 +192,14 @@ class Agent:
             self._events.add(occurrence.type, **occurrence.details)
         t_milliseconds = self._clock.now_milliseconds()
         # The agent's own frame comes last: the newest record is sent first.
-        for record in self._printers.records(t_milliseconds, self._push_interval_seconds()):
-            self._spool.append_encoded(record, t_milliseconds)
+        for encoded in self._printers.records(t_milliseconds, self._push_interval_seconds()):
+            self._spool.append_encoded(encoded, t_milliseconds)
         layout, frame = self._frames.build(samples, t_milliseconds)
-        self._spool.append(Record(layouts=[layout], frames=[frame], events=self._events.take()), frame["t"])
+        record = Record(layouts=[layout], frames=[frame], events=self._events.take())
+        inventory = self._inventory.take()
+        if inventory is not None:
+            record["inventory"] = inventory
+        self._spool.append(record, frame["t"])
         self._status.frame_made(self._clock.wall())
         self._write_status()
         self._notifier.alive(f"version {VERSION}, {len(self._spool)} records to send")
@@ -237,7 +243,7 @@ class Agent:
     # Parts.
 
     def _make_sampler(self) -> Sampler:
-        probes = assemble_probes(self._folder, self._on_left_out)
+        probes = [*assemble_probes(self._folder, self._on_left_out), self._inventory]
         return Sampler(probes, boot=self._clock.boot, on_unavailable=self._on_unavailable)
 
     def _on_left_out(self, probe: str, reason: str) -> None:

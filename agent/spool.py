@@ -1,7 +1,8 @@
 """What is not yet acknowledged, on disk: one file per record, whole or absent, bounded in every way.
 
     spool/spool.json                           id of this spool, and a number that no push has reached yet
-    spool/<seq>-<t>.json.gz                    a record: `{"layouts": [...], "frames": [...], "events": [...]}`
+    spool/<seq>-<t>.json.gz                    a record: `{"layouts": [...], "frames": [...], "events": [...],
+                                               "inventory"?: {...}}`
     spool/aside/<seq>-<t>.json.gz              what the collector will never take, or what is damaged
 
 A record brings the layouts that its frames use, so that each can be understood alone; compressed it still fits into one
@@ -18,7 +19,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypedDict
+from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 
 from agent.files import PRIVATE_FOLDER, write_atomically
 from protocol.wire import MAX_AGE_SECONDS, MAX_DECODED_BYTES, Event, Frame, Layout
@@ -46,6 +47,7 @@ class Record(TypedDict):
     layouts: list[Layout]
     frames: list[Frame]
     events: list[Event]
+    inventory: NotRequired[dict[str, object]]
 
 
 EncodedRecord: TypeAlias = bytes  # inside, `bytes` is a size
@@ -296,7 +298,10 @@ def decode(body: bytes) -> Record:
     found = json.loads(content)
     if not is_record(found):
         raise ValueError("not a record")
-    return Record(layouts=found["layouts"], frames=found["frames"], events=found["events"])
+    record = Record(layouts=found["layouts"], frames=found["frames"], events=found["events"])
+    if "inventory" in found:
+        record["inventory"] = found["inventory"]
+    return record
 
 
 def is_record(found: object) -> bool:
@@ -305,6 +310,8 @@ def is_record(found: object) -> bool:
         return False
     parts = [found.get(key) for key in ("layouts", "frames", "events")]
     if not all(isinstance(part, list) and all(isinstance(one, dict) for one in part) for part in parts):
+        return False
+    if not isinstance(found.get("inventory", {}), dict):
         return False
     return all(isinstance(layout.get("id"), str) for layout in found["layouts"]) and all(
         isinstance(frame.get("v"), list) for frame in found["frames"]

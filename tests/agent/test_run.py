@@ -98,6 +98,17 @@ def test_a_machine_that_goes_to_sleep_says_goodbye_and_no_more(
     assert told(collector.events[-1]) == {"type": "goodbye", "reason": "stop"}
 
 
+def test_the_inventory_goes_beside_a_frame_once(collector: Collector, state: Path, start_agent: StartAgent) -> None:
+    agent = start_agent(state)
+    collector.wait_for(lambda it: any(push.inventory for push in it.pushes))
+    frames = len(collector.frames)
+    collector.wait_for(lambda it: len(it.frames) > frames + 2)
+    (inventory,) = (push.inventory for push in collector.pushes if push.inventory is not None)
+    software = inventory["software"]
+    assert isinstance(software, dict) and software.keys() == {"count"}  # the list is not allowed
+    assert stop(agent) == 0
+
+
 def test_run_loads_nothing_heavy(collector: Collector, state: Path) -> None:
     """Looks at the modules of a real process with all probes, after its first push."""
     StateFolder(state).save_probes(describe_probes())
