@@ -41,18 +41,36 @@ def cli() -> None:
 
 
 @cli.command("enroll")
-@click.option("--collector", required=True, help=COLLECTOR_HELP)
+@click.option(
+    "--collector",
+    "collectors",
+    required=True,
+    multiple=True,
+    help=f"{COLLECTOR_HELP} Several times: the next is asked when one fails.",
+)
 @enrolment_options
+@click.option(
+    "--client-certificate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="This machine's own certificate in PEM, where the collector asks for one.",
+)
+@click.option(
+    "--client-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its key, without a password, unless that is in the same file.",
+)
 @state_option
 @click.option("--force", is_flag=True, help="Enrol again a folder that is already enrolled.")
 def enroll_command(  # noqa: PLR0917 - click hands them in by name
-    collector: str,
+    collectors: tuple[str, ...],
     token: str | None,
     token_file: Path | None,
     state: Path,
     kind: str | None,
     ca: Path | None,
     allow_plain_http: bool,
+    client_certificate: Path | None,
+    client_key: Path | None,
     force: bool,
 ) -> None:
     """Make this machine a device, e.g. `quarkpulse-agent enroll --collector https://c.example --token-file FILE`.
@@ -61,11 +79,14 @@ def enroll_command(  # noqa: PLR0917 - click hands them in by name
     """
     device_id = enroll(
         state,
-        collector,
+        collectors[0],
         read_token(token, token_file),
+        others=collectors[1:],
         kind=None if kind is None else Kind(kind),
         ca=ca,
         allow_plain_http=allow_plain_http,
+        certificate=client_certificate,
+        key=client_key,
         force=force,
     )
     click.echo(device_id)

@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from agent.addresses import AddressError
 from agent.answers import explain
 from agent.configuration import load_config
+from agent.failover import make_uplinks
 from agent.inspection import inspect
 from agent.loading import assemble_probes
+from agent.settings import SettingsError, load_settings
 from agent.state import FolderLock, Identity, StateError, StateFolder
-from agent.uplink import AddressError, Answer, Uplink, UplinkError, describe, make_tls_context
+from agent.tls import Trust, make_tls_context
+from agent.uplink import Answer, Uplink, UplinkError, describe
 from protocol.wire import CONFIG_PATH, EventType
 
 PATIENCE_SECONDS = 5.0
@@ -55,7 +59,7 @@ def examine(state: Path) -> Iterator[Finding]:
     yield check_space(state)
     yield check_spool(folder)
     yield check_running(folder)
-    yield from check_network(identity, secret)
+    yield from check_network(identity, secret, folder)
     yield from check_probes(folder)
 
 
@@ -92,19 +96,38 @@ def check_running(folder: StateFolder) -> Finding:
         return Finding("running", True, "an agent runs on this folder")
 
 
-def check_network(identity: Identity, secret: str) -> Iterator[Finding]:
-    """Name, connection, TLS, answer: each only if the one before is well."""
+def check_network(identity: Identity, secret: str, folder: StateFolder) -> Iterator[Finding]:
+    """Of each address of the collector. One that answers is enough to work, but not to be well."""
     try:
-        uplink = Uplink(identity.collector, secret=secret, ca=identity.ca, allow_plain_http=identity.allow_plain_http)
+        uplinks = make_uplinks(identity, secret, load_settings(folder.path))
     except AddressError as error:
         yield Finding("address", False, str(error), "enrol again with --force")
         return
-    steps: list[tuple[str, Callable[[], str], str]] = [
-        ("name", lambda: resolve(uplink), "check the name, and this machine's DNS servers"),
-        ("connection", lambda: connect(uplink), "check the firewall between here and the collector"),
-    ]
-    if uplink.is_encrypted:
-        steps.append(("tls", lambda: shake_hands(uplink, identity.ca), "check the certificate, or enroll --ca FILE"))
+    except SettingsError as error:
+        yield Finding("address", False, str(error), "mend agent.toml")
+        return
+    trust = Trust(identity.ca, identity.certificate, identity.key)
+    for uplink in uplinks:
+        yield from check_uplink(uplink, trust)
+
+
+def check_uplink(uplink: Uplink, trust: Trust) -> Iterator[Finding]:
+    """Name, connection, TLS, answer: each only if the one before is well. What lies behind a proxy is its business."""
+    steps: list[tuple[str, Callable[[], str], str]]
+    proxy = uplink.proxy
+    if proxy is not None:
+        steps = [("proxy", lambda: connect(proxy.host, proxy.port), "check agent.toml: [uplink] proxy, or HTTPS_PROXY")]
+    else:
+        steps = [
+            ("name", lambda: resolve(uplink), "check the name, and this machine's DNS servers"),
+            (
+                "connection",
+                lambda: connect(uplink.host, uplink.port),
+                "check the firewall between here and the collector",
+            ),
+        ]
+    if uplink.is_encrypted and proxy is None:
+        steps.append(("tls", lambda: shake_hands(uplink, trust), "check the certificate, or enroll --ca FILE"))
     for check, step, advice in steps:
         try:
             yield Finding(check, True, step())
@@ -129,15 +152,15 @@ def resolve(uplink: Uplink) -> str:
     return f"{uplink.host} is {', '.join(sorted({str(address[4][0]) for address in found}))}"
 
 
-def connect(uplink: Uplink) -> str:
+def connect(host: str, port: int) -> str:
     began = time.monotonic()
-    with socket.create_connection((uplink.host, uplink.port), PATIENCE_SECONDS):
-        return f"port {uplink.port} answers after {(time.monotonic() - began) * 1000:.0f} ms"
+    with socket.create_connection((host, port), PATIENCE_SECONDS):
+        return f"port {port} answers after {(time.monotonic() - began) * 1000:.0f} ms"
 
 
-def shake_hands(uplink: Uplink, ca: str | None) -> str:
+def shake_hands(uplink: Uplink, trust: Trust) -> str:
     """Raises OSError, also for a certificate that ends so soon that the provider should know."""
-    context = make_tls_context(ca)
+    context = make_tls_context(trust)
     with (
         socket.create_connection((uplink.host, uplink.port), PATIENCE_SECONDS) as plain,
         context.wrap_socket(plain, server_hostname=uplink.host) as secure,

@@ -4,7 +4,8 @@ import contextlib
 import platform
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from pydantic import ValidationError
 
 from agent import VERSION
 from agent.answers import explain
+from agent.failover import Failover, reach
 from agent.files import write_atomically
 from agent.loading import describe_probe
 from agent.machine import guess_kind, instance_of, read_machine_id, read_os_name, read_serial
 from agent.state import FolderLock, Identity, ProbeEntry, StateError, StateFolder, encode
-from agent.uplink import Uplink
 from protocol import models
 from protocol.errors import PermanentError
 from protocol.wire import ENROLL_PATH, Kind
@@ -74,27 +75,38 @@ def enroll(
     collector: str,
     token: str,
     *,
+    others: Sequence[str] = (),
     kind: Kind | None = None,
     ca: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
     allow_plain_http: bool = False,
     force: bool = False,
     probes: Mapping[str, ProbeEntry] | None = None,
 ) -> str:
-    """Enrol and fill the state folder; the device's id.
+    """Enrol and fill the state folder; the device's id. `others` are further addresses of the same collector.
 
     Raises StateError, AddressError, UplinkError or EnrolmentError, each with one clear sentence."""
     folder = StateFolder(state)
     if folder.is_enrolled() and not force:
         device_id = folder.load_identity().device_id
         raise StateError(f"{state} is already enrolled as {device_id}; use another folder, or --force to enrol again")
-    ca_path = None if ca is None else str(ca.resolve())
-    uplink = Uplink(collector, ca=ca_path, allow_plain_http=allow_plain_http)
+    wanted = Identity(
+        collector.rstrip("/"),
+        "",
+        None if ca is None else str(ca.resolve()),
+        allow_plain_http,
+        tuple(other.rstrip("/") for other in others),
+        None if certificate is None else str(certificate.resolve()),
+        None if key is None else str(key.resolve()),
+    )
+    uplink = reach(wanted, None, folder, time.monotonic)
     is_new = not state.exists()
     folder.make()  # before the token is used: a folder that takes no secret would waste it
     try:
         with FolderLock(folder.lock_path), undone_on_failure(folder, is_new=is_new):
             enrolled = ask(uplink, describe_machine(folder, token, kind))
-            identity = Identity(collector.rstrip("/"), enrolled.device_id, ca_path, allow_plain_http)
+            identity = wanted._replace(device_id=enrolled.device_id)
             if not folder.belongs_to(identity):
                 # What was spooled as another device, perhaps another customer's, must not arrive as this one's.
                 shutil.rmtree(folder.spool_path, ignore_errors=True)
@@ -128,7 +140,7 @@ def undone_on_failure(folder: StateFolder, *, is_new: bool) -> Iterator[None]:
         raise
 
 
-def ask(uplink: Uplink, request: models.EnrollRequest) -> models.EnrollAnswer:
+def ask(uplink: Failover, request: models.EnrollRequest) -> models.EnrollAnswer:
     """Raises UplinkError or EnrolmentError."""
     answer = uplink.post(ENROLL_PATH, request.model_dump_json().encode())
     if answer.status != 200:
@@ -137,5 +149,5 @@ def ask(uplink: Uplink, request: models.EnrollRequest) -> models.EnrollAnswer:
         return models.EnrollAnswer.model_validate(answer.content)
     except ValidationError:
         raise EnrolmentError(
-            f"{uplink.host}:{uplink.port} does not answer as a Quarkpulse collector; check the address"
+            f"{uplink.current.host}:{uplink.current.port} does not answer as a Quarkpulse collector; check the address"
         ) from None

@@ -54,6 +54,8 @@ def assemble_probes(folder: StateFolder, complain: Callable[[str, str], None]) -
         off = settings.probes_off()
         for name in sorted(set(off) - entries.keys()):
             complain(FILE_NAME, f"{FILE_NAME}: probes.off: no such probe: {name}")
+        settings.forbidden()
+        settings.proxy()
     except SettingsError as error:
         complain(FILE_NAME, str(error))
     probes: list[Probe] = []

@@ -18,6 +18,7 @@ from agent.config import ConfigError
 from agent.configuration import Configuration
 from agent.delivery import Delivery, Policy, Sender
 from agent.events import Events
+from agent.failover import reach
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
 from agent.inventory.watch import InventoryProbe
@@ -32,7 +33,7 @@ from agent.sampling import Sampler, Schedule
 from agent.spool import Record, Spool
 from agent.state import FolderLock, StateFolder, encode
 from agent.status import StatusFile
-from agent.uplink import Uplink, UplinkError
+from agent.uplink import UplinkError
 from agent.wakeup import Wakeup
 from protocol.errors import QuarkpulseError
 from protocol.wire import (
@@ -97,13 +98,11 @@ class Agent:
         self._notifier = notifier
         identity, secret = folder.load_identity(), folder.load_secret()
         self._device_id = identity.device_id
-        self._uplink = Uplink(
-            identity.collector, secret=secret, ca=identity.ca, allow_plain_http=identity.allow_plain_http
-        )
         saved = folder.load_optional(folder.clock_path).get("correction_seconds")
         self._saved_correction_seconds = float(saved) if isinstance(saved, int | float) else 0.0
         self._clock = AgentClock(wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step)
         self._events = Events(self._clock.now_milliseconds, make_uuid)
+        self._uplink = reach(identity, secret, folder, self._clock.boot)
         self._configuration = Configuration(folder, self._on_config_refused)
         self._greet(self._configuration.etag)
         self._spool = Spool(folder.spool_path)

@@ -7,6 +7,7 @@ probe that takes settings, named like the probe; unknown sections and keys are r
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from agent.addresses import NO_PROXY, AddressError, parse_proxy
 from protocol.errors import PermanentError
 from protocol.wire import PrivacyConfig
 
@@ -14,7 +15,7 @@ FILE_NAME = "agent.toml"
 MAX_FILE_BYTES = 256 << 10
 MAX_ENTRIES = 100  # of a list, or tables in a section
 MAX_TEXT_CHARS = 1000
-OWN_SECTIONS = ("probes", "privacy")
+OWN_SECTIONS = ("probes", "privacy", "uplink")
 
 
 class SettingsError(PermanentError):
@@ -140,6 +141,18 @@ class Settings:
         off = own.texts("off")
         own.finish()
         return off
+
+    def proxy(self) -> str | None:
+        """What `[uplink] proxy = "http://proxy.example:3128"` names. Raises SettingsError."""
+        uplink = self.section("uplink")
+        proxy = uplink.text("proxy")
+        if proxy not in (None, NO_PROXY):
+            try:
+                parse_proxy(proxy)
+            except AddressError as error:
+                uplink.refuse(str(error), "proxy")
+        uplink.finish()
+        return proxy
 
     def forbidden(self) -> frozenset[str]:
         """What `[privacy] forbid = [...]` keeps on this machine. Raises SettingsError."""

@@ -23,6 +23,13 @@ class Identity(NamedTuple):
     device_id: str
     ca: str | None = None  # a file of certificates to trust instead of the system's
     allow_plain_http: bool = False
+    others: tuple[str, ...] = ()  # further addresses of the collector, in the order in which they are tried
+    certificate: str | None = None  # a file with the agent's own, for who asks for one
+    key: str | None = None
+
+    @property
+    def collectors(self) -> tuple[str, ...]:
+        return (self.collector, *self.others)
 
 
 class ProbeEntry(NamedTuple):
@@ -92,7 +99,18 @@ class StateFolder:
         collector, device_id = found.get("collector"), found.get("device_id")
         if not isinstance(collector, str) or not isinstance(device_id, str) or not isinstance(ca, str | None):
             raise StateError(f"{self.identity_path} is damaged; enrol again with --force")
-        return Identity(collector, device_id, ca, found.get("allow_plain_http") is True)
+        others, certificate, key = found.get("others", []), found.get("certificate"), found.get("key")
+        if not isinstance(others, list) or not isinstance(certificate, str | None) or not isinstance(key, str | None):
+            raise StateError(f"{self.identity_path} is damaged; enrol again with --force")
+        return Identity(
+            collector,
+            device_id,
+            ca,
+            found.get("allow_plain_http") is True,
+            tuple(other for other in others if isinstance(other, str)),
+            certificate,
+            key,
+        )
 
     def load_secret(self) -> str:
         """Raises StateError."""

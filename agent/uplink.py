@@ -2,28 +2,23 @@
 
 import http.client
 import json
-import os
 import ssl
 import threading
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from agent import VERSION
+from agent.addresses import Proxy, parse_address
 from agent.spool import compress
-from protocol.errors import PermanentError, TransientError
+from agent.tls import Trust, make_tls_context
+from protocol.errors import TransientError
 
 MAX_ANSWER_BYTES = 1 << 20
 TIMEOUT_SECONDS = 15.0  # of one wait: connecting, sending, or the next bytes of the answer
-REQUEST_DEADLINE_SECONDS = 60.0  # of the whole, against an answer that trickles
+DEADLINE_SECONDS = 60.0  # of the whole, against an answer that trickles
 COMPRESS_FROM_BYTES = 256
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
-
-
-class AddressError(PermanentError):
-    """The collector's address cannot be used."""
 
 
 class UplinkError(TransientError):
@@ -49,17 +44,20 @@ class Uplink:
         collector: str,
         *,
         secret: str | None = None,
-        ca: str | None = None,
+        trust: Trust = Trust(),  # noqa: B008 - a tuple of constants
         allow_plain_http: bool = False,
+        proxy: Proxy | None = None,
     ) -> None:
         """Raises AddressError."""
+        self.address = collector
+        self.proxy = proxy
         self.host, self.port, self.is_encrypted, self._base = parse_address(collector, allow_plain_http)
         self._timeout_seconds = TIMEOUT_SECONDS
-        self._deadline_seconds = REQUEST_DEADLINE_SECONDS
+        self._deadline_seconds = DEADLINE_SECONDS
         self._headers = {"User-Agent": f"quarkpulse-agent/{VERSION}", "Accept": "application/json"}
         if secret is not None:
             self._headers["Authorization"] = f"Bearer {secret}"
-        self._tls = make_tls_context(ca) if self.is_encrypted else None
+        self._tls = make_tls_context(trust) if self.is_encrypted else None
         self._connection: http.client.HTTPConnection | None = None
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -67,7 +65,7 @@ class Uplink:
         return self._request("GET", path, None, headers or {})
 
     def set_patience(
-        self, timeout_seconds: float = TIMEOUT_SECONDS, deadline_seconds: float = REQUEST_DEADLINE_SECONDS
+        self, timeout_seconds: float = TIMEOUT_SECONDS, deadline_seconds: float = DEADLINE_SECONDS
     ) -> None:
         """How long the next requests may take: each single wait, and the whole."""
         self._timeout_seconds, self._deadline_seconds = timeout_seconds, deadline_seconds
@@ -134,53 +132,17 @@ class Uplink:
         )
 
     def _new_connection(self) -> http.client.HTTPConnection:
+        host, port = (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
+        connection: http.client.HTTPConnection
         if self._tls is not None:
-            return http.client.HTTPSConnection(self.host, self.port, timeout=self._timeout_seconds, context=self._tls)
-        return http.client.HTTPConnection(self.host, self.port, timeout=self._timeout_seconds)
-
-
-def parse_address(collector: str, allow_plain_http: bool) -> tuple[str, int, bool, str]:
-    """Host, port, whether TLS, and the path before ours. Raises AddressError."""
-    try:
-        parts = urlsplit(collector)
-        port = parts.port
-    except ValueError as error:
-        raise AddressError(f"the collector's address {collector!r} is not valid ({error})") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AddressError(f"the collector's address {collector!r} must look like https://collector.example.com")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise AddressError("the collector's address must hold no user name, query or fragment")
-    is_encrypted = parts.scheme == "https"
-    if not is_encrypted and not allow_plain_http and parts.hostname not in LOOPBACK_HOSTS:
-        raise AddressError(
-            "plain http would send the credential readably over the network; use https, or --allow-plain-http"
-        )
-    return parts.hostname, port or (443 if is_encrypted else 80), is_encrypted, parts.path.rstrip("/")
-
-
-def make_tls_context(ca: str | None) -> ssl.SSLContext:
-    """Trusts the certificates in `ca`, or the system's. Raises AddressError."""
-    hashed = find_hashed_certificates() if ca is None else None
-    if hashed is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies name and certificate
-        context.load_verify_locations(capath=hashed)
-        return context
-    try:
-        return ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise AddressError(f"cannot read the certificates to trust from {ca} ({error})") from error
-
-
-def find_hashed_certificates() -> str | None:
-    """The system's folder of certificates by hash, if it has one: OpenSSL then reads the one it needs.
-
-    Loading the whole bundle instead costs 1 MiB of memory."""
-    paths = ssl.get_default_verify_paths()
-    folder = paths.capath
-    if not folder or paths.openssl_cafile_env in os.environ:  # the administrator names a file of their own
-        return None
-    with os.scandir(folder) as entries:
-        return folder if any(entry.name.endswith(".0") for entry in entries) else None
+            connection = http.client.HTTPSConnection(host, port, timeout=self._timeout_seconds, context=self._tls)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=self._timeout_seconds)
+        if self.proxy is not None:
+            credential = self.proxy.authorization
+            headers = {} if credential is None else {"Proxy-Authorization": credential}
+            connection.set_tunnel(self.host, self.port, headers)
+        return connection
 
 
 def abort(connection: http.client.HTTPConnection) -> None:
@@ -199,6 +161,13 @@ def describe(error: Exception) -> str:
             f"the collector's certificate is not trusted ({error.verify_message});"
             " check its name, or enrol with --ca FILE of its issuer"
         )
+    if isinstance(error, ssl.SSLEOFError) or (isinstance(error, ssl.SSLError) and "alert certificate" in str(error)):
+        return (
+            "the collector ended the connection; if it asks for a certificate of this machine,"
+            " enrol with --client-certificate FILE"
+        )
+    if str(error).startswith("Tunnel connection failed"):
+        return f"the proxy does not let the agent through ({str(error).removeprefix('Tunnel connection failed: ')})"
     if isinstance(error, TimeoutError):
         return "the collector did not answer in time"
     if isinstance(error, ConnectionRefusedError):

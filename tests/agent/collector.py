@@ -40,7 +40,7 @@ LOGIN_PAGE = b"<!doctype html><title>Welcome to our hotel</title>"
 class Collector:
     """Takes pushes as the real one does; `script` holds replies for the next pushes, `reject` may refuse by content."""
 
-    def __init__(self, *, certificate: Path | None = None) -> None:
+    def __init__(self, *, certificate: Path | None = None, client_ca: Path | None = None) -> None:
         self.script: deque[Reply] = deque()
         self.reject: Callable[[models.Push], Reply | None] = lambda _: None
         self.ahead_seconds = 0.0  # this collector's clock against the machine's
@@ -90,6 +90,9 @@ class Collector:
             scheme = "https"
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
+            if client_ca is not None:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(client_ca)
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         self.url = f"{scheme}://127.0.0.1:{self.port}"

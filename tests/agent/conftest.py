@@ -11,6 +11,7 @@ import pytest
 from agent.enrolment import enroll
 from agent.state import ProbeEntry
 from tests.agent.collector import Collector
+from tests.conftest import require
 
 AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
 
@@ -57,3 +58,19 @@ def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
         if agent.poll() is None:
             agent.send_signal(signal.SIGKILL)
         agent.wait(10)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For 127.0.0.1, signed by itself, with its key in the same file."""
+    folder = tmp_path_factory.mktemp("tls")
+    both = folder / "both.pem"
+    subprocess.run(
+        [require("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=elsewhere", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    both.write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
+    return both

@@ -1,33 +1,17 @@
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from agent.uplink import AddressError, Uplink, UplinkError, find_hashed_certificates
+from agent.addresses import AddressError
+from agent.tls import Trust, find_hashed_certificates
+from agent.uplink import Uplink, UplinkError
 from protocol.wire import CONFIG_PATH
 from tests.agent.collector import LOGIN_PAGE, SECRET, Collector, Reply
-from tests.conftest import require
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For 127.0.0.1, signed by itself, with its key in the same file."""
-    folder = tmp_path_factory.mktemp("tls")
-    both = folder / "both.pem"
-    subprocess.run(
-        [require("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "2", "-subj", "/CN=elsewhere", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    both.write_bytes((folder / "key.pem").read_bytes() + (folder / "cert.pem").read_bytes())
-    return both
 
 
 def test_a_trusted_certificate_is_spoken_to(certificate: Path) -> None:
     with Collector(certificate=certificate) as collector:
-        uplink = Uplink(collector.url, secret=SECRET, ca=str(certificate))
+        uplink = Uplink(collector.url, secret=SECRET, trust=Trust(str(certificate)))
         answer = uplink.get(CONFIG_PATH)
         uplink.close()
         assert (answer.status, answer.etag) == (200, "first")
@@ -45,7 +29,7 @@ def test_a_certificate_for_another_name_is_refused(certificate: Path) -> None:
     with Collector(certificate=certificate) as collector:
         address = collector.url.replace("127.0.0.1", "localhost")
         with pytest.raises(UplinkError, match="not trusted"):
-            Uplink(address, ca=str(certificate)).get(CONFIG_PATH)
+            Uplink(address, trust=Trust(str(certificate))).get(CONFIG_PATH)
 
 
 @pytest.mark.parametrize(
