@@ -45,6 +45,12 @@ METRICS = (
         "records",
         "Records set aside: damaged, or the collector will never take them",
     ),
+    Metric(
+        "agent_spool_damaged_total",
+        MetricType.COUNTER,
+        "files",
+        "Files of the spool that could not be read: records, which are set aside, and the file of its numbers",
+    ),
     Metric("agent_push_failures_total", MetricType.COUNTER, "pushes", "Pushes that were not acknowledged"),
     Metric("agent_frames_refused_total", MetricType.COUNTER, "frames", "Frames that the collector refused one by one"),
     Metric(
@@ -92,6 +98,7 @@ class OwnMetrics:
             Sample("agent_spool_records", len(self._spool)),
             Sample("agent_spool_dropped_total", self._spool.dropped),
             Sample("agent_spool_set_aside_total", self._spool.set_aside_total),
+            Sample("agent_spool_damaged_total", self._spool.damaged),
             Sample("agent_push_failures_total", self._delivery.push_failures),
             Sample("agent_frames_refused_total", self._delivery.frames_refused),
             Sample("agent_config_refused", int(self._configuration.is_refused)),

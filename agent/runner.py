@@ -105,7 +105,8 @@ class Agent:
         self._uplink = reach(identity, secret, folder, self._clock.boot)
         self._configuration = Configuration(folder, self._on_config_refused)
         self._greet(self._configuration.etag)
-        self._spool = Spool(folder.spool_path)
+        self._has_told_damage = False
+        self._spool = Spool(folder.spool_path, on_damage=self._on_spool_damaged)
         boot_id = read_boot_id(self._clock)
         self._mark = RunMark(folder, folder.run_path, boot_id)
         self._sleep = SleepWatch()
@@ -294,6 +295,12 @@ class Agent:
     def _on_clock_step(self, seconds: float) -> None:
         self._own.clock_steps += 1
         self._events.add(EventType.CLOCK_STEP, seconds=round(seconds, 3))
+
+    def _on_spool_damaged(self, reason: str) -> None:
+        """Once a run: a damaged disk damages many."""
+        if not self._has_told_damage:
+            self._has_told_damage = True
+            self._events.add(EventType.SPOOL_DAMAGED, reason=reason[:500])
 
     def _on_unavailable(self, probe: str, reason: str) -> None:
         self._events.add(EventType.PROBE_UNAVAILABLE, probe=probe, reason=reason[:500])

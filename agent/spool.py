@@ -18,6 +18,7 @@ import threading
 import zlib
 from array import array
 from bisect import bisect_left
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 
@@ -30,17 +31,19 @@ GZIP_WINDOW = 31  # zlib's word for the gzip format, so that `zcat` reads the re
 RECORD_NAME = re.compile(r"^(\d{16})-(\d{13})\.json\.gz$")
 # `spool.json` is written once per so many numbers, not for each.
 RESERVE = 1_000
+BLOCK_BYTES = 4096  # what a file takes of the disk is a multiple of it
 
 
 class Limits(NamedTuple):
     """What a spool may hold; the oldest goes first."""
 
-    bytes: int = 64 << 20
+    bytes: int = 64 << 20  # of disk, what is set aside among them
     records: int = 20_000  # a week of frames a minute apart takes 10,080
     age_seconds: float = MAX_AGE_SECONDS  # the collector refuses what is older
     memory_records: int = 120  # while the disk takes nothing
     aside_records: int = 100
     aside_bytes: int = 4 << 20
+    record_bytes: int = 4 << 20  # a larger file is no record: 2,000 series take a tenth of it
 
 
 class Record(TypedDict):
@@ -58,19 +61,28 @@ class Spool:
 
     No method raises on a disk that is full, read-only or gone: records then stay in memory, few of them."""
 
-    def __init__(self, path: Path, limits: Limits = Limits()) -> None:  # noqa: B008 - a tuple of constants
+    def __init__(
+        self,
+        path: Path,
+        limits: Limits = Limits(),  # noqa: B008 - a tuple of constants
+        on_damage: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`on_damage` is told what was found damaged, from either thread."""
         self.id = ""
         self.dropped = 0
         self.set_aside_total = 0
+        self.damaged = 0
         self._path = path
         self._aside = path / "aside"
         self._limits = limits
+        self._on_damage = on_damage
         self._lock = threading.RLock()
         # Three columns instead of a list of tuples: a week's spool costs 0.24 MiB so, not 2.
         self._seqs = array("Q")
         self._times = array("Q")
         self._sizes = array("L")
         self._bytes = 0
+        self._disk_bytes = 0
         self._in_memory: dict[int, bytes] = {}
         self._is_writable = True
         self._next = 1
@@ -140,7 +152,7 @@ class Spool:
             self._seqs.append(seq)
             self._times.append(now_milliseconds)
             self._sizes.append(len(body))
-            self._bytes += len(body)
+            self._count(len(body))
             self._keep_within_limits(now_milliseconds)
         return seq
 
@@ -151,13 +163,13 @@ class Spool:
             if at is None:
                 return None
             try:
-                body = self._in_memory.get(seq) or self._file(seq, self._times[at]).read_bytes()
-                return decode(body)
+                return decode(self._in_memory.get(seq) or self._read(seq, at))
             except FileNotFoundError:
                 self._forget(at)
                 self.dropped += 1
             except (OSError, ValueError, RecursionError, zlib.error) as error:
                 logger.warning("damaged record set aside: seq=%d reason=%r", seq, str(error))
+                self._note_damage(f"record {seq}: {error}")
                 self.set_aside(seq)
         return None
 
@@ -187,6 +199,9 @@ class Spool:
 
     def _open(self) -> None:
         try:
+            if self._path.exists() and not self._path.is_dir():
+                self._path.replace(self._path.with_name(f"{self._path.name}.damaged"))
+                self._note_damage("the spool was no folder")
             self._path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
             found = sorted(self._scan())
         except OSError as error:
@@ -196,7 +211,7 @@ class Spool:
             self._seqs.append(seq)
             self._times.append(time)
             self._sizes.append(size)
-            self._bytes += size
+            self._count(size)
         after_records = found[-1][0] + 1 if found else 1
         self.id, reserved = self._load_numbers()
         self._next = max(after_records, reserved)
@@ -220,7 +235,10 @@ class Spool:
         try:
             found = json.loads((self._path / "spool.json").read_bytes())
             spool_id, reserved = found["id"], found["reserved"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
+            return "", 0
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._note_damage(f"spool.json: {type(error).__name__}")
             return "", 0
         if (
             isinstance(spool_id, str)
@@ -229,10 +247,27 @@ class Spool:
             and reserved > 0
         ):
             return spool_id, reserved
+        self._note_damage("spool.json: no id and number")
         return "", 0
 
     def _file(self, seq: int, time: int) -> Path:
         return self._path / f"{seq:016d}-{time:013d}.json.gz"
+
+    def _read(self, seq: int, at: int) -> EncodedRecord:
+        most = self._limits.record_bytes
+        with self._file(seq, self._times[at]).open("rb") as file:
+            body = file.read(most + 1)
+        if len(body) > most:
+            raise ValueError(f"larger than {most} bytes")
+        return body
+
+    def _note_damage(self, what: str) -> None:
+        self.damaged += 1
+        self._on_damage(what)
+
+    def _count(self, size: int, sign: int = 1) -> None:
+        self._bytes += sign * size
+        self._disk_bytes += sign * on_disk(size)
 
     def _index(self, seq: int) -> int | None:
         at = bisect_left(self._seqs, seq)
@@ -246,7 +281,7 @@ class Spool:
         self._forget(at)
 
     def _forget(self, at: int) -> None:
-        self._bytes -= self._sizes[at]
+        self._count(self._sizes[at], -1)
         for column in (self._seqs, self._times, self._sizes):
             del column[at]
 
@@ -254,7 +289,9 @@ class Spool:
         limits = self._limits
         too_old = now_milliseconds - limits.age_seconds * 1000
         while len(self._seqs) > 1 and (
-            self._bytes > limits.bytes or len(self._seqs) > limits.records or self._times[0] < too_old
+            self._disk_bytes > limits.bytes - limits.aside_bytes
+            or len(self._seqs) > limits.records
+            or self._times[0] < too_old
         ):
             self._delete(0)
             self.dropped += 1
@@ -266,10 +303,10 @@ class Spool:
 
     def _prune_aside(self) -> None:
         files = sorted(self._aside.iterdir())
-        size = sum(file.stat().st_size for file in files)
+        size = sum(on_disk(file.stat().st_size) for file in files)
         while len(files) > self._limits.aside_records or size > self._limits.aside_bytes:
             oldest = files.pop(0)
-            size -= oldest.stat().st_size
+            size -= on_disk(oldest.stat().st_size)
             oldest.unlink(missing_ok=True)
 
     def _complain(self, error: OSError) -> None:
@@ -281,6 +318,11 @@ class Spool:
                 self._path,
                 str(error),
             )
+
+
+def on_disk(size: int) -> int:
+    """What a file of this size takes of the disk."""
+    return -(-size // BLOCK_BYTES) * BLOCK_BYTES
 
 
 def compress(content: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The state folder: who this agent is, what it was told, and who may use it. `enroll` writes it, `run` reads it."""
 
+import errno
 import json
 import os
 import sys
@@ -157,10 +158,10 @@ class FolderLock:
 
     def __enter__(self) -> Self:
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+            descriptor = open_to_lock(self._path)
         except OSError as error:
             raise StateError(f"cannot open {self._path} ({error}); run as the user who enrolled") from error
-        self._file = os.fdopen(descriptor, "r+b")
+        self._file = os.fdopen(descriptor, "rb")
         try:
             lock_exclusively(self._file)
         except OSError as error:
@@ -173,6 +174,16 @@ class FolderLock:
     ) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def open_to_lock(path: Path) -> int:
+    """A descriptor; on a disk that has become read-only one to read by, which can be locked as well."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY)
 
 
 if sys.platform == "win32":

@@ -84,6 +84,7 @@ class EventType(StrEnum):
     POWER = "power"  # {source: PowerSource}: at the start, and when it changes; only of machines with a battery
     CLOCK_STEP = "clock_step"  # {seconds}: the agent's clock was moved at once, not slewed
     CHECK_CHANGED = "check_changed"  # {check, status, before, text}: a custom check's status is another
+    SPOOL_DAMAGED = "spool_damaged"  # {reason}: said once a run
     CONFIG_REFUSED = "config_refused"  # {etag, reason}: the configuration cannot be used, the one before holds
 
 

@@ -1,11 +1,12 @@
 import json
 import logging
+import resource
 import zlib
 from pathlib import Path
 
 import pytest
 
-from agent.spool import RESERVE, Limits, Record, Spool, compress
+from agent.spool import BLOCK_BYTES, RESERVE, Limits, Record, Spool, compress
 from protocol.wire import Frame, Layout, Series, layout_id
 
 NOW = 1_796_000_000_000
@@ -102,7 +103,7 @@ def test_the_oldest_goes_first_when_there_are_too_many(tmp_path: Path) -> None:
 def test_the_oldest_goes_first_when_they_are_too_large(tmp_path: Path) -> None:
     one = Spool(tmp_path / "one")
     one.append(record(0), NOW)
-    spool = Spool(tmp_path / "two", Limits(bytes=one.bytes * 3))
+    spool = Spool(tmp_path / "two", Limits(bytes=3 * BLOCK_BYTES, aside_bytes=0))
     for value in range(5):
         spool.append(record(value), NOW)
     assert values(spool) == [2, 3, 4]
@@ -153,7 +154,7 @@ def test_a_disk_that_takes_nothing_is_bridged_in_memory_and_said_once(
 
 def test_a_spool_that_cannot_note_its_numbers_takes_a_new_id(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    first, second = Spool(tmp_path / "file"), Spool(tmp_path / "file")
+    first, second = (Spool(tmp_path / "file" / "spool") for _ in range(2))
     assert first.id != second.id
     first.append(record(1), NOW)
     assert values(first) == [1]
@@ -166,3 +167,60 @@ def test_removing_twice_is_no_error(tmp_path: Path) -> None:
     spool.remove(seq)
     assert spool.read(seq) is None
     assert (len(spool), spool.bytes) == (0, 0)
+
+
+def test_the_whole_folder_keeps_within_its_bound_whatever_is_set_aside(tmp_path: Path) -> None:
+    limits = Limits(bytes=20 * BLOCK_BYTES, aside_bytes=5 * BLOCK_BYTES)
+    spool = Spool(tmp_path, limits)
+    for number in range(60):
+        seq = spool.append(record(number), NOW)
+        if number % 3 == 0:
+            spool.set_aside(seq)
+        taken = sum(file.stat().st_blocks * 512 for file in tmp_path.rglob("*.json.gz"))
+        assert taken <= limits.bytes
+    assert len(spool) == 15
+    assert len(list((tmp_path / "aside").iterdir())) == 5
+
+
+def test_damage_is_told_and_counted(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for value in range(3):
+        spool.append(record(value), NOW)
+    files = sorted(tmp_path.glob("*.json.gz"))
+    files[0].write_bytes(b"garbage")
+    with files[1].open("r+b") as file:
+        file.truncate(1 << 30)  # a gigabyte of nothing must not be read
+    (tmp_path / "spool.json").write_text('{"id": "../../etc", "reserved": 7}')
+    told: list[str] = []
+    again = Spool(tmp_path, on_damage=told.append)
+    assert values(again) == [2]
+    assert (again.damaged, again.set_aside_total) == (3, 2)
+    assert [reason.partition(":")[0] for reason in told] == ["spool.json", "record 1", "record 2"]
+    assert f"larger than {Limits().record_bytes} bytes" in told[2]
+
+
+def test_a_file_in_the_place_of_the_folder_is_moved_out_of_the_way(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("no folder")
+    told: list[str] = []
+    spool = Spool(tmp_path / "spool", on_damage=told.append)
+    spool.append(record(1), NOW)
+    assert told == ["the spool was no folder"]
+    assert values(Spool(tmp_path / "spool")) == [1]
+    assert (tmp_path / "spool.damaged").read_text() == "no folder"
+
+
+@pytest.mark.parametrize("limit", [0, 50])
+def test_a_write_that_fails_half_way_leaves_nothing_behind(tmp_path: Path, limit: int) -> None:
+    """The system cuts files off at a size, as a full disk does."""
+    spool = Spool(tmp_path)
+    spool.append(record(1), NOW)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        spool.append(record(2), NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    spool.append(record(3), NOW)
+    assert values(spool) == [1, 2, 3]
+    assert values(Spool(tmp_path)) == [1, 3]  # what stood in memory alone is gone with it
+    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []

@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,16 @@ def test_an_answer_that_trickles_is_cut_off(collector: Collector) -> None:
     with pytest.raises(UplinkError):
         uplink.post("/v1/push", b"{}")
     uplink.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_collector_that_takes_the_call_and_says_nothing_is_given_up(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uplink = Uplink(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}", secret=SECRET)
+        uplink.set_patience(timeout_seconds=0.2, deadline_seconds=5.0)
+        with pytest.raises(UplinkError, match="did not answer in time"):
+            uplink.post("/v1/push", b"{}")
+        uplink.close()
 
 
 def test_an_administrators_own_bundle_is_used(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
