@@ -1,16 +1,20 @@
 """`devices`: what is looked after."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import click
 
-from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
+from collector.cli.common import Row, actor, iso, json_option, print_fields, print_rows, with_database
+from collector.cli.local_time import DAY_OR_TIME, LocalTime
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
 from collector.fleet import devices as store
-from collector.fleet import tags
+from collector.fleet import inventories, tags
+from collector.fleet.customers import get_site
 from collector.fleet.devices import Device
+from collector.fleet.errors import NotFoundError
 from collector.fleet.policies import customer_policies, set_device_policy
 from collector.fleet.policy import Policy, policy_of
 from collector.fleet.presence import Presence
@@ -60,6 +64,42 @@ async def show(database: Database, _settings: Settings, device: str, as_json: bo
         tagged = (await tags.load_tags(connection)).get(device, frozenset())
         policies = await customer_policies(connection)
     print_fields({**_row(found, policies), "tags": sorted(tagged), "inventory": inventory}, as_json=as_json)
+
+
+@devices.command("diff")
+@click.argument("device")
+@click.option("--from", "since", type=DAY_OR_TIME, help="From what it was then; by default, before its last change.")
+@click.option("--to", "until", type=DAY_OR_TIME, help="To what it was then; by default, what it is now.")
+@json_option
+@with_database
+async def diff(
+    database: Database,
+    _settings: Settings,
+    device: str,
+    since: LocalTime | None,
+    until: LocalTime | None,
+    as_json: bool,
+) -> None:
+    """Show what has changed in what a device is made of. Times are in the time zone of its site.
+
+    E.g. `devices diff ws-reception-7k3p --from 2026-01-01`.
+    """
+    async with database.connect() as connection:
+        found = await store.get_device(connection, device)
+        zone = (await get_site(connection, found.customer, found.site)).time_zone
+        to_at = until.is_over(zone) if until else system_clock()
+        after = await inventories.inventory_at(connection, device, to_at)
+        if after is None:
+            raise NotFoundError(f"{device} had told no inventory by then; it tells one a day, and when it changes")
+        if since is not None:
+            before = await inventories.inventory_at(connection, device, since.begins(zone))
+        else:
+            before = next(iter(await inventories.inventories_before(connection, device, after.id, 1)), None)
+    if not as_json:
+        begun = "nothing that is known" if before is None else iso(before.at)
+        click.echo(f"{device}: from {begun} to {iso(after.at)}", err=True)
+    changes = inventories.differences(before.content if before else {}, after.content)
+    print_rows([asdict(one) for one in changes], as_json=as_json, columns=["place", "before", "after"])
 
 
 @devices.command("set-policy")

@@ -12,7 +12,6 @@ from collector.db.tables import (
     attachments,
     contacts,
     contracts,
-    devices,
     idempotency_keys,
     maintenance_windows,
     outbox,
@@ -28,6 +27,7 @@ from collector.db.tables import (
 )
 from collector.db.tables import audit as audit_table
 from collector.fleet.contacts import ERASED
+from collector.fleet.inventories import erase_inventories
 from collector.fleet.rewriting import replace_words, words_of
 
 ACTION = "customers.erase"
@@ -79,7 +79,7 @@ async def erase_people(connection: AsyncConnection, customer: str, *, actor: str
     about_it = idempotency_keys.c.answer.contains(f'"customer":"{customer}"', autoescape=True)
     await connection.execute(delete(idempotency_keys).where(or_(idempotency_keys.c.token.in_(of_token), about_it)))
     await replace_words(connection, customer, words, ERASED)
-    await _erase_inventories(connection, customer)
+    await erase_inventories(connection, customer, _KEPT_OF_INVENTORY)
     await audit.record(connection, actor=actor, action=ACTION, subject=customer, now=now)
 
 
@@ -128,12 +128,3 @@ async def _erase_authors(connection: AsyncConnection, customer: str) -> None:
 async def _replace_author(connection: AsyncConnection, was: str, now_is: str) -> None:
     for table, column in _NAMED:
         await connection.execute(update(table).where(table.c[column] == was).values({column: now_is}))
-
-
-async def _erase_inventories(connection: AsyncConnection, customer: str) -> None:
-    """What a machine is stays; who uses it, and what is on it, does not."""
-    query = select(devices.c.id, devices.c.inventory).where(devices.c.customer == customer)
-    for device, inventory in list(await connection.execute(query)):
-        if isinstance(inventory, dict):
-            kept = {name: inventory[name] for name in _KEPT_OF_INVENTORY if isinstance(inventory.get(name), str)}
-            await connection.execute(update(devices).where(devices.c.id == device).values(inventory=kept))

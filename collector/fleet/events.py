@@ -13,6 +13,7 @@ from collector.clock import from_milliseconds, to_milliseconds
 from collector.db.inserts import insert_absent
 from collector.db.tables import device_events, devices
 from collector.db.text import one_line
+from collector.fleet.inventories import keep_inventory
 from protocol.models import Event
 from protocol.wire import MAX_INVENTORY_BYTES, EventType, LastRun, PowerSource
 
@@ -84,10 +85,10 @@ async def record_events(
         changes["agent_crashes"] = devices.c.agent_crashes + told.agent_crashes
     if told.machine_cuts:
         changes["machine_cuts"] = devices.c.machine_cuts + told.machine_cuts
-    if inventory is not None and (storable := _storable(inventory, MAX_INVENTORY_BYTES, device)) is not None:
-        changes["inventory"] = storable
     if changes:
         await connection.execute(update(devices).where(devices.c.id == device).values(**changes))
+    if inventory is not None and (storable := _storable(inventory, MAX_INVENTORY_BYTES, device)) is not None:
+        await keep_inventory(connection, device, storable, now)
     return told
 
 

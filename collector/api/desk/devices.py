@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.api.desk.callers import Caller, missing
 from collector.api.desk.operations import AnyOperation, Call, Operation, Patch, Request
-from collector.api.desk.paging import Page, PagingByName, cut
+from collector.api.desk.paging import Page, PagingByName, PagingByNumber, cut
 from collector.api.desk.shapes import Id
 from collector.fleet import devices as store
-from collector.fleet import tags
+from collector.fleet import inventories, tags
 from collector.fleet.devices import DeviceStatus
 from collector.fleet.errors import NotFoundError
 from collector.fleet.policies import set_device_policy
@@ -22,7 +22,7 @@ from protocol.wire import Kind
 
 # What changes without anybody changing the device.
 TOLD_BY_THE_DEVICE = frozenset(
-    {"presence", "presence_since", "presence_reason", "last_seen", "os", "arch", "agent_version", "inventory"}
+    {"presence", "presence_since", "presence_reason", "last_seen", "os", "arch", "agent_version", "inventory", "serial"}
 )
 
 
@@ -71,6 +71,50 @@ class DeviceFilter(PagingByName):
 
 class DeviceId(Request):
     id: str = Field(min_length=1, max_length=64)
+
+
+class Difference(BaseModel):
+    place: str = Field(description="Such as `hardware.memory_bytes` or `software.packages.dpkg openssl`.")
+    before: Any = Field(description="Null: it was not there.")
+    after: Any = Field(description="Null: it is not there any more.")
+
+
+class InventoryChange(BaseModel):
+    id: int
+    at: datetime = Field(description="When the device told it.")
+    changes: list[Difference] = Field(description="Against the one before; empty for the oldest that is kept.")
+
+
+class InventoryPage(Page[InventoryChange]):
+    pass
+
+
+class InventoryFilter(PagingByNumber):
+    id: str = Field(min_length=1, max_length=64)
+    limit: int = Field(default=10, ge=1, le=20, description="How many at most; lists of software are long.")
+
+
+async def list_inventories(call: Call[InventoryFilter, None]) -> InventoryPage:
+    asked = call.params
+    await seen_device(call.connection, call.caller, asked.id)
+    # One more than a page: it tells whether there is a next one, and is what the last is compared with.
+    found = await inventories.inventories_before(call.connection, asked.id, asked.after, asked.limit + 1)
+    page, cursor = cut(found, asked.limit, lambda one: one.id)
+    before = [*found[1:], None][: len(page)]
+    return InventoryPage(
+        items=[
+            InventoryChange(
+                id=one.id,
+                at=one.at,
+                changes=[
+                    Difference(place=change.place, before=change.before, after=change.after)
+                    for change in (inventories.differences(last.content, one.content) if last else ())
+                ],
+            )
+            for one, last in zip(page, before, strict=True)
+        ],
+        next_cursor=cursor,
+    )
 
 
 async def list_devices(call: Call[DeviceFilter, None]) -> DevicePage:
@@ -137,6 +181,15 @@ def operations() -> list[AnyOperation]:
     return [
         Operation("GET", "/devices", "Devices, by id", DeviceFilter, None, DevicePage, list_devices, role=Role.CONTACT),
         one,
+        Operation(
+            "GET",
+            "/devices/{id}/inventories",
+            "How what a device is made of has changed, newest first",
+            InventoryFilter,
+            None,
+            InventoryPage,
+            list_inventories,
+        ),
         Operation(
             "PATCH",
             "/devices/{id}",

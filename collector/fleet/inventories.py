@@ -1,0 +1,162 @@
+"""What machines are made of, as their agents tell it, and how that changed.
+
+`devices.inventory` is the newest; `inventories` has a row for each that differs from the one before. Their shape is the
+agent's (agent.inventory.facts), and nothing is taken for granted of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.db.revisions import Topic, bump
+from collector.db.tables import customers, devices, inventories
+from collector.fleet.enrollment import known_serial
+
+MAX_KEPT = 100  # of a device; the oldest goes first
+# What tells a thing in a list from the others, the first that it has.
+KEYS = ("serial", "mac", "mountpoint", "source", "name")
+PASSING = ("read_at", "users")  # who is logged in is no change of the machine
+MAX_SERIAL_CHARS = 256
+
+Content = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    id: int
+    at: datetime  # when it came
+    content: Content
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that was otherwise; None: it was not there, or is not there now."""
+
+    place: str  # hardware.memory_bytes, software.packages.dpkg openssl
+    before: object
+    after: object
+
+
+async def keep_inventory(connection: AsyncConnection, device: str, content: Content, now: datetime) -> None:
+    """Keeps the newest, and notes it in the history if it is another. What the customer did not allow is left out; one
+    that was read before the one that is there comes late from a spool, and changes nothing."""
+    query = (
+        select(
+            devices.c.inventory,
+            devices.c.serial,
+            customers.c.user_names_allowed,
+            customers.c.software_allowed,
+        )
+        .join(customers, customers.c.id == devices.c.customer)
+        .where(devices.c.id == device)
+    )
+    row = (await connection.execute(query)).one_or_none()
+    if row is None:
+        return
+    known: Content = row.inventory if isinstance(row.inventory, Mapping) else {}
+    if _read_at(content) < _read_at(known):
+        return
+    kept = _allowed(content, user_names=row.user_names_allowed, software=row.software_allowed)
+    told = kept.get("serial")
+    serial = known_serial(told[:MAX_SERIAL_CHARS]) if isinstance(told, str) else None
+    changes: dict[str, object] = {"inventory": kept}
+    if serial is not None and serial != row.serial:
+        changes["serial"] = serial
+    await connection.execute(update(devices).where(devices.c.id == device).values(**changes))
+    if _lasting(kept) == _lasting(known) and row.inventory is not None:
+        return
+    await connection.execute(insert(inventories).values(device=device, at=now, content=kept))
+    beyond = (
+        select(inventories.c.id)
+        .where(inventories.c.device == device)
+        .order_by(inventories.c.id.desc())
+        .offset(MAX_KEPT)
+        .limit(MAX_KEPT)
+    )
+    old = list(await connection.scalars(beyond))
+    if old:
+        await connection.execute(delete(inventories).where(inventories.c.id.in_(old)))
+    await bump(connection, Topic.FLEET)  # the model is in what `serve` knows of a device
+
+
+async def inventories_before(
+    connection: AsyncConnection, device: str, before: int | None, limit: int
+) -> list[Inventory]:
+    """`limit` at most, newest first: those with an id below `before`."""
+    query = select(inventories.c.id, inventories.c.at, inventories.c.content).where(inventories.c.device == device)
+    if before is not None:
+        query = query.where(inventories.c.id < before)
+    rows = await connection.execute(query.order_by(inventories.c.id.desc()).limit(limit))
+    return [Inventory(*row) for row in rows]
+
+
+async def inventory_at(connection: AsyncConnection, device: str, at: datetime) -> Inventory | None:
+    """What was known at that time."""
+    query = select(inventories.c.id, inventories.c.at, inventories.c.content).where(
+        inventories.c.device == device, inventories.c.at <= at
+    )
+    row = (await connection.execute(query.order_by(inventories.c.id.desc()).limit(1))).one_or_none()
+    return None if row is None else Inventory(*row)
+
+
+async def erase_inventories(connection: AsyncConnection, customer: str, kept_fields: tuple[str, ...]) -> None:
+    """What a machine is stays; who uses it, what is on it, and what it was, does not."""
+    of_customer = select(devices.c.id).where(devices.c.customer == customer)
+    await connection.execute(delete(inventories).where(inventories.c.device.in_(of_customer)))
+    query = select(devices.c.id, devices.c.inventory).where(devices.c.customer == customer)
+    for device, content in list(await connection.execute(query)):
+        if isinstance(content, dict):
+            kept = {name: content[name] for name in kept_fields if isinstance(content.get(name), str)}
+            await connection.execute(update(devices).where(devices.c.id == device).values(inventory=kept))
+
+
+def differences(before: Content, after: Content) -> list[Difference]:
+    """In the order of their places."""
+    was, is_now = dict(_leaves(_lasting(before))), dict(_leaves(_lasting(after)))
+    return [
+        Difference(place, was.get(place), is_now.get(place))
+        for place in sorted(was.keys() | is_now.keys())
+        if was.get(place) != is_now.get(place)
+    ]
+
+
+def _leaves(content: object, place: str = "") -> Iterator[tuple[str, object]]:
+    """Each value with its place. Of a package only the version tells: its place has its name."""
+    match content:
+        case {"source": str() as source, "name": str() as name, "version": version, **more} if not more:
+            yield f"{place}.{source} {name}", version
+        case Mapping():
+            for name, value in content.items():
+                yield from _leaves(value, f"{place}.{name}" if place else str(name))
+        case list() if all(isinstance(one, Mapping) for one in content):
+            for number, one in enumerate(content):
+                is_package = one.keys() == {"source", "name", "version"}
+                yield from _leaves(one, place if is_package else f"{place}.{_name_of(one, number)}")
+        case _:
+            yield place, content
+
+
+def _name_of(one: Content, number: int) -> str:
+    return next((name for key in KEYS if isinstance(name := one.get(key), str) and name), str(number))
+
+
+def _lasting(content: Content) -> Content:
+    return {name: value for name, value in content.items() if name not in PASSING}
+
+
+def _read_at(content: Content) -> float:
+    at = content.get("read_at")
+    return at if isinstance(at, int | float) else 0
+
+
+def _allowed(content: Content, *, user_names: bool, software: bool) -> dict[str, object]:
+    kept = dict(content)
+    for section, inner, allowed in (("users", "names", user_names), ("software", "packages", software)):
+        part = kept.get(section)
+        if not allowed and part is not None:
+            count = {name: value for name, value in part.items() if name != inner} if isinstance(part, Mapping) else {}
+            kept[section] = count
+    return kept

@@ -1,0 +1,156 @@
+"""What machines are made of: kept, compared, and held to what the customer allowed."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import update
+
+from collector.db.database import Database
+from collector.db.revisions import revisions
+from collector.db.tables import customers
+from collector.fleet.devices import get_device, get_inventory
+from collector.fleet.erasure import erase_people
+from collector.fleet.inventories import (
+    MAX_KEPT,
+    Difference,
+    differences,
+    inventories_before,
+    inventory_at,
+    keep_inventory,
+)
+from tests.fleet.world import ACTOR, NOW, World, make_customer, make_token, request
+
+FULL: dict[str, Any] = {
+    "read_at": 1_000,
+    "hostname": "ws-1",
+    "model": "Latitude 5420",
+    "serial": "7XQ1R92",
+    "hardware": {"memory_bytes": 16 << 30},
+    "disks": [{"name": "nvme0n1", "serial": "S1", "size_bytes": 512}],
+    "software": {"count": 2, "packages": [{"name": "openssl", "version": "3.0.11", "source": "dpkg"}]},
+    "users": {"logged_in": 1, "names": ["jan"]},
+}
+
+
+@pytest.fixture
+async def device(database: Database) -> str:
+    async with database.begin() as connection:
+        await make_customer(connection)
+        token = await make_token(connection)
+        return (await World().enrollment.enroll(connection, request(token), NOW)).device_id
+
+
+async def keep(database: Database, device: str, content: dict[str, Any], minutes: int = 0) -> None:
+    async with database.begin() as connection:
+        await keep_inventory(connection, device, content, NOW + timedelta(minutes=minutes))
+
+
+async def kept(database: Database, device: str) -> list[dict[str, Any]]:
+    async with database.connect() as connection:
+        return [dict(one.content) for one in await inventories_before(connection, device, None, 1_000)]
+
+
+async def allow(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(update(customers).values(user_names_allowed=True, software_allowed=True))
+
+
+async def test_what_was_not_allowed_is_not_kept(database: Database, device: str) -> None:
+    await keep(database, device, FULL)
+    (content,) = await kept(database, device)
+    assert content["software"] == {"count": 2}
+    assert content["users"] == {"logged_in": 1}
+    await allow(database)
+    await keep(database, device, FULL)
+    assert await kept(database, device) == [FULL, content]
+
+
+async def test_only_changes_make_history_and_who_is_logged_in_is_none(database: Database, device: str) -> None:
+    await allow(database)
+    await keep(database, device, FULL)
+    await keep(database, device, {**FULL, "read_at": 2_000, "users": {"logged_in": 0}})
+    assert len(await kept(database, device)) == 1
+    async with database.connect() as connection:
+        newest = await get_inventory(connection, device)
+        before = await revisions(connection)
+    assert newest is not None
+    assert newest["users"] == {"logged_in": 0}
+    await keep(database, device, {**FULL, "read_at": 3_000, "model": "Latitude 7440"}, minutes=5)
+    assert len(await kept(database, device)) == 2
+    async with database.connect() as connection:
+        after = await revisions(connection)
+        assert after["fleet"] > before["fleet"]
+        then = await inventory_at(connection, device, NOW + timedelta(minutes=4))
+    assert then is not None
+    assert then.content["model"] == "Latitude 5420"
+
+
+async def test_one_that_waited_in_a_spool_changes_nothing(database: Database, device: str) -> None:
+    await keep(database, device, {**FULL, "read_at": 5_000})
+    await keep(database, device, {**FULL, "read_at": 4_000, "model": "older"})
+    (content,) = await kept(database, device)
+    assert content["model"] == "Latitude 5420"
+
+
+async def test_the_serial_number_becomes_the_devices(database: Database, device: str) -> None:
+    await keep(database, device, FULL)
+    await keep(database, device, {**FULL, "serial": "To be filled by O.E.M.", "read_at": 2_000})
+    async with database.connect() as connection:
+        assert (await get_device(connection, device)).serial == "7XQ1R92"
+
+
+async def test_history_is_bounded(database: Database, device: str) -> None:
+    for number in range(MAX_KEPT + 3):
+        await keep(database, device, {"read_at": number, "model": f"M{number}"})
+    found = await kept(database, device)
+    assert [found[0]["model"], found[-1]["model"], len(found)] == [f"M{MAX_KEPT + 2}", "M3", MAX_KEPT]
+
+
+async def test_erasing_a_customer_leaves_what_the_machine_is(database: Database, device: str) -> None:
+    await allow(database)
+    await keep(database, device, FULL)
+    async with database.begin() as connection:
+        await erase_people(connection, "acme", actor=ACTOR, now=NOW)
+    async with database.connect() as connection:
+        assert await get_inventory(connection, device) == {"model": "Latitude 5420"}
+    assert await kept(database, device) == []
+
+
+async def test_of_a_device_that_is_not_there_nothing_is_kept(database: Database) -> None:
+    await keep(database, "nobody", FULL)
+    assert await kept(database, "nobody") == []
+
+
+def test_a_new_version_is_one_difference() -> None:
+    after = {
+        **FULL,
+        "hardware": {"memory_bytes": 32 << 30},
+        "disks": [{"name": "nvme1n1", "serial": "S1", "size_bytes": 512}, {"name": "sda", "size_bytes": 8}],
+        "software": {"count": 2, "packages": [{"name": "openssl", "version": "3.0.13", "source": "dpkg"}]},
+    }
+    assert differences(FULL, after) == [
+        Difference("disks.S1.name", "nvme0n1", "nvme1n1"),
+        Difference("disks.sda.name", None, "sda"),
+        Difference("disks.sda.size_bytes", None, 8),
+        Difference("hardware.memory_bytes", 16 << 30, 32 << 30),
+        Difference("software.packages.dpkg openssl", "3.0.11", "3.0.13"),
+    ]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "serial", "source", "version", "mac", "x"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON, max_size=3))
+def test_nothing_differs_from_itself(content: dict[str, Any]) -> None:
+    assert differences(content, content) == []
+    assert all(one.before is None for one in differences({}, content))
