@@ -1,7 +1,7 @@
 """`contracts`: what was agreed with a customer, from when to when."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -15,9 +15,11 @@ from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.contracts.charge import Money
 from collector.contracts.scope import ContractScope
+from collector.contracts.term import Term
 from collector.db.database import Database
 from collector.fleet import contracts as store
 from collector.fleet.agreements import Agreement, Consent
+from collector.fleet.contract_terms import term_of_contract, terms_of_contracts
 from collector.fleet.contracts import Contract
 from protocol.wire import Kind
 
@@ -25,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _MONEY = TypeAdapter(Money)
 _SCOPE = {"sites": "scope_sites", "kinds": "scope_kinds", "tags": "scope_tags", "devices": "scope_devices"}
-COLUMNS = ["id", "customer", "plan", "valid_from", "valid_to", "number", "sla", "support_level", "scope"]
+COLUMNS = ["id", "customer", "plan", "valid_from", "valid_to", "number", "term_ends_at", "notice", "sla", "scope"]
 
 
 class Amount(click.ParamType[Decimal]):
@@ -111,16 +113,31 @@ contracts.add_command(support_levels)
 
 @contracts.command("list")
 @click.option("--customer", help="Only those of this customer.")
+@click.option(
+    "--ending-within",
+    "within_days",
+    type=click.IntRange(min=1),
+    help="Only those that hold now, and that are over, or go on for another term, in so many days.",
+)
 @json_option
 @with_database
-async def list_command(database: Database, _settings: Settings, customer: str | None, as_json: bool) -> None:
+async def list_command(
+    database: Database, _settings: Settings, customer: str | None, *, within_days: int | None, as_json: bool
+) -> None:
     """List contracts in the order in which they begin.
 
-    E.g. `contracts list --customer acme`.
+    E.g. `contracts list --customer acme` or `contracts list --ending-within 60`.
     """
+    now = system_clock()
     async with database.connect() as connection:
         found = await store.list_contracts(connection, customer)
-    print_rows([_row(contract) for contract in found], as_json=as_json, columns=COLUMNS)
+    terms = terms_of_contracts(found, now)
+    if within_days is not None:
+        until = now + timedelta(days=within_days)
+        found = [
+            one for one in found if one.holds_at(now) and (term := terms[one.id]) is not None and term.ends_at <= until
+        ]
+    print_rows([_row(contract, terms[contract.id]) for contract in found], as_json=as_json, columns=COLUMNS)
 
 
 @contracts.command("show")
@@ -134,7 +151,8 @@ async def show(database: Database, _settings: Settings, contract: int, as_json: 
     """
     async with database.connect() as connection:
         found = await store.get_contract(connection, contract)
-    print_fields(_row(found), as_json=as_json)
+        term = await term_of_contract(connection, found, system_clock())
+    print_fields(_row(found, term), as_json=as_json)
 
 
 @contracts.command("add")
@@ -180,7 +198,8 @@ async def add(
             actor=actor(),
             now=now,
         )
-    print_fields(_row(made), as_json=as_json)
+        term = await term_of_contract(connection, made, now)
+    print_fields(_row(made, term), as_json=as_json)
 
 
 @contracts.command("change")
@@ -196,6 +215,7 @@ async def add(
     type=click.Choice([*Agreement.__annotations__, "valid_to"]),
     help="As the model says, for all devices, or until further notice again; may be repeated.",
 )
+@click.option("--current-prices", is_flag=True, help="Take the model's prices of now; else they stay as agreed.")
 @json_option
 @with_database
 async def change(
@@ -208,6 +228,7 @@ async def change(
     first_day: datetime | None,
     end_day: datetime | None,
     unset: tuple[str, ...],
+    current_prices: bool,
     as_json: bool,
     **options: Any,  # noqa: ANN401 - as click made them
 ) -> None:
@@ -220,7 +241,7 @@ async def change(
         changes["plan"] = plan
     if end_day is not None:
         changes["valid_to"] = end_day.astimezone()
-    if not changes:
+    if not changes and not current_prices:
         raise click.UsageError("say what shall change, such as --fee 275")
     now = system_clock()
     models_known = load_service_models(settings.data)
@@ -231,10 +252,12 @@ async def change(
             contract,
             changes=changes,
             starts_at=_day(first_day, now),
+            current_prices=current_prices,
             actor=actor(),
             now=now,
         )
-    print_fields(_row(found), as_json=as_json)
+        term = await term_of_contract(connection, found, now)
+    print_fields(_row(found, term), as_json=as_json)
 
 
 @contracts.command("end")
@@ -252,7 +275,7 @@ async def end(database: Database, _settings: Settings, contract: int, day: datet
     click.echo(f"contract {contract} of {ended.customer} ends {ended.valid_to:%Y-%m-%d %H:%M} UTC", err=True)
 
 
-def _row(contract: Contract) -> Row:
+def _row(contract: Contract, term: Term | None) -> Row:
     own = {name: contract.agreement.told().get(name) for name in Agreement.__annotations__}
     return {
         "id": contract.id,
@@ -261,6 +284,9 @@ def _row(contract: Contract) -> Row:
         "valid_from": contract.valid_from,
         "valid_to": contract.valid_to,
         **own,
+        "term_ends_at": None if term is None else term.ends_at,
+        "notice": None if term is None else term.notice,
         "monitoring_consent_by": contract.consent.by if contract.consent else None,
         "monitoring_consent_on": contract.consent.on if contract.consent else None,
+        "charge": None if contract.charge is None else contract.charge.model_dump(mode="json", exclude_none=True),
     }

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from collector.contracts.agreement_files import AgreementFileError, Written, own_text, parse, place_of
 from collector.contracts.charge import Charge
@@ -32,6 +32,27 @@ class AlertOutcome(StrEnum):
     ASK_TECHNICIAN = "ask_technician"
 
 
+class Report(StrEnum):
+    """The reports that there are: `report NAME`."""
+
+    BILLING = "billing"
+    MAINTENANCE = "maintenance"
+
+
+def _kinds(value: object) -> object:
+    match value:
+        case True:
+            return tuple(Kind)
+        case False:
+            return ()
+        case _:
+            return value
+
+
+# Of devices. In the file `true` is all of them, and `false` none.
+Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_kinds)]
+
+
 class Step(Written):
     """A step of taking a customer on, in both languages."""
 
@@ -51,9 +72,9 @@ class WrittenModel(Written):
     slas: tuple[Name, ...] = Field(default=(), max_length=100)
     support_level: Name | None = None
     support_levels: tuple[Name, ...] = Field(default=(), max_length=100)
-    monitored: tuple[Kind, ...] = ()
+    monitored: Kinds = tuple(Kind)
     maintained: tuple[Name, ...] = Field(default=(), max_length=100)
-    reported: tuple[Name, ...] = Field(default=(), max_length=100)
+    reported: tuple[Report, ...] = Field(default=(), max_length=100)
     onboarding: tuple[Step, ...] = Field(default=(), max_length=50)
 
     @model_validator(mode="after")

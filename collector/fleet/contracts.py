@@ -1,15 +1,15 @@
 """Contracts: which plan holds for a customer from when to when, and what was agreed beside it. One holds at a time, and
 what held stays on record."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, null, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.contracts import ServiceModels, model_named
+from collector.contracts import Charge, ServiceModel, ServiceModels, model_named
 from collector.contracts.scope import ContractScope
 from collector.db import audit
 from collector.db.revisions import Topic, bump
@@ -25,7 +25,8 @@ class ContractError(FleetError):
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """The plan of a customer from `valid_from` until just before `valid_to`; None: until further notice."""
+    """The plan of a customer from `valid_from` until just before `valid_to`; None: until further notice. `charge`: the
+    plan's prices as they were agreed; None: as the file says now, of a contract from before they were kept."""
 
     id: int
     customer: str
@@ -34,6 +35,7 @@ class Contract:
     valid_to: datetime | None
     consent: Consent | None
     agreement: Agreement = AS_THE_MODEL_SAYS
+    charge: Charge | None = field(default=None, hash=False)
 
     def holds_at(self, at: datetime) -> bool:
         return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
@@ -69,7 +71,7 @@ async def add_contract(
     made = await insert_contract(
         connection,
         customer=customer,
-        plan=plan,
+        model=model,
         valid_from=valid_from,
         valid_to=valid_to,
         consent=consent,
@@ -87,11 +89,13 @@ async def change_contract(
     *,
     changes: Mapping[str, Any],
     starts_at: datetime,
+    current_prices: bool = False,
     actor: str,
     now: datetime,
 ) -> Contract:
     """The contract as it is from `starts_at` on; until then it stays as it was. `changes`: what becomes different, by
-    the name of a field of Agreement, or `plan`, `consent` or `valid_to`.
+    the name of a field of Agreement, or `plan`, `consent` or `valid_to`. Prices of the model stay as they were agreed,
+    unless the plan is another or `current_prices` takes those of now.
 
     One that has not begun is changed as it is. Plans of maintenance that name it go on under the contract that follows,
     if that maintains their task. Raises NotFoundError, UnknownPlanError, or ContractError with all that
@@ -116,7 +120,8 @@ async def change_contract(
             f"contract {other.id} ({other.plan}) holds {_span(other)}: name an earlier end, or end that one"
         )
     _raise_if_any(problems)
-    values = _columns(plan, consent, agreement) | {"valid_to": valid_to}
+    charge = model.charge if current_prices or plan != was.plan or was.charge is None else was.charge
+    values = _columns(plan, consent, agreement, charge) | {"valid_to": valid_to}
     if starts_at == was.valid_from:
         await connection.execute(update(contracts).where(contracts.c.id == contract).values(**values))
         number = contract
@@ -125,11 +130,12 @@ async def change_contract(
         number = await insert_contract(
             connection,
             customer=was.customer,
-            plan=plan,
+            model=model,
             valid_from=starts_at,
             valid_to=valid_to,
             consent=consent,
             agreement=agreement,
+            charge=charge,
         )
         await move_plans(connection, [contract], number, model.maintained, actor=actor, now=now)
     found = await get_contract(connection, number)
@@ -178,13 +184,15 @@ async def set_plan(
         raise FleetError("a plan cannot change in the past, tickets were decided by it: name a later day, or none")
     before = await contract_at(connection, customer, starts_at)
     kept = AS_THE_MODEL_SAYS if before is None else before.agreement
+    same = before is not None and before.plan == plan
     new = await insert_contract(
         connection,
         customer=customer,
-        plan=plan,
+        model=model,
         valid_from=starts_at,
         consent=consent or (before.consent if before else None),
-        agreement=kept if before is not None and before.plan == plan else Agreement(scope=kept.scope),
+        agreement=kept if same else Agreement(scope=kept.scope),
+        charge=before.charge if before is not None and same else None,
     )
     others = (contracts.c.customer == customer, contracts.c.id != new)
     replaced = (*others, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > starts_at))
@@ -213,6 +221,12 @@ async def list_contracts(connection: AsyncConnection, customer: str | None = Non
     query = _CONTRACTS.order_by(contracts.c.customer, contracts.c.valid_from, contracts.c.id)
     if customer is not None:
         query = query.where(contracts.c.customer == customer)
+    return [_to_contract(row) for row in await connection.execute(query)]
+
+
+async def contracts_of(connection: AsyncConnection, customers: Collection[str]) -> list[Contract]:
+    """Every contract of some customers, in the order in which they begin."""
+    query = _CONTRACTS.where(contracts.c.customer.in_(customers)).order_by(contracts.c.valid_from, contracts.c.id)
     return [_to_contract(row) for row in await connection.execute(query)]
 
 
@@ -284,14 +298,16 @@ async def insert_contract(
     connection: AsyncConnection,
     *,
     customer: str,
-    plan: str,
+    model: ServiceModel,
     valid_from: datetime,
     valid_to: datetime | None = None,
     consent: Consent | None = None,
     agreement: Agreement = AS_THE_MODEL_SAYS,
+    charge: Charge | None = None,
 ) -> int:
-    """A row as it is told; `add_contract` looks whether it may be."""
-    values = _columns(plan, consent, agreement) | {"customer": customer, "valid_from": valid_from, "valid_to": valid_to}
+    """A row as it is told, by default with the model's prices of now; `add_contract` looks whether it may be."""
+    values = _columns(model.name, consent, agreement, charge or model.charge)
+    values |= {"customer": customer, "valid_from": valid_from, "valid_to": valid_to}
     number = await connection.scalar(insert(contracts).values(**values).returning(contracts.c.id))
     assert number is not None  # noqa: S101 - as the database numbered it
     return int(number)
@@ -391,18 +407,20 @@ _CONTRACTS = select(
     contracts.c.monitoring_consent_by,
     contracts.c.monitoring_consent_on,
     *(contracts.c[name] for name in Agreement.__annotations__),
+    contracts.c.charge,
 )
 
 
 def _to_contract(row: Sequence[Any]) -> Contract:
-    (number, customer, plan, valid_from, valid_to, by, on), (*agreed, scope) = row[:7], row[7:]
+    (number, customer, plan, valid_from, valid_to, by, on), (*agreed, scope, prices) = row[:7], row[7:]
     consent = Consent(by, on) if by and on else None
     told = dict(zip(Agreement.__annotations__, agreed, strict=False))
     agreement = Agreement(**told, scope=ContractScope.of(scope))
-    return Contract(number, customer, plan, valid_from, valid_to, consent, agreement)
+    charge = None if prices is None else Charge.model_validate(prices)
+    return Contract(number, customer, plan, valid_from, valid_to, consent, agreement, charge)
 
 
-def _columns(plan: str, consent: Consent | None, agreement: Agreement) -> dict[str, object]:
+def _columns(plan: str, consent: Consent | None, agreement: Agreement, charge: Charge) -> dict[str, object]:
     scope = agreement.scope
     own: dict[str, object] = {name: getattr(agreement, name) for name in Agreement.__annotations__ if name != "scope"}
     return own | {
@@ -410,4 +428,5 @@ def _columns(plan: str, consent: Consent | None, agreement: Agreement) -> dict[s
         "monitoring_consent_by": consent.by if consent else None,
         "monitoring_consent_on": consent.on if consent else None,
         "scope": null() if scope is None else scope.as_json(),
+        "charge": charge.model_dump(mode="json"),
     }

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.contracts import OfficeHours, ServiceModels, model_named
+from collector.contracts import OfficeHours, ServiceModel, ServiceModels, model_named
 from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
@@ -61,13 +61,13 @@ async def add_customer(
     """A new customer, whose contract begins now. Raises AlreadyExistsError, FleetError or UnknownPlanError."""
     checked_name("customer", customer)
     name = _full_name(name)
-    model_named(models, plan)
+    model = model_named(models, plan)
     if customer == PROVIDER:
         raise AlreadyExistsError(
             f"the customer {PROVIDER} is built in, for tickets about the collector itself; `serve` makes it, and its "
             f"plan is changed with: customers set-plan {PROVIDER} PLAN"
         )
-    if not await insert_customer(connection, customer=customer, name=name, plan=plan, consent=consent, now=now):
+    if not await insert_customer(connection, customer=customer, name=name, model=model, consent=consent, now=now):
         raise AlreadyExistsError(f"there is a customer {customer} already; see it with: customers show {customer}")
     data = {"name": name, "plan": plan, "monitoring_consent": consent is not None}
     await audit.record(connection, actor=actor, action="customers.add", subject=customer, now=now, data=data)
@@ -75,12 +75,18 @@ async def add_customer(
 
 
 async def insert_customer(
-    connection: AsyncConnection, *, customer: str, name: str, plan: str, consent: Consent | None, now: datetime
+    connection: AsyncConnection,
+    *,
+    customer: str,
+    name: str,
+    model: ServiceModel,
+    consent: Consent | None,
+    now: datetime,
 ) -> bool:
     """Adds a customer with a contract that begins now, unless there is one of that id; says whether it did."""
     if not await insert_if_absent(connection, customers, {"id": customer, "name": name, "created_at": now}):
         return False
-    await insert_contract(connection, customer=customer, plan=plan, valid_from=now, consent=consent)
+    await insert_contract(connection, customer=customer, model=model, valid_from=now, consent=consent)
     return True
 
 
@@ -127,15 +133,25 @@ def _full_name(name: str) -> str:
     return name
 
 
-async def require_monitoring(connection: AsyncConnection, models: ServiceModels, customer: str, now: datetime) -> None:
-    """Raises FleetError unless the customer's contract allows agents now, ConsentMissingError if it lacks consent."""
+async def require_monitoring(
+    connection: AsyncConnection, models: ServiceModels, customer: str, now: datetime, kind: str | None = None
+) -> None:
+    """Raises FleetError unless the customer's contract has devices, or those of a kind, watched now, and
+    ConsentMissingError if it lacks consent."""
     found = await get_customer(connection, customer)
     contract = await contract_at(connection, customer, now)
     if found.ended_at is not None or contract is None:
         raise FleetError(
             f"customer {customer} has no contract now; give it one with: customers set-plan {customer} PLAN"
         )
-    if model_named(models, contract.plan).requires_monitoring_consent and contract.consent is None:
+    model = model_named(models, contract.plan)
+    if kind is not None and kind not in model.monitored:
+        told = f"it watches {', '.join(model.monitored)}" if model.monitored else "it watches nothing"
+        raise FleetError(
+            f"customer {customer} is on plan {contract.plan}, under which no {kind} is watched: {told}; see 'monitored'"
+            " in service_models.yaml"
+        )
+    if model.requires_monitoring_consent and contract.consent is None:
         raise ConsentMissingError(
             f"customer {customer} is on plan {contract.plan}, which needs a consent before anything is monitored: "
             f"customers set-plan {customer} {contract.plan} --monitoring-consent 'who, date'"

@@ -119,7 +119,7 @@ class Enrollment:
         Raises EnrollmentError, or ConsentMissingError.
         """
         token = await _usable_token(connection, request.token, now)
-        await require_monitoring(connection, self.models, token.customer, now)
+        await require_monitoring(connection, self.models, token.customer, now, token.kind)
         known = await _known_devices(connection, token.customer, request)
         same = next((device for device in known if self._is_same(device, request, now)), None)
         if same is not None and same.revoked_at is not None and token.created_at <= same.revoked_at:

@@ -29,9 +29,9 @@ async def ensure_provider(connection: AsyncConnection, models: ServiceModels, *,
     """Makes what of it is missing. `plan` holds for a provider that is made now; people change it as any customer's.
 
     Raises UnknownPlanError."""
-    model_named(models, plan)
+    model = model_named(models, plan)
     if await insert_customer(
-        connection, customer=PROVIDER, name="The service provider itself", plan=plan, consent=None, now=now
+        connection, customer=PROVIDER, name="The service provider itself", model=model, consent=None, now=now
     ):
         await audit.record(
             connection, actor=SYSTEM, action="customers.add", subject=PROVIDER, now=now, data={"plan": plan}

@@ -64,7 +64,7 @@ async def create_enrollment_token(
     """
     if not 1 <= uses <= MAX_USES:
         raise FleetError(f"an enrolment token has 1 to {MAX_USES} uses")
-    await require_monitoring(connection, models, customer, now)
+    await require_monitoring(connection, models, customer, now, kind)
     await ensure_site(connection, customer=customer, site=site, actor=actor, now=now)
     return await _create(
         connection,

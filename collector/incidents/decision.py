@@ -21,6 +21,7 @@ class Uncovered(StrEnum):
 
     NO_CONTRACT = "no_contract"
     OUTSIDE_SCOPE = "outside_scope"
+    NOT_MONITORED = "not_monitored"
 
 
 class HeldBy(StrEnum):
@@ -131,19 +132,11 @@ def held_back(labels: Mapping[str, str], tags: Collection[str], circumstances: C
 def _by_contract(
     labels: Mapping[str, str], tags: Collection[str], model: ServiceModel | None, scope: ContractScope | None
 ) -> Decision:
-    customer = labels.get("customer", "")
-    if not customer:
-        name = labels[ALERTNAME]
-        return Decision(
-            Outcome.NONE, f"no ticket: the alert names no customer; keep the label 'customer' in rule {name}"
-        )
     if model is None:
-        reason = f"no ticket: customer {customer} has no contract in force; give it one with: contracts add {customer}"
-        return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.NO_CONTRACT})
-    if scope is not None and not scope.covers(labels, tags):
-        what = f"device {labels['device_id']}" if labels.get("device_id") else f"site {labels.get('site')}"
-        reason = f"no ticket: {what} is outside the contract of {customer}, which covers {scope}"
-        return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.OUTSIDE_SCOPE, "plan": model.name})
+        return _without_contract(labels)
+    not_covered = _not_covered(labels, tags, model, scope)
+    if not_covered is not None:
+        return not_covered
     priority = priority_of(severity_of(labels), labels.get("kind", ""), model)
     data = {"plan": model.name, "priority": priority}
     match model.on_alert:
@@ -159,6 +152,32 @@ def _by_contract(
         case AlertOutcome.ASK_TECHNICIAN:
             reason = f"plan {model.name} leaves it to a technician to open a ticket"
             return Decision(Outcome.ASKED, reason, priority, data)
+
+
+def _without_contract(labels: Mapping[str, str]) -> Decision:
+    customer = labels.get("customer", "")
+    if not customer:
+        name = labels[ALERTNAME]
+        return Decision(
+            Outcome.NONE, f"no ticket: the alert names no customer; keep the label 'customer' in rule {name}"
+        )
+    reason = f"no ticket: customer {customer} has no contract in force; give it one with: contracts add {customer}"
+    return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.NO_CONTRACT})
+
+
+def _not_covered(
+    labels: Mapping[str, str], tags: Collection[str], model: ServiceModel, scope: ContractScope | None
+) -> Decision | None:
+    """What the contract that holds is not about; None: it is."""
+    if scope is not None and not scope.covers(labels, tags):
+        what = f"device {labels['device_id']}" if labels.get("device_id") else f"site {labels.get('site')}"
+        reason = f"no ticket: {what} is outside the contract of {labels.get('customer')}, which covers {scope}"
+        return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.OUTSIDE_SCOPE, "plan": model.name})
+    kind = labels.get("kind", "")
+    if labels.get("device_id") and kind and kind not in model.monitored:
+        reason = f"no ticket: plan {model.name} watches no {kind}; see 'monitored' in service_models.yaml"
+        return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.NOT_MONITORED, "plan": model.name})
+    return None
 
 
 def _held(by: HeldBy, reason: str, number: int) -> Decision:

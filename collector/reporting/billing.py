@@ -111,13 +111,14 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
         if not (days or of_entries or of_parts):
             continue
         model = models.get(contract.plan)
-        if model is None:
+        charge = contract.charge or (None if model is None else model.charge)
+        if charge is None:
             notices.append(
                 f"contract {contract.id} is of plan {contract.plan}, which service_models.yaml has not: "
                 "it is not billed"
             )
             continue
-        terms = terms_of(model.name, model.charge, _agreed(contract))
+        terms = terms_of(contract.plan, charge, _agreed(contract))
         notices.extend(terms.notices)
         worked = [_worked(one, zone, is_maintenance=one.ticket in usage.maintenance) for one in of_entries]
         included = part_of_included(terms.included_minutes, len(days), month.days)
@@ -127,7 +128,8 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
             *charged.lines,
             *charge_parts(terms, [_part(one) for one in sorted(of_parts, key=lambda one: (one.ticket, one.id))]),
         ]
-        bills.append(ContractBill(contract.id, model.name, model.title, len(days), tuple(lines), charged.uncharged))
+        title = contract.plan if model is None else model.title
+        bills.append(ContractBill(contract.id, contract.plan, title, len(days), tuple(lines), charged.uncharged))
     notices.extend(_told_of_what_no_contract_covers(entries_of[None], parts_of[None]))
     return Bill(
         usage.customer,

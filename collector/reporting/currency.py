@@ -19,4 +19,5 @@ async def currency_of(connection: AsyncConnection, models: ServiceModels, ticket
     if contract is None:
         return DEFAULT_CURRENCY
     model = models.get(contract.plan)
-    return contract.agreement.currency or (DEFAULT_CURRENCY if model is None else model.charge.currency)
+    charge = contract.charge or (None if model is None else model.charge)
+    return contract.agreement.currency or (DEFAULT_CURRENCY if charge is None else charge.currency)

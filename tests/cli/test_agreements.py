@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,36 @@ def test_a_contract_is_changed_from_a_day_on(run: Run) -> None:
     assert "paris" in told and "'EURO'" in told and "one at a time" in told
     assert "two decimals" in run("contracts", "change", "1", "--fee", "1.005", code=2).stderr
     run("contracts", "change", "1", code=2)
+
+
+def test_what_ends_soon_is_listed(run: Run) -> None:
+    def ending(days: int) -> list[str]:
+        return [one["customer"] for one in rows(run, "contracts", "list", "--ending-within", str(days))]
+
+    run("customers", "add", "bakkerij", "--name", "Bakkerij", "--plan", "managed")
+    assert ending(36_500) == []  # until further notice
+    run("contracts", "change", "1", "--term-months", "2")
+    (contract,) = [one for one in rows(run, "contracts", "list", "--customer", "acme") if one["valid_to"] is None]
+    assert contract["notice"] == "goes on for 2 months unless it is ended"
+    assert "goes on for 2 months" in run("contracts", "show", str(contract["id"])).stdout
+    assert (ending(20), ending(70)) == ([], ["acme"])
+    tomorrow = f"{datetime.now().astimezone() + timedelta(days=2):%Y-%m-%d}"
+    run("contracts", "end", "2", "--on", tomorrow)
+    assert ending(20) == ["bakkerij"]
+    (ended,) = rows(run, "contracts", "list", "--ending-within", "20")
+    assert (ended["term_ends_at"], ended["notice"]) == (ended["valid_to"], "is over then")
+
+
+def test_prices_are_those_that_were_agreed(run: Run, tmp_path: Path) -> None:
+    (before,) = rows(run, "contracts", "show", "1")
+    assert before["charge"]["monthly_fee"] == "75.00"
+    (tmp_path / "service_models.yaml").write_text(
+        "monthly: {title: Monthly, on_alert: ticket, charge: {monthly_fee: '99.00'}}\n"
+    )
+    (same,) = rows(run, "contracts", "change", "1", "--from", "2099-01-01", "--fee", "80")
+    assert same["charge"] == before["charge"]
+    (newer,) = rows(run, "contracts", "change", str(same["id"]), "--from", "2099-02-01", "--current-prices")
+    assert (newer["charge"]["monthly_fee"], newer["fee"]) == ("99.00", "80")
 
 
 def test_contacts(run: Run) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.cli.report import report
 from collector.contracts import (
     AlertOutcome,
     Priority,
@@ -15,7 +16,7 @@ from collector.contracts import (
     model_named,
     priority_of,
 )
-from collector.contracts.service_models import OWN_NAME, parse_service_models
+from collector.contracts.service_models import OWN_NAME, Report, parse_service_models
 from protocol.wire import Kind
 
 MONTHLY = load_service_models()["monthly"]
@@ -93,12 +94,31 @@ def test_all_problems_of_a_file_are_told_at_once() -> None:
         ("slas: [standard]", "no 'support_levels' for their hours"),
         ("onboarding: [{nl: Een}]", r"a\.onboarding\.0\.en: Field required"),
         ("monitored: [toaster]", r"a\.monitored\.0: "),
+        ("reported: [horoscope]", r"a\.reported\.0: Input should be 'billing' or 'maintenance'"),
         ("title: B", "title stands here a second time"),
     ],
 )
 def test_a_model_names_what_there_is(model: str, said: str) -> None:
     with pytest.raises(ServiceModelError, match=said):
         parse_service_models(f"\na: {{title: A, on_alert: ticket, {model}}}\n", "own.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "kinds"),
+    [
+        ("", tuple(Kind)),
+        (", monitored: true", tuple(Kind)),
+        (", monitored: false", ()),
+        (", monitored: [server]", (Kind.SERVER,)),
+    ],
+)
+def test_what_is_watched_is_all_none_or_some(written: str, kinds: tuple[Kind, ...]) -> None:
+    models = parse_service_models(f"a: {{title: A, on_alert: ticket{written}}}\n", "own.yaml")
+    assert models["a"].monitored == kinds
+
+
+def test_every_report_that_a_model_may_name_is_a_command() -> None:
+    assert {one.value for one in Report} == set(report.commands)
 
 
 def test_a_model_may_name_an_sla_of_ones_own(tmp_path: Path) -> None:

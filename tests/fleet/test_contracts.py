@@ -87,6 +87,35 @@ async def test_a_contract_says_all_that_was_agreed(acme: Database) -> None:
     assert "Jansen" not in str(record.data)
 
 
+async def test_prices_stay_as_they_were_agreed_until_somebody_takes_those_of_now(database: Database) -> None:
+    async with database.begin() as connection:
+        await make_customer(connection)
+    monthly = MODELS["monthly"]
+    was, dear = monthly.charge, monthly.charge.model_copy(update={"monthly_fee": Decimal("99.00")})
+    edited = {**MODELS, "monthly": monthly.model_copy(update={"charge": dear})}
+
+    async def changed(contract: int, days: float, changes: dict[str, Any], **more: bool) -> Contract:
+        async with database.begin() as connection:
+            starts_at = after(days=days)
+            return await change_contract(
+                connection, edited, contract, changes=changes, starts_at=starts_at, actor=ACTOR, now=NOW, **more
+            )
+
+    async with database.connect() as connection:
+        assert [one.charge for one in await list_contracts(connection, "acme")] == [was]
+    other = await changed(1, 10, {"number": "2026-18"})
+    assert other.charge == was
+    newer = await changed(other.id, 20, {}, current_prices=True)
+    assert newer.charge == dear
+    moved = await changed(newer.id, 30, {"plan": "managed"})
+    assert moved.charge == MODELS["managed"].charge
+    async with database.begin() as connection:
+        again = {"customer": "acme", "plan": "managed", "starts_at": after(days=40)}
+        await set_plan(connection, edited, **again, consent=None, actor=ACTOR, now=NOW)  # type: ignore[arg-type] # as named
+        found = await list_contracts(connection, "acme")
+    assert [one.charge for one in found] == [was, was, dear, moved.charge, moved.charge]
+
+
 async def test_everything_that_is_wrong_is_told_at_once(acme: Database) -> None:
     wrong = Agreement(
         number="",

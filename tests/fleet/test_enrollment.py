@@ -12,6 +12,7 @@ from collector.fleet.devices import DeviceStatus, end_device, get_device, list_d
 from collector.fleet.directory import load_directory
 from collector.fleet.enrollment import (
     DeviceRevokedError,
+    Enrollment,
     EnrollmentError,
     EnrollOutcome,
     TokenExpiredError,
@@ -19,9 +20,10 @@ from collector.fleet.enrollment import (
     TooManyDevicesError,
     UnknownTokenError,
 )
-from collector.fleet.errors import ConsentMissingError
+from collector.fleet.errors import ConsentMissingError, FleetError
 from collector.fleet.roles import Role
-from collector.fleet.tokens import create_access_token, revoke_token
+from collector.fleet.tokens import create_access_token, create_enrollment_token, revoke_token
+from protocol.wire import Kind
 from tests.db.racing import race
 from tests.fleet.world import ACTOR, MODELS, NOW, World, after, make_customer, make_token, request
 
@@ -212,6 +214,26 @@ async def test_break_fix_enrols_only_with_consent(database: Database, world: Wor
         await make_customer(connection, "agreed", plan="break_fix", consent="J. Jansen, 2026-03-01")
         token = await make_token(connection, "agreed")
     assert (await enroll(database, world, token)).is_new
+
+
+async def test_what_the_plan_does_not_watch_is_given_no_token_and_let_in_no_more(database: Database) -> None:
+    hybrid = MODELS["hybrid"]
+    models = {**MODELS, "hybrid": hybrid.model_copy(update={"monitored": (Kind.SERVER,)})}
+    async with database.begin() as connection:
+        await make_customer(connection, plan="hybrid", consent="J. Jansen, 2026-03-01")
+        asked = {"customer": "acme", "site": "hq", "uses": 1, "actor": ACTOR, "now": NOW}
+        server = await create_enrollment_token(connection, models, kind=Kind.SERVER, **asked)  # type: ignore[arg-type] # as named
+        with pytest.raises(FleetError, match="under which no laptop is watched: it watches server; see 'monitored'"):
+            await create_enrollment_token(connection, models, kind=Kind.LAPTOP, **asked)  # type: ignore[arg-type] # as named
+    nothing = {**MODELS, "hybrid": hybrid.model_copy(update={"monitored": ()})}
+    for known, error in ((models, None), (nothing, "under which no server is watched: it watches nothing")):
+        enrollment = Enrollment(known, World().received.get, 100, lambda: "0001")
+        async with database.begin() as connection:
+            if error is None:
+                assert (await enrollment.enroll(connection, request(server), NOW)).is_new
+            else:
+                with pytest.raises(FleetError, match=error):
+                    await enrollment.enroll(connection, request(server), NOW)
 
 
 async def test_names_that_are_taken_are_left_and_their_number_is_bounded(database: Database) -> None:

@@ -14,6 +14,7 @@ from collector.fleet.contracts import change_contract, contract_at
 from collector.incidents.reasons import why
 from collector.incidents.silences import SilenceError, add_silence, expire_silence
 from collector.incidents.windows import Scope, WindowError, add_window, end_window
+from protocol.wire import Kind
 from tests.incidents.world import ACME, ACME_2, BAKKERIJ, INTERVAL, World, world_with
 
 RULES = """\
@@ -264,6 +265,19 @@ async def test_outside_the_contracts_scope_there_is_no_ticket_until_it_covers_th
     assert await world.tickets() == []
     await cover(ContractScope(tags=("vip",)))
     world.tags = {"ws-1": frozenset({"vip"})}
+    await world.tick({ACME: BAD})
+    assert [ticket.device for ticket in await world.tickets()] == ["ws-1"]
+
+
+async def test_what_the_plan_does_not_watch_has_no_ticket_until_it_does(world: World) -> None:
+    monthly = world.models["monthly"]
+    world.models = {**world.models, "monthly": monthly.model_copy(update={"monitored": (Kind.PRINTER,)})}
+    await world.tick({ACME: BAD})
+    (alert,) = await world.alerts()
+    reason = f"no ticket: plan monthly watches no {ACME.kind}; see 'monitored' in service_models.yaml"
+    assert (alert["outcome"], alert["reason"]) == ("none", reason)
+    assert reason in await told(world)
+    world.models = {**world.models, "monthly": monthly}
     await world.tick({ACME: BAD})
     assert [ticket.device for ticket in await world.tickets()] == ["ws-1"]
 

@@ -331,9 +331,26 @@ async def test_only_devices_that_the_contract_covers_are_charged(books: Books) -
     assert [text for text, _, _ in told(await books.bill())] == ["monthly fee", "1 x desktop", "1 x server"]
 
 
+async def test_an_edit_of_the_file_prices_no_month_anew(books: Books) -> None:
+    await books.customer("acme", "dear")
+    before = await books.bill()
+    assert before.totals
+    dear = MODELS["dear"]
+    dearer = dear.model_copy(update={"charge": dear.charge.model_copy(update={"monthly_fee": Decimal("999.00")})})
+    async with books.database.connect() as connection:
+        (after,) = await read_bills(connection, {**MODELS, "dear": dearer}, MARCH, ["acme"], APRIL)
+        (gone,) = await read_bills(connection, {}, MARCH, ["acme"], APRIL)
+    assert after == before
+    assert (gone.totals, gone.notices) == (before.totals, before.notices)
+    await books.agree("acme", charge=None)  # of a contract from before prices were kept
+    async with books.database.connect() as connection:
+        (as_now,) = await read_bills(connection, {**MODELS, "dear": dearer}, MARCH, ["acme"], APRIL)
+    assert as_now.totals[0].net > before.totals[0].net
+
+
 async def test_a_plan_that_is_gone_is_told(books: Books) -> None:
     await books.customer("acme", "dear")
-    await books.agree("acme", plan="gone")
+    await books.agree("acme", plan="gone", charge=None)
     bill = await books.bill()
     assert bill.contracts == () and "plan gone" in bill.notices[0]
 

@@ -12,11 +12,13 @@ from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
 from collector.api.desk.shapes import Day, Id, Money, Number, When
-from collector.contracts import ServiceModels
+from collector.contracts import Charge, ServiceModels
 from collector.contracts.charge import MAX_INCLUDED_MINUTES
 from collector.contracts.scope import ContractScope
+from collector.contracts.term import Term
 from collector.fleet import contracts as store
 from collector.fleet.agreements import MAX_NUMBER_CHARS, MAX_SCOPE_NAMES, MAX_TERM_MONTHS, Agreement, Consent
+from collector.fleet.contract_terms import term_of_contract, terms_of_contracts
 from collector.fleet.errors import NotFoundError
 from collector.fleet.roles import Role
 from protocol.wire import Kind
@@ -62,6 +64,11 @@ class Contract(ContractBody):
     plan: str = Field(description="Its service model.")
     valid_from: datetime
     valid_to: datetime | None = Field(description="From when on it no longer holds; null: until further notice.")
+    charge: Charge | None = Field(
+        description="The model's prices as they were agreed; null: as its file says now, of a contract from before."
+    )
+    term_ends_at: datetime | None = Field(description="When it is over, or its term is; null: nothing ends by itself.")
+    renews_for_months: int | None = Field(description="For how long it then goes on, unless it is ended.")
 
 
 class ContractPage(Page[Contract]):
@@ -91,6 +98,7 @@ class ContractPatch(Patch):
     of its own. One that has not begun is changed as it is."""
 
     starts_at: When | None = Field(default=None, description="Now, if it is left out.")
+    current_prices: bool = Field(default=False, description="Take the model's prices of now; else they stay as agreed.")
     plan: Id = Field(default="", description="Another service model.")
     valid_to: When | None = None
     number: str | None = Field(default=None, min_length=1, max_length=MAX_NUMBER_CHARS)
@@ -136,7 +144,9 @@ class ContractOperations:
             holding_at=call.now if asked.holding else None,
         )
         page, cursor = cut(found, asked.limit, lambda one: one.id)
-        return ContractPage(items=[_told(one) for one in page], next_cursor=cursor)
+        of_customers = await store.contracts_of(call.connection, {one.customer for one in page})
+        terms = terms_of_contracts(of_customers, call.now)
+        return ContractPage(items=[_told(one, terms[one.id]) for one in page], next_cursor=cursor)
 
     async def get_contract(self, call: Call[ContractId, None]) -> Contract:
         try:
@@ -144,7 +154,7 @@ class ContractOperations:
         except NotFoundError:
             raise missing(f"contract {call.params.id}") from None
         call.caller.require(f"contract {call.params.id}", found.customer)
-        return _told(found)
+        return await _shown(call, found)
 
     async def add_contract(self, call: Call[NoParameters, NewContract]) -> Contract:
         asked = call.body
@@ -164,31 +174,41 @@ class ContractOperations:
             actor=call.caller.name,
             now=call.now,
         )
-        return _told(made)
+        return await _shown(call, made)
 
     async def change_contract(self, call: Call[ContractId, ContractPatch]) -> Contract:
         changes = _changes(call.body.given())
         starts_at = changes.pop("starts_at", None) or call.now
+        current_prices = bool(changes.pop("current_prices", False))
         found = await store.change_contract(
             call.connection,
             self.models,
             call.params.id,
             changes=changes,
             starts_at=starts_at,
+            current_prices=current_prices,
             actor=call.caller.name,
             now=call.now,
         )
-        return _told(found)
+        return await _shown(call, found)
 
     async def end_contract(self, call: Call[ContractEnd, None]) -> Contract:
         ends_at = call.params.ends_at or call.now
         actor = call.caller.name
-        return _told(
-            await store.end_contract(call.connection, call.params.id, ends_at=ends_at, actor=actor, now=call.now)
-        )
+        ended = await store.end_contract(call.connection, call.params.id, ends_at=ends_at, actor=actor, now=call.now)
+        return await _shown(call, ended)
 
     def operations(self) -> list[AnyOperation]:
-        one = Operation("GET", "/contracts/{id}", "One contract", ContractId, None, Contract, self.get_contract)
+        one = Operation(
+            "GET",
+            "/contracts/{id}",
+            "One contract",
+            ContractId,
+            None,
+            Contract,
+            self.get_contract,
+            moving=frozenset({"term_ends_at", "renews_for_months"}),
+        )
         return [
             Operation(
                 "GET", "/contracts", "Contracts, newest first", ContractFilter, None, ContractPage, self.list_contracts
@@ -246,7 +266,11 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _told(contract: store.Contract) -> Contract:
+async def _shown(call: Call[Any, Any], contract: store.Contract) -> Contract:
+    return _told(contract, await term_of_contract(call.connection, contract, call.now))
+
+
+def _told(contract: store.Contract, term: Term | None) -> Contract:
     agreement, consent = contract.agreement, contract.consent
     said = {name: getattr(agreement, name) for name in Agreement.__annotations__ if name != "scope"}
     said |= {name: None if said[name] is None else f"{said[name]:f}" for name in ("fee", "hourly_rate")}
@@ -258,5 +282,8 @@ def _told(contract: store.Contract) -> Contract:
         valid_to=contract.valid_to,
         scope=None if agreement.scope is None else ScopeOfContract.model_validate(agreement.scope.as_json()),
         monitoring_consent=None if consent is None else MonitoringConsent(by=consent.by, on=consent.on),
+        charge=contract.charge,
+        term_ends_at=None if term is None else term.ends_at,
+        renews_for_months=None if term is None else term.renews_for,
         **said,
     )

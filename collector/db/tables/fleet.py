@@ -40,6 +40,7 @@ contracts = Table(
     Column("sla", String(64)),
     Column("support_level", String(64)),
     Column("scope", JSON),  # sites, kinds, tags, devices that it covers; null: all
+    Column("charge", JSON),  # its model's prices as they were when it was made; null: as the file says now
     Index("ix_contracts_customer_valid_from", "customer", "valid_from"),
 )
 

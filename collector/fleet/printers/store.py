@@ -72,7 +72,7 @@ async def add_printer(
     new_suffix: Callable[[], str] = random_suffix,
 ) -> str:
     """The id of the new device. Raises FleetError, ConsentMissingError if the plan asks for consent and has none."""
-    await require_monitoring(connection, models, new.customer, now)
+    await require_monitoring(connection, models, new.customer, now, Kind.PRINTER)
     await get_site(connection, new.customer, new.site)
     address = checked_address(new.address)
     name = _checked_name(new.name) if new.name else address

@@ -70,6 +70,13 @@ async def test_a_contract_from_beginning_to_end(desk: Desk) -> None:
     assert (await desk.get(f"/contracts/{contract['id']}"))["valid_to"] == later["valid_from"]
     listed = (await desk.get("/contracts?customer=acme", "manager"))["items"]
     assert [one["id"] for one in listed] == [later["id"], contract["id"], first["id"]]
+    assert later["charge"] == first["charge"] and first["charge"]["monthly_fee"] == "75.00"
+    assert (later["term_ends_at"], later["renews_for_months"]) == (None, None)
+    term = {"starts_at": ends_at, "term_months": 12, "current_prices": True}
+    agreed = await changed(desk, f"/contracts/{later['id']}", term)
+    assert (agreed["id"], agreed["renews_for_months"]) == (later["id"], 12)
+    assert agreed["term_ends_at"].startswith("2027-03-12")
+    assert (await desk.get(f"/contracts/{contract['id']}"))["term_ends_at"] == later["valid_from"]
     assert await desk.refused("PATCH", f"/contracts/{later['id']}", {"fee": "1"}) == (403, "forbidden")
     assert (await desk.actors())[0] == ("token 7 (manager)", "contracts.change")
 
