@@ -55,7 +55,7 @@ GROUP_KEYS = frozenset({"name", "interval", "limit", "query_offset", "labels", "
 RULE_KEYS = frozenset({"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations"})
 ALERT_ONLY_KEYS = ("for", "keep_firing_for", "annotations")
 # Read when the rule is loaded, so they cannot differ from alert to alert.
-MEANINGFUL_LABELS = frozenset({"severity", "category", "ticket", "scope", "incident"})
+MEANINGFUL_LABELS = frozenset({"severity", "category", "ticket", "ticket_every", "scope", "incident"})
 
 
 def shipped_rules() -> list[Path]:
@@ -216,6 +216,8 @@ class _RuleFile:
         severity = self._severity(draft)
         scope = self._choice(draft.labels, "scope", [*Scope]) or Scope.DEVICE
         ticket_never = self._choice(draft.labels, "ticket", ["never"]) is not None
+        if not self.single_tenant:
+            self._duration(draft.labels, "ticket_every")
         if timedelta() < hold_for < self.lookback:
             self._notice(
                 draft.entries["for"].line,

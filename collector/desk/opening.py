@@ -17,6 +17,8 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    func,
+    null,
     or_,
     select,
     update,
@@ -85,6 +87,30 @@ async def open_rows(connection: AsyncConnection, table: Table, keys: Collection[
 @cache  # what is asked in every evaluation is made once, and compiled once
 def _open_of(table: Table) -> Select[str, int]:
     return select(table.c.key, _id_of(table)).where(_is_open(table), table.c.key.in_(_KEYS))
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A ticket, or shadow ticket, and when it opened."""
+
+    number: int
+    opened_at: datetime
+    resolved_at: datetime | None
+    is_closed: bool
+
+
+async def last_opened(
+    connection: AsyncConnection, table: Table, opened_at: ColumnElement[datetime], keys: Collection[str]
+) -> dict[str, Opened]:
+    """The newest row of each of some keys that has any. `opened_at`: the column that says when."""
+    found: dict[str, Opened] = {}
+    closed_at = table.c.closed_at if "closed_at" in table.c else null()
+    for chunk in chunks(keys):
+        newest = select(func.max(_id_of(table))).where(table.c.key.in_(chunk)).group_by(table.c.key)
+        query = select(table.c.key, _id_of(table), opened_at, table.c.resolved_at, closed_at.is_not(None))
+        for key, number, at, resolved_at, is_closed in await connection.execute(query.where(_id_of(table).in_(newest))):
+            found[key] = Opened(number, at, resolved_at, bool(is_closed))
+    return found
 
 
 async def recent_rows(

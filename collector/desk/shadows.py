@@ -15,6 +15,7 @@ from collector.desk.opening import (
     REOPEN_WITHIN,
     Claim,
     NewTicket,
+    Opened,
     claim,
     insert_open_all,
     latest_row,
@@ -121,6 +122,11 @@ async def recent(connection: AsyncConnection, customers: Collection[str], since:
 
 async def children(connection: AsyncConnection, shadow: int) -> list[int]:
     return await opening.children(connection, shadow_tickets, shadow)
+
+
+async def last_opened(connection: AsyncConnection, keys: Collection[str]) -> dict[str, Opened]:
+    """The newest shadow ticket of each key."""
+    return await opening.last_opened(connection, shadow_tickets, shadow_tickets.c.would_have_opened_at, keys)
 
 
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, _now: datetime) -> None:

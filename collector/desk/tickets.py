@@ -17,7 +17,7 @@ from collector.desk import events, opening
 from collector.desk.events import SYSTEM, EventType, HistoryEvent, history
 from collector.desk.fields import TicketError, TicketKind, TicketSource, checked_text
 from collector.desk.incident_names import STORM
-from collector.desk.opening import REOPEN_WITHIN, Claim, NewTicket, TicketConflictError, claim, insert_open_all
+from collector.desk.opening import REOPEN_WITHIN, Claim, NewTicket, Opened, TicketConflictError, claim, insert_open_all
 from collector.desk.reading import TICKETS, Ticket, find_open, get_ticket, list_tickets, newest_of, to_ticket
 from collector.desk.states import TicketAction, TicketStatus, action_to, advance
 
@@ -39,6 +39,7 @@ __all__ = [
     "hold_open",
     "join_or_open",
     "join_or_open_all",
+    "last_opened",
     "list_tickets",
     "move",
     "note",
@@ -258,6 +259,11 @@ async def current(connection: AsyncConnection, numbers: Collection[int]) -> dict
 
 async def recent(connection: AsyncConnection, customers: Collection[str], since: datetime) -> dict[str, dict[str, int]]:
     return await opening.recent_rows(connection, tickets, alerts.c.ticket, customers, since)
+
+
+async def last_opened(connection: AsyncConnection, keys: Collection[str]) -> dict[str, Opened]:
+    """The newest ticket of each key."""
+    return await opening.last_opened(connection, tickets, tickets.c.opened_at, keys)
 
 
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime) -> None:

@@ -11,7 +11,7 @@ from collector.alerting import records
 from collector.alerting.records import AlertRecord, Outcome
 from collector.contracts import Priority
 from collector.desk import shadows, tickets
-from collector.desk.opening import NewTicket
+from collector.desk.opening import NewTicket, Opened
 
 
 class Entries(Protocol):
@@ -30,6 +30,8 @@ class Entries(Protocol):
     async def recent(
         self, connection: AsyncConnection, customers: Collection[str], since: datetime, /
     ) -> dict[str, dict[str, int]]: ...
+
+    async def last_opened(self, connection: AsyncConnection, keys: Collection[str], /) -> dict[str, Opened]: ...
 
     async def children(self, connection: AsyncConnection, number: int, /) -> list[int]: ...
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,7 +18,7 @@ from collector.desk import tickets
 from collector.desk.fields import category_of
 from collector.desk.incident_names import STORM
 from collector.desk.opening import NewTicket
-from collector.incidents import flapping, storms
+from collector.incidents import flapping, orders, storms, waiting
 from collector.incidents.decision import Circumstances, Decision, decide, held_back, ticket_key
 from collector.incidents.inhibition import inhibitors_among
 from collector.incidents.ledgers import LEDGERS, TICKETS, Ledger
@@ -64,6 +65,7 @@ class Round:
         self._now = now
         self._changes: dict[int, dict[str, object]] = {}
         self._reasons: list[Reason] = []
+        self._lines: dict[int, list[AlertRecord]] = {}  # by ticket: what came to it that is to be ordered
 
     @property
     def settings(self) -> IncidentSettings:
@@ -126,12 +128,51 @@ class Round:
                     self.change(record, outcome=decision.outcome, reason=decision.reason, **TICKETS.placed_nowhere())
                     self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
                 continue
-            self.explain(record, decision.outcome, decision.reason, {**decision.data, **seen})
             cases.append(Case(record, str(ticket_key(record.labels)), decision.priority, decision))
+        cases = await self._without_those_that_wait(cases)
+        for case in cases:
+            seen = evidence.get(case.record.id, {})
+            self.explain(case.record, case.decision.outcome, case.decision.reason, {**case.decision.data, **seen})
         cases += await self._made_by_hand(asked, evidence)
         for ledger, by_customer in await self._by_ledger(cases):
             await self._place(ledger, by_customer, over_limit)
         await self.write()
+        await self._tell_lines(added=self._lines)
+
+    async def _without_those_that_wait(self, cases: list[Case]) -> list[Case]:
+        """Those for which a ticket may open now; the others are held back until the next one may."""
+        every = waiting.patient([(case.key, case.record.labels) for case in cases])
+        if not every:
+            return cases
+        waits = {
+            ledger.outcome: await waiting.waits(
+                self._connection, ledger, every, self._now, self._world.settings.reopen_within
+            )
+            for ledger in LEDGERS
+        }
+        due = []
+        for case in cases:
+            wait = waits.get(case.decision.outcome, {}).get(case.key)
+            if wait is None:
+                due.append(case)
+            elif (case.record.outcome, case.record.reason) != (Outcome.SUPPRESSED, wait.reason):
+                self.change(case.record, outcome=Outcome.SUPPRESSED, reason=wait.reason, **TICKETS.placed_nowhere())
+                self.explain(case.record, Outcome.SUPPRESSED, wait.reason, {"waits_for": wait.number})
+        return due
+
+    async def _tell_lines(
+        self, *, added: Mapping[int, list[AlertRecord]] = MappingProxyType({}), done: Sequence[AlertRecord] = ()
+    ) -> None:
+        """Writes anew what stands in tickets that order supplies."""
+        over: dict[int, list[AlertRecord]] = {}
+        for record in done:
+            if record.ticket is not None and orders.is_line(record):
+                over.setdefault(record.ticket, []).append(record)
+        for number in sorted({*added, *over}):
+            await orders.tell_lines(
+                self._connection, number, self._now, added=added.get(number, ()), done=over.get(number, ())
+            )
+        self._lines = {}
 
     async def _made_by_hand(self, asked: Sequence[Case], evidence: Mapping[int, Mapping[str, object]]) -> list[Case]:
         """Those of the alerts that are left to a technician for which one has made a ticket; the others wait for one to
@@ -279,6 +320,8 @@ class Round:
             placed = {"placed_at": self._now} if is_new else {}
             self.change(case.record, outcome=ledger.outcome, reason=reason, **ledger.placed(number), **placed)
             self.explain(case.record, ledger.outcome, why or f"{ledger.word} {number}", {ledger.outcome: number})
+            if ledger is TICKETS and orders.is_line(case.record):
+                self._lines.setdefault(number, []).append(case.record)
 
     async def raise_priorities(self, changed: Sequence[AlertRecord]) -> None:
         """Entries of alerts that have become more severe are as urgent as these."""
@@ -329,6 +372,7 @@ class Round:
                 if (number := ledger.of(record)) is not None:
                     settled[ledger.outcome].add(number)
         await self.write()
+        await self._tell_lines(done=over)
         for ledger in LEDGERS:
             await self._settle(ledger, settled[ledger.outcome], was_earlier=at is not None)
 
@@ -398,7 +442,7 @@ def _wanted(members: Sequence[Case]) -> NewTicket:
         device=first.labels.get("device_id") if key.is_of_a_device else None,
         incident=key.incident,
         rule=first.rule,
-        title=first.annotations.get("summary") or first.rule,
+        title=first.annotations.get("ticket_title") or first.annotations.get("summary") or first.rule,
         priority=min(case.priority for case in members),
         began_at=min(case.record.active_since for case in members),
         category=category_of(first.labels.get("category")),

@@ -12,6 +12,7 @@ COLLECTOR: Labels = {
     "quarkpulse_agent_outdated": set(),
     "quarkpulse_device_unexpected_restarts_total": {"cause"},
     "printer_supply_days_left": {f"printer_supply_{one}" for one in ("index", "type", "color", "description")},
+    "printer_supply_remaining_ratio": {f"printer_supply_{one}" for one in ("index", "type", "color", "description")},
     "printer_pages_per_day": set(),
     "printer_maintenance_days_left": set(),
 }

@@ -24,6 +24,7 @@ GLITCH_APART = 0.05
 COARSE_STEP = 0.04  # from here on the first step of a cartridge tells nothing: it may come at once, or late
 MIN_USE = 0.05  # of a cartridge, in
 MIN_INTERVALS = 2
+MIN_SPAN_SECONDS = DAY_SECONDS
 PAUSE_SECONDS = 7 * DAY_SECONDS  # what is used in a longer time, and in far longer than usual, was used around a pause
 PAUSE_FACTOR = 4.0
 LONGEST_PAUSE_SECONDS = 30 * DAY_SECONDS  # what goes on for longer is how it is used now
@@ -92,7 +93,8 @@ def forecast(points: Sequence[Point], now: float) -> Forecast | None:
         return None
     last, step = points[-1], step_of(points)
     uses = _uses(points, step)
-    if sum(use.share for use in uses) < MIN_USE or len(uses) < (1 if step >= COARSE_STEP else MIN_INTERVALS):
+    is_little = sum(use.share for use in uses) < MIN_USE or sum(use.seconds for use in uses) < MIN_SPAN_SECONDS
+    if is_little or len(uses) < (1 if step >= COARSE_STEP else MIN_INTERVALS):
         return Forecast(0.0, 0.0) if last.level <= 0 else None
     usual = median([use.seconds for use in uses])
     rate = _rate(uses, usual, now)

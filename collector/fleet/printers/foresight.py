@@ -4,7 +4,8 @@
 fell or rose by a step (`forecast`), and how many pages there were each day. Levels and counters only ever add up, so
 what was missed in between, by the network or by the collector, is in the next reading.
 
-A printer that is switched off, or whose reader is gone, is no fuller for it: what was foretold stands for two weeks.
+A printer that is switched off at night, or whose reader is gone, is no fuller for it: what it told and what was
+foretold stand for two weeks, and so do the alerts that hang on them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,7 @@ MAX_SUPPLIES = 64  # of a printer
 MAX_LABEL_CHARS = 128
 
 LEVEL, EMPTY, PAGES = "printer_supply_level_ratio", "printer_supply_empty", "printer_pages_total"
+REMAINING = "printer_supply_remaining_ratio"
 DAYS_LEFT = "printer_supply_days_left"
 PAGES_PER_DAY = "printer_pages_per_day"
 MAINTENANCE = "printer_maintenance_days_left"
@@ -47,6 +49,7 @@ SUPPLY_LABELS = tuple(f"printer_supply_{name}" for name in ("index", "type", "co
 
 # For people and for checks of rules: each metric with its labels beside the reserved ones, and what it means.
 METRICS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    REMAINING: (SUPPLY_LABELS, "What is left of a supply, as it was last told; waste boxes are none"),
     DAYS_LEFT: (SUPPLY_LABELS, "Days until a supply is told as empty, at the pace of the last weeks"),
     PAGES_PER_DAY: ((), "Pages a day, over the last four weeks"),
     MAINTENANCE: ((), "Days until the first part, such as a drum or fuser, is worn out"),
@@ -322,9 +325,13 @@ def _series_of(known: _Known, now: datetime) -> tuple[Names, tuple[float, ...]]:
     found: list[tuple[str, Mapping[str, str], float]] = []
     parts = []
     for supply in known.supplies.values():
-        if supply.days_left is None or supply.seen_at is None or now - supply.seen_at > KNOWN_FOR:
+        if supply.is_waste or supply.seen_at is None or now - supply.seen_at > KNOWN_FOR:
             continue
         labels = dict(zip(SUPPLY_LABELS, (supply.index, supply.type, supply.color, supply.description), strict=True))
+        if supply.level_ratio is not None:
+            found.append((REMAINING, labels, supply.level_ratio))
+        if supply.days_left is None:
+            continue
         found.append((DAYS_LEFT, labels, supply.days_left))
         if supply.is_part:
             parts.append(supply.days_left)
