@@ -19,6 +19,7 @@ from protocol.wire import CONFIG_PATH, MAX_EVENTS_PER_PUSH, MAX_LAYOUTS_PER_PUSH
 
 logger = logging.getLogger(__name__)
 
+EVENT_BYTES = 500
 LAYOUT_BYTES = 100  # of a series in a layout, in JSON; in memory it is several times that
 
 
@@ -123,6 +124,7 @@ class Delivery:
             record = self._spool.read(seq)
             if record is None:
                 continue
+            size += EVENT_BYTES * len(record["events"])
             size += sum(LAYOUT_BYTES * len(one["series"]) for one in record["layouts"] if one["id"] not in shared)
             record["layouts"] = [shared.setdefault(layout["id"], layout) for layout in record["layouts"]]
             size += sum(12 * len(frame.get("v", ())) for frame in record["frames"])  # a value takes about 12 characters

@@ -125,7 +125,7 @@ class Agent:
         self._status = StatusFile(folder.status_path, started_at=self._clock.wall())
         self._sender = Sender(self._delivery, on_exit=wakeup.wake, on_step=self._write_status)
         self._frames = FrameBuilder()
-        self._printers = PrinterSupervisor(self._clock.boot)
+        self._printers = PrinterSupervisor(self._clock.boot, make_uuid)
         self._inventory = InventoryProbe(folder, self._clock.now)
         self._sampler = self._make_sampler()
         # Agents that start together do not push together: each has its own place in the interval.
@@ -188,7 +188,7 @@ class Agent:
         source = self._power.changed_to(samples)
         if source is not None:
             self._events.add(EventType.POWER, source=source.value)
-        for occurrence in [*self._sampler.take_occurrences(), *self._printers.take_occurrences()]:
+        for occurrence in self._sampler.take_occurrences():
             self._events.add(occurrence.type, **occurrence.details)
         t_milliseconds = self._clock.now_milliseconds()
         # The agent's own frame comes last: the newest record is sent first.

@@ -161,8 +161,9 @@ Answer = Callable[[Request], Sequence[bytes]]
 class Device:
     """Answers on a loopback port of its own, in a thread. `answer` gives the datagrams to send back for a request."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, keep_requests: bool = True) -> None:
         self.requests: list[Request] = []
+        self._keep_requests = keep_requests
         self.peer = ("", 0)  # who asked last
         self._answer = answer
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -186,6 +187,7 @@ class Device:
             if not datagram:
                 return
             request = decode_request(datagram)
-            self.requests.append(request)
+            if self._keep_requests:
+                self.requests.append(request)
             for one in self._answer(request):
                 self._socket.sendto(one, self.peer)

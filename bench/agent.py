@@ -43,9 +43,15 @@ class Sink(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.answer({"push_interval_seconds": 60.0, "probe_intervals_seconds": {}})
+        self.get()
 
     def do_POST(self) -> None:
+        self.post()
+
+    def get(self) -> None:
+        self.answer({"push_interval_seconds": 60.0, "probe_intervals_seconds": {}})
+
+    def post(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         now = int(time.time() * 1000)
         if self.path == ENROLL_PATH:

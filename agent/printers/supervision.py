@@ -13,13 +13,11 @@ import sys
 import threading
 import zlib
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from agent.children import CREATION_FLAGS, RUNNING, end_with_offspring, lower_priority, make_environment
 from agent.printers.exchange import MAX_LINE_BYTES, READER
-from agent.probes.base import Occurrence
 from protocol.wire import (
     MAX_FRAME_INTERVAL_SECONDS,
     MAX_SERIES_PER_LAYOUT,
@@ -34,15 +32,15 @@ PRINTERS_PER_RECORD = 16  # a record is taken apart in memory when it is sent
 BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 300.0
 WORKED_SECONDS = 600.0  # a reader that lived so long begins anew with the shortest wait
-MAX_WAITING_EVENTS = 1000  # four for each printer
-MAX_EVENTS_PER_FRAME = 100  # so that those of many printers leave room for the agent's own
+MAX_WAITING_EVENTS = 20  # of a printer
+MAX_EVENTS_PER_RECORD = 8
 STOP_SECONDS = 2.0
 
 
 class Held:
     """What one printer said last."""
 
-    __slots__ = ("framed_at", "interval_seconds", "layout", "layout_id", "read_at", "values")
+    __slots__ = ("events", "framed_at", "interval_seconds", "layout", "layout_id", "read_at", "values")
 
     def __init__(self) -> None:
         self.layout_id = ""
@@ -51,20 +49,27 @@ class Held:
         self.interval_seconds = 0.0
         self.read_at = 0.0  # by the boot clock
         self.framed_at = -math.inf
+        self.events: tuple[bytes, ...] = ()  # that wait: JSON, packed
 
 
 class PrinterSupervisor:
     """Runs the reader while there are printers. `configure`, `records` and `stop` are called from the main thread."""
 
-    def __init__(self, boot: Callable[[], float], *, interpreter: Sequence[str] = (sys.executable, "-P", "-m")) -> None:
+    def __init__(
+        self,
+        boot: Callable[[], float],
+        make_id: Callable[[], str],
+        *,
+        interpreter: Sequence[str] = (sys.executable, "-P", "-m"),
+    ) -> None:
         self.restarts = 0
         self._boot = boot
+        self._make_id = make_id
         self._command = [*interpreter, READER]
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._printers: tuple[PrinterConfig, ...] = ()
         self._held: dict[str, Held] = {}
-        self._events: deque[Occurrence] = deque(maxlen=MAX_WAITING_EVENTS)
         self._child: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._is_stopping = False
@@ -102,14 +107,9 @@ class PrinterSupervisor:
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
 
-    def take_occurrences(self) -> list[Occurrence]:
-        """Events that wait, a bounded part of them."""
-        with self._lock:
-            return [self._events.popleft() for _ in range(min(len(self._events), MAX_EVENTS_PER_FRAME))]
-
     def records(self, t_milliseconds: int, push_interval_seconds: float) -> Iterator[bytes]:
-        """Records for the spool, as JSON: a frame of every printer that was read since its last one, or whose last one
-        would be too old by the next time this is called."""
+        """Records for the spool, as JSON: what happened to printers, and a frame of each that was read since its last
+        one, or whose last one would be too old by the next time this is called."""
         now = self._boot()
         with self._lock:
             due = [
@@ -121,7 +121,19 @@ class PrinterSupervisor:
             for _, held in due:
                 held.framed_at = now
             for start in range(0, len(due), PRINTERS_PER_RECORD):
-                yield encode_record(due[start : start + PRINTERS_PER_RECORD], now, t_milliseconds)
+                part = due[start : start + PRINTERS_PER_RECORD]
+                yield encode_record(part, self._take_events(part, t_milliseconds), now, t_milliseconds)
+
+    def _take_events(self, printers: Sequence[tuple[str, Held]], t_milliseconds: int) -> list[bytes]:
+        """Some of those that wait, each with an id and a time; the others wait for the next frame."""
+        taken: list[bytes] = []
+        for _, held in printers:
+            room = MAX_EVENTS_PER_RECORD - len(taken)
+            for packed in held.events[:room]:
+                head = json.dumps({"id": self._make_id(), "t": t_milliseconds}).encode()
+                taken.append(head[:-1] + b"," + zlib.decompress(packed)[1:])
+            held.events = held.events[room:]
+        return taken
 
     # The child's side, in a thread of its own.
 
@@ -202,7 +214,9 @@ class PrinterSupervisor:
         device_id, layout = str(line["device_id"]), line["layout"]
         values = array("d", [math.nan if one is None else float(one) for one in cast("list[float | None]", line["v"])])
         interval_seconds = float(cast("float", line["interval_seconds"]))
-        events = [to_occurrence(one) for one in cast("list[dict[str, object]]", line["events"])]
+        events = tuple(
+            pack(one) for one in cast("list[dict[str, object]]", line["events"]) if EventType(str(one["type"]))
+        )
         with self._lock:
             if not any(one["device_id"] == device_id for one in self._printers):
                 return
@@ -215,18 +229,16 @@ class PrinterSupervisor:
             elif layout != held.layout_id:
                 raise ValueError("a layout that was never told")
             held.values, held.interval_seconds, held.read_at = values, interval_seconds, self._boot()
-            self._events.extend(events)
+            held.events = (held.events + events)[-MAX_WAITING_EVENTS:]
 
 
-def to_occurrence(event: dict[str, object]) -> Occurrence:
-    return Occurrence(EventType(str(event["type"])), {name: one for name, one in event.items() if name != "type"})
+def pack(content: dict[str, object]) -> bytes:
+    return zlib.compress(json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-def pack(layout: dict[str, object]) -> bytes:
-    return zlib.compress(json.dumps(layout, separators=(",", ":"), ensure_ascii=False).encode())
-
-
-def encode_record(printers: Sequence[tuple[str, Held]], now: float, t_milliseconds: int) -> bytes:
+def encode_record(
+    printers: Sequence[tuple[str, Held]], events: Sequence[bytes], now: float, t_milliseconds: int
+) -> bytes:
     """A spool's record, put together of what is JSON already: as dictionaries it would take a MiB."""
     layouts = {held.layout_id: held.layout for _, held in printers}
     frames = []
@@ -234,9 +246,10 @@ def encode_record(printers: Sequence[tuple[str, Held]], now: float, t_millisecon
         is_stale = now - held.read_at >= STALE_AFTER_INTERVALS * held.interval_seconds
         values = [None if is_stale or math.isnan(one) else to_short(one) for one in held.values]
         frames.append({"device": device_id, "layout": held.layout_id, "t": t_milliseconds, "v": values})
-    return b'{"layouts":[%b],"frames":%b,"events":[]}' % (
+    return b'{"layouts":[%b],"frames":%b,"events":[%b]}' % (
         b",".join(zlib.decompress(one) for one in layouts.values()),
         json.dumps(frames, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(),
+        b",".join(events),
     )
 
 
