@@ -11,7 +11,7 @@ PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 export PYTHON PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install install-dev test test-quick test-packages lint format rules schema clean
+.PHONY: help agent-bundle agent-deb agent-man demo install install-dev test test-quick test-packages lint format rules schema clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,15 @@ rules: install test-packages ## check the shipped rules and run their unit tests
 
 schema: install ## write the protocol's JSON Schema into docs/reference/protocol
 	$(BIN)/python -m protocol.schema
+
+agent-deb: install-dev ## the agent as a Debian package in dist/, with its own Python; on Debian 12
+	@$(BIN)/python -m deploy.pack deb
+
+agent-bundle: install-dev ## the agent as a folder for machines without Python, a .tar.gz in dist/; on Debian 12
+	@$(BIN)/python -m deploy.pack bundle
+
+agent-man: install-dev ## the agent's manual page in dist/
+	@$(BIN)/python -m deploy.pack man
 
 clean: ## remove .venv, caches and the demo's data
 	rm -rf $(VENV) .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

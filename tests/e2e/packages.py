@@ -1,0 +1,42 @@
+"""The agent's packages, built once for all tests of a run."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent import VERSION
+from deploy.pack.debian import build_deb
+from deploy.pack.tree import PACKAGES, build_tree, source_date
+from tests.conftest import require
+
+NEXT_VERSION = "9.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Packages:
+    tree: Path
+    this: Path
+    next: Path
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    """This version and a later one, barely compressed."""
+    require("apt-get")
+    folder = tmp_path_factory.mktemp("packages")
+    date = source_date()
+    tree, later = folder / "tree", folder / "later"
+    build_tree(tree, date)
+    shutil.copytree(tree, later)
+    agent = later / PACKAGES / "agent"
+    module = agent / "__init__.py"
+    module.write_text(module.read_text().replace(VERSION, NEXT_VERSION))
+    for compiled in (agent / "__pycache__").glob("__init__.*"):
+        compiled.unlink()
+    return Packages(
+        tree,
+        build_deb(tree, VERSION, folder, date, compression=0),
+        build_deb(later, NEXT_VERSION, folder, date, compression=0),
+    )
