@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from agent.options import COLLECTOR_HELP, enrolment_options, read_token, state_option
+from agent.service.base import Condition, ServiceError
 from agent.service.here import find_service
 from agent.service.installing import Enrolment, find_program, install, uninstall
 from agent.state import StateFolder
@@ -61,11 +62,23 @@ def status_command(state: Path, as_json: bool) -> None:
     """
     now = time.time()
     status = read_status(StateFolder(state), now)
+    service = ask_service(state)
     if as_json:
-        click.echo(json.dumps(to_json(status), ensure_ascii=False, indent=1))
+        click.echo(json.dumps({**to_json(status), "service": service}, ensure_ascii=False, indent=1))
     else:
-        lines = list(to_lines(status, now))
+        lines = [*to_lines(status, now), *((("service", service),) if service else ())]
         width = max(len(name) for name, _ in lines)
         for name, text in lines:
             click.echo(f"{name:<{width}}  {text}")
     sys.exit(0 if status.is_well else 1)
+
+
+def ask_service(state: Path) -> Condition | None:
+    """What the system says of the service; None if this is another agent's folder, or no system that has services."""
+    service = find_service(click.echo)
+    if service.state != state.absolute():
+        return None
+    try:
+        return service.condition()
+    except ServiceError:
+        return None

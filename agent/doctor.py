@@ -14,10 +14,13 @@ from agent.addresses import AddressError
 from agent.answers import explain
 from agent.configuration import load_config
 from agent.failover import make_uplinks
+from agent.files import PRIVATE_FILE, PRIVATE_FOLDER
 from agent.inspection import inspect
 from agent.loading import assemble_probes
+from agent.settings import FILE_NAME as SETTINGS_NAME
 from agent.settings import SettingsError, load_settings
 from agent.state import FolderLock, Identity, StateError, StateFolder
+from agent.status_report import ago, read_status
 from agent.tls import Trust, make_tls_context
 from agent.uplink import Answer, Uplink, UplinkError, describe
 from protocol.wire import CONFIG_PATH, EventType
@@ -56,21 +59,67 @@ def examine(state: Path) -> Iterator[Finding]:
     else:
         yield Finding("enrolment", True, f"{identity.device_id} at {identity.collector}")
     yield check_permissions(folder)
+    yield check_settings(folder)
     yield check_space(state)
     yield check_spool(folder)
     yield check_running(folder)
+    yield check_push(folder)
     yield from check_network(identity, secret, folder)
     yield from check_probes(folder)
 
 
 def check_permissions(folder: StateFolder) -> Finding:
-    for path, allowed in ((folder.path, 0o700), (folder.secret_path, 0o600)):
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if os.name != "nt" and mode & ~allowed:
-            return Finding("permissions", False, f"{path} is open to others ({mode:o})", f"chmod {allowed:o} {path}")
+    """Windows keeps to who the folder lets in; elsewhere each file tells."""
+    found = find_open_or_foreign(folder) if os.name != "nt" else None
+    if found is not None:
+        return found
     if not os.access(folder.path, os.W_OK):
         return Finding("permissions", False, f"{folder.path} is not writable", "run as the user who enrolled")
     return Finding("permissions", True, "for the owner only")
+
+
+def find_open_or_foreign(folder: StateFolder) -> Finding | None:
+    """The first thing that others may read, or that the agent may not: somebody has run it as another user."""
+    owner = folder.path.stat().st_uid
+    paths = [folder.path, *sorted(folder.path.iterdir()), *sorted(folder.spool_path.glob("spool*.json"))]
+    for path in paths:
+        found = path.lstat()
+        mode = stat.S_IMODE(found.st_mode)
+        if found.st_uid != owner:
+            advice = f"chown --recursive --reference={folder.path} {folder.path}"
+            return Finding("permissions", False, f"{path} belongs to another user than {folder.path}", advice)
+        if stat.S_ISLNK(found.st_mode) or path.name == SETTINGS_NAME:
+            continue
+        allowed = PRIVATE_FOLDER if stat.S_ISDIR(found.st_mode) else PRIVATE_FILE
+        if mode & ~allowed:
+            return Finding("permissions", False, f"{path} is open to others ({mode:o})", f"chmod {allowed:o} {path}")
+    return None
+
+
+def check_settings(folder: StateFolder) -> Finding:
+    """Whoever writes agent.toml says which programs run as the agent."""
+    path = folder.path / SETTINGS_NAME
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        if path.is_symlink():
+            return Finding("settings", False, f"{path} leads nowhere", f"make {path.readlink()}, or remove the link")
+        return Finding("settings", True, f"no {SETTINGS_NAME}: nothing is set")
+    except OSError as error:
+        return Finding("settings", False, f"{path} cannot be read ({error.strerror})", "give it to the agent's user")
+    if os.name != "nt" and mode & 0o022:
+        return Finding("settings", False, f"{path} may be changed by others ({mode:o})", f"chmod go-w {path.resolve()}")
+    return Finding("settings", True, str(path.resolve()))
+
+
+def check_push(folder: StateFolder) -> Finding:
+    """What the agent that runs, or ran last, was answered."""
+    status = read_status(folder, time.time())
+    if status.push_at is None:
+        return Finding("push", True, "none yet")
+    detail = f"{ago(status.push_at, time.time())}: {status.push_answer}"
+    is_acked = status.push_at == status.acked_at
+    return Finding("push", is_acked, detail, "see below; what cannot be sent waits, and nothing is lost meanwhile")
 
 
 def check_space(state: Path) -> Finding:

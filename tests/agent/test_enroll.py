@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -251,6 +252,36 @@ def test_the_doctor_sees_an_open_folder_and_what_was_set_aside(state: Path) -> N
     _, found = findings(state)
     assert "chmod 600" in str(found["permissions"]["advice"])
     assert not found["spool"]["is_well"]
+
+
+def test_the_doctor_sees_what_others_may_change_or_the_agent_may_not(state: Path) -> None:
+    def wrong() -> dict[str, str]:
+        found = json.loads(run_cli("doctor", "--state", state, "--json").stdout)
+        return {one["check"]: one["detail"] for one in found if not one["is_well"]}
+
+    (state / "agent.toml").symlink_to(state.parent / "elsewhere.toml")
+    assert wrong() == {"settings": f"{state}/agent.toml leads nowhere"}
+    (state.parent / "elsewhere.toml").touch()
+    (state.parent / "elsewhere.toml").chmod(0o666)
+    assert wrong() == {"settings": f"{state}/agent.toml may be changed by others (666)"}
+    (state.parent / "elsewhere.toml").chmod(0o644)
+    assert wrong() == {}
+    (state / "probes.json").chmod(0o644)
+    assert wrong() == {"permissions": f"{state}/probes.json is open to others (644)"}
+
+
+@pytest.mark.needs_root
+def test_the_doctor_sees_what_another_user_left(state: Path) -> None:
+    os.chown(state / "secret", 65534, 65534)
+    result = run_cli("doctor", "--state", state)
+    assert f"WRONG  permissions: {state}/secret belongs to another user than {state}; chown" in result.output
+
+
+def test_the_doctor_tells_what_the_last_push_was_answered(collector: Collector, state: Path) -> None:
+    collector.script.append(Reply(403, {"error": "unknown", "message": "no such device"}))
+    subprocess.run([AGENT, "run", "--state", state, "--once"], check=False, capture_output=True)
+    told = run_cli("doctor", "--state", state).output
+    assert re.search(r"^WRONG  push: \d+ s ago: 403 no such device; see below", told, re.MULTILINE)
 
 
 def test_the_doctor_names_what_is_wrong_in_the_settings(state: Path) -> None:

@@ -59,7 +59,8 @@ def test_of_an_agent_that_is_well(collector: Collector, state: Path, start_agent
     assert (status["is_running"], status["pid"], status["version"]) == (True, agent.pid, VERSION)
     assert (status["device_id"], status["collector"]) == (DEVICE_ID, collector.url)
     assert (status["push_answer"], status["acked_at"]) == ("acknowledged", status["push_at"])
-    assert (status["probes"], status["troubles"], status["dropped_records"]) == (2, [], 0)
+    assert status["probes"] >= 2
+    assert (status["troubles"], status["dropped_records"]) == ([], 0)
     assert (status["config_etag"], status["ended"]) == ("first", "")
     shown = ask(state)
     assert shown.exit_code == 0
