@@ -30,8 +30,10 @@ SYSTEM_LIBRARIES = frozenset(
      "ld-linux-aarch64.so.1"}
 )  # fmt: skip
 UNUSED_MODULES = (
-    "__phello__", "__pycache__", "config-*", "curses", "dbm", "distutils", "ensurepip", "idlelib", "lib2to3",
+    "__phello__", "__pycache__", "_test*.so", "config-*",
+    "curses", "dbm", "distutils", "ensurepip", "idlelib", "lib2to3",
     "pydoc_data", "sitecustomize.py", "sqlite3", "test", "tkinter", "turtle.py", "turtledemo", "venv",
+    "xxlimited*",
 )  # fmt: skip
 
 

@@ -61,6 +61,9 @@ def build_tree(tree: Path, date: int) -> None:
     shutil.copy2(ROOT / "LICENSE", tree / "licences/quarkpulse")
     (tree / "versions.json").write_text(json.dumps(versions, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     check_libraries(tree)
+    for file in (tree / "lib").rglob("*"):
+        if file.is_file():
+            file.chmod(0o644)  # nothing there is a program, whatever some modules say
     compile_modules(tree)
     settle(tree, date)
 
@@ -87,8 +90,6 @@ def install_packages(tree: Path) -> None:
 
 def compile_modules(tree: Path) -> None:
     """Ahead, since nobody who runs it may write there. The same bytes each time: constants in one order, no dates."""
-    for module in (tree / "lib").rglob("*.py"):
-        module.chmod(0o644)  # some say that they are scripts
     command: list[str | Path] = [
         tree / "bin/python3", "-s", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash",
         "-s", tree, "-p", PLACE, tree / "lib",

@@ -19,6 +19,7 @@ class Packages:
     tree: Path
     this: Path
     next: Path
+    date: int  # Unix seconds that all their files bear
 
 
 @pytest.fixture(scope="session")
@@ -39,4 +40,5 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
         tree,
         build_deb(tree, VERSION, folder, date, compression=0),
         build_deb(later, NEXT_VERSION, folder, date, compression=0),
+        date,
     )

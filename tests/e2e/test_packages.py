@@ -15,7 +15,7 @@ from deploy.pack.archive import write_archive
 from deploy.pack.debian import build_deb
 from deploy.pack.interpreter import SYSTEM_LIBRARIES
 from deploy.pack.manual import manual_page
-from deploy.pack.tree import PLACE, build_tree, source_date
+from deploy.pack.tree import PLACE, build_tree
 from tests.conftest import require
 from tests.e2e.packages import Packages, packages
 
@@ -37,7 +37,7 @@ def other_umask() -> Iterator[None]:
 @pytest.mark.usefixtures("other_umask")
 def test_two_builds_are_the_same_in_every_bit(packages: Packages, tmp_path: Path) -> None:
     """In another folder, at another time, under another umask."""
-    date = source_date()
+    date = packages.date
     again = tmp_path / "elsewhere" / "tree"
     build_tree(again, date)
     archives = [tmp_path / "one.tar.gz", tmp_path / "two.tar.gz"]
