@@ -1,5 +1,4 @@
-"""The agent as a Windows service. Tested by the commands it gives and their recorded answers; see
-docs/how-to/install-the-agent.md for what was run under Wine.
+"""The agent as a Windows service. Tested by the commands it gives and their documented answers, not run on Windows.
 
 The service is `agent.service.windows_host`, run by the interpreter of the agent itself: pywin32's own host looks for
 Python in the registry. It writes to the event log as `quarkpulse-agent`.
