@@ -77,6 +77,7 @@ def run(
             logger.warning(
                 "this device has ended, nothing to do: device_id=%s; enrol again with --force", identity.device_id
             )
+            notifier.ready()  # or systemd would take it for a start that failed, and try again
             return 0
         with FolderLock(folder.lock_path), wakeup or Wakeup() as waking:
             return Agent(folder, options, policy, waking, notifier).run()

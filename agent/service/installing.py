@@ -34,6 +34,11 @@ def install(service: Service, program: Path, enrolment: Enrolment | None, say: S
             f"no agent is enrolled in {service.state}; give --collector ADDRESS, and the token in {TOKEN_VARIABLE} or"
             " --token-file FILE"
         )
+    if folder.ended_path.exists():
+        raise ServiceError(
+            f"the collector has ended the device in {service.state}; ask the provider for a token, and enrol it again:"
+            " `quarkpulse-agent enroll --force --collector ADDRESS --token-file FILE`"
+        )
     if not program.exists():
         raise ServiceError(f"{program} is not there, so no service can start it; install the agent anew")
     service.prepare(program)

@@ -59,13 +59,23 @@ def unpack_interpreter(tree: Path) -> dict[str, str]:
     with tempfile.TemporaryDirectory(prefix="quarkpulse-interpreter-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # apt fetches as a user of its own
-        run(["apt-get", "--quiet", "download", *PACKAGES], cwd=folder)
+        fetch(folder)
         for archive in sorted(folder.glob("*.deb")):
             package, version = run(["dpkg-deb", "--showformat=${Package} ${Version}", "--show", archive]).split()
             versions[package] = version
             run(["dpkg-deb", "--extract", archive, folder / "root"])
         place(folder / "root", tree)
     return versions
+
+
+def fetch(folder: Path) -> None:
+    """The newest packages' files into `folder`. Raises BuildError."""
+    command = ["apt-get", "--quiet", "download", *PACKAGES]
+    try:
+        run(command, cwd=folder)
+    except BuildError:  # there are no lists of packages here, or older ones than the archive
+        run(["apt-get", "--quiet", "update"])
+        run(command, cwd=folder)
 
 
 def place(root: Path, tree: Path) -> None:

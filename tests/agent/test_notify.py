@@ -65,6 +65,14 @@ def test_a_collector_that_is_away_is_no_reason_to_be_restarted(
     assert agent.wait(10) == 0
 
 
+def test_an_ended_device_starts_and_stops_for_systemd_and_is_not_tried_again(
+    state: Path, start_agent: StartAgent, manager: Manager
+) -> None:
+    (state / "ended").touch()
+    assert start_agent(state).wait(20) == 0
+    assert manager.hear() == "READY=1"
+
+
 def test_an_abstract_address() -> None:
     name = f"quarkpulse-test-{os.getpid()}"
     listening = Manager("\0" + name)

@@ -120,6 +120,13 @@ def test_without_an_enrolment_nothing_is_made(machine: Machine, service: Systemd
     assert (machine.asked, machine.said, machine.root.exists()) == ([], [], False)
 
 
+def test_an_ended_device_is_not_made_a_service(machine: Machine, service: Systemd, collector: Collector) -> None:
+    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    StateFolder(service.state).ended_path.touch()
+    with pytest.raises(ServiceError, match="enroll --force"):
+        install(service, Path(AGENT), None, machine.said.append)
+
+
 def test_an_enrolment_that_fails_is_told_in_its_own_words(
     machine: Machine, service: Systemd, free_port: Callable[[], int]
 ) -> None:

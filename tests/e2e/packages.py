@@ -1,15 +1,12 @@
-"""The agent's packages, built once for all tests of a run."""
+"""The agent's packages, as the tests want them: `packages` in conftest.py is built once in a run."""
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from agent import VERSION
 from deploy.pack.debian import build_deb
 from deploy.pack.tree import PACKAGES, build_tree, source_date
-from tests.conftest import require
 
 NEXT_VERSION = "9.0.0"
 
@@ -22,11 +19,8 @@ class Packages:
     date: int  # Unix seconds that all their files bear
 
 
-@pytest.fixture(scope="session")
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
+def build_packages(folder: Path) -> Packages:
     """This version and a later one, barely compressed."""
-    require("apt-get")
-    folder = tmp_path_factory.mktemp("packages")
     date = source_date()
     tree, later = folder / "tree", folder / "later"
     build_tree(tree, date)

@@ -17,9 +17,7 @@ from deploy.pack.interpreter import SYSTEM_LIBRARIES
 from deploy.pack.manual import manual_page
 from deploy.pack.tree import PLACE, build_tree
 from tests.conftest import require
-from tests.e2e.packages import Packages, packages
-
-__all__ = ["packages"]  # a fixture
+from tests.e2e.packages import Packages
 
 LIBRARY_FOLDERS = ("/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib")
 IN_AN_EMPTY_ROOT = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'

@@ -15,9 +15,7 @@ from agent import VERSION
 from agent.service.systemd import NAME as UNIT
 from tests.e2e.harness import Collector, collector_in, eventually
 from tests.e2e.machine import Machine, booted, make_debian_root
-from tests.e2e.packages import NEXT_VERSION, Packages, packages
-
-__all__ = ["packages"]  # a fixture
+from tests.e2e.packages import NEXT_VERSION, Packages
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_root]
 
