@@ -104,7 +104,7 @@ def test_the_agent_runs_on_a_python_for_windows(windows: Windows) -> None:
     with Collector() as collector:
         assert enroll(state, collector.url, "a-token") == DEVICE_ID
         windows.give(state)
-        agent = [
+        agent: list[str | Path] = [
             "wine",
             windows.python,
             "-B",
