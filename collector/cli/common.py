@@ -133,6 +133,17 @@ def actor() -> str:
     return f"{os.environ.get('SUDO_USER') or getpass.getuser()}@{socket.gethostname()}"
 
 
+def me() -> str:
+    """The name of who runs this command, without the machine: a technician's, if it is one."""
+    return actor().partition("@")[0]
+
+
+# Who does what the command says, where that may be somebody else than who runs it. Everywhere under this name.
+as_option = click.option(
+    "--as", "who", help="Who does it: a technician's id, or a name.  [default: the name you are logged in with]"
+)
+
+
 def iso(at: datetime | None) -> str | None:
     """ISO 8601 in UTC with a Z, to the millisecond."""
     if at is None:

@@ -1,11 +1,8 @@
 """`tickets assign`, `take` and `hand-over`: who works on a ticket."""
 
-import getpass
-import os
-
 import click
 
-from collector.cli.common import actor, json_option, print_fields, with_database
+from collector.cli.common import actor, as_option, json_option, me, print_fields, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
@@ -66,14 +63,14 @@ async def assign(
 
 @click.command("take")
 @click.argument("number", type=int)
-@click.option("--as", "technician", help="Which technician you are.  [default: the name you are logged in with]")
+@as_option
 @with_database
-async def take(database: Database, _settings: Settings, *, number: int, technician: str | None) -> None:
+async def take(database: Database, _settings: Settings, *, number: int, who: str | None) -> None:
     """Take a ticket that nobody has. If somebody was first, it is told who.
 
     E.g. `tickets take 1001 --as anna`.
     """
-    name = technician or os.environ.get("SUDO_USER") or getpass.getuser()
+    name = who or me()
     async with database.begin() as connection:
         await store.take(connection, number, name, actor=actor(), now=system_clock())
     click.echo(f"ticket {number} is {name}'s now", err=True)

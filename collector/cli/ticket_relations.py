@@ -29,8 +29,7 @@ async def merge(database: Database, _settings: Settings, number: int, into: int)
 @click.argument("number", type=int)
 @click.argument("other", type=int)
 @click.option(
-    "--as",
-    "kind",
+    "--kind",
     type=click.Choice([one.value for one in LinkKind]),
     default=LinkKind.RELATED.value,
     show_default=True,
@@ -40,7 +39,7 @@ async def merge(database: Database, _settings: Settings, number: int, into: int)
 async def link(database: Database, _settings: Settings, number: int, other: int, kind: str) -> None:
     """Say that two tickets have to do with each other.
 
-    E.g. `tickets link 1001 1002 --as blocked_by`.
+    E.g. `tickets link 1001 1002 --kind blocked_by`.
     """
     async with database.begin() as connection:
         await links.link(connection, number, other, LinkKind(kind), actor=actor(), now=system_clock())

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import click
 
-from collector.cli.common import Row, actor, json_option, print_rows, with_database
+from collector.cli.common import Row, actor, as_option, json_option, me, print_rows, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
@@ -35,13 +35,8 @@ class Amount(click.ParamType[Decimal]):
 
 
 AMOUNT = Amount()
-author_option = click.option("--author", help="Who worked: a technician's id, or a name.  [default: who calls this]")
 travel_option = click.option("--travel", is_flag=True, help="It is the way there and back, not work.")
 free_option = click.option("--not-billable", is_flag=True, help="It is told on the bill, and not charged.")
-
-
-def me() -> str:
-    return actor().partition("@")[0]
 
 
 def at(local: datetime | None, now: datetime) -> datetime:
@@ -59,7 +54,7 @@ def work() -> None:
 
 @work.command("start")
 @click.argument("number", type=int)
-@author_option
+@as_option
 @travel_option
 @free_option
 @click.option("--note", default="", help="What is done.")
@@ -69,7 +64,7 @@ async def start(
     _settings: Settings,
     number: int,
     *,
-    author: str | None,
+    who: str | None,
     travel: bool,
     not_billable: bool,
     note: str,
@@ -82,7 +77,7 @@ async def start(
         entry = await store.start(
             connection,
             number,
-            author=author or me(),
+            author=who or me(),
             kind=_kind(travel),
             is_billable=not not_billable,
             note=note,
@@ -93,16 +88,16 @@ async def start(
 
 
 @work.command("stop")
-@author_option
+@as_option
 @click.option("--note", help="What was done, instead of the note at the start.")
 @with_database
-async def stop(database: Database, _settings: Settings, author: str | None, note: str | None) -> None:
+async def stop(database: Database, _settings: Settings, who: str | None, note: str | None) -> None:
     """Stop what was started. What ran for more than 12 hours was forgotten: it is not billable until it is corrected.
 
     E.g. `tickets work stop --note "new fuser unit"`.
     """
     async with database.begin() as connection:
-        entry = await store.stop(connection, author=author or me(), note=note, actor=actor(), now=system_clock())
+        entry = await store.stop(connection, author=who or me(), note=note, actor=actor(), now=system_clock())
     click.echo(f"{entry.minutes} minutes of {entry.kind} on ticket {entry.ticket}", err=True)
     if not entry.is_billable and store.FORGOTTEN in entry.note:
         click.echo(f"entry {entry.id} was {store.FORGOTTEN}: tickets work correct {entry.id} --minutes …", err=True)
@@ -114,7 +109,7 @@ async def stop(database: Database, _settings: Settings, author: str | None, note
 @click.option(
     "--from", "starts", type=WHEN, help="When it began, by this machine's clock.  [default: so that it ends now]"
 )
-@author_option
+@as_option
 @travel_option
 @free_option
 @click.option("--note", default="", help="What was done.")
@@ -126,7 +121,7 @@ async def add(
     *,
     minutes: int,
     starts: datetime | None,
-    author: str | None,
+    who: str | None,
     travel: bool,
     not_billable: bool,
     note: str,
@@ -140,7 +135,7 @@ async def add(
         entry = await store.add(
             connection,
             number,
-            author=author or me(),
+            author=who or me(),
             minutes=minutes,
             started_at=store.ending_at(now, minutes) if starts is None else at(starts, now),
             kind=_kind(travel),
@@ -227,7 +222,7 @@ def parts() -> None:
 @click.option("--quantity", type=AMOUNT, default="1", show_default=True, help="How many, or how much.")
 @click.option("--currency", help="As ISO 4217 names it.  [default: the contract's, or its service model's]")
 @click.option("--on", "used", type=WHEN, help="When it was used, by this machine's clock.  [default: now]")
-@author_option
+@as_option
 @with_database
 async def add_part(
     database: Database,
@@ -239,7 +234,7 @@ async def add_part(
     quantity: Decimal,
     currency: str | None,
     used: datetime | None,
-    author: str | None,
+    who: str | None,
 ) -> None:
     """Enter a part that was used on a ticket, and print its id.
 
@@ -251,7 +246,7 @@ async def add_part(
         part = await parts_store.add(
             connection,
             number,
-            author=author or me(),
+            author=who or me(),
             description=description,
             quantity=quantity,
             unit_price=price,

@@ -13,6 +13,7 @@ from collector.config import load_settings
 from collector.db.database import Database
 from tests.desk.desk_world import settle
 
+CONTACT = "1"  # of acme
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(20)
 
 
@@ -85,7 +86,7 @@ def test_set_status_asks_for_cause_and_solution_afterwards(data: Path) -> None:
 
 def test_merging_and_links(data: Path) -> None:
     first, second, third = opened(data), opened(data), opened(data)
-    run(data, "tickets", "link", first, third, "--as", "blocked_by")
+    run(data, "tickets", "link", first, third, "--kind", "blocked_by")
     run(data, "tickets", "set-parent", third, first)
     run(data, "tickets", "merge", second, "--into", first)
     assert shown(data, second)["merged_into"] == int(first)
@@ -128,3 +129,18 @@ def test_lists_are_filtered_and_sorted(data: Path) -> None:
     assert numbers("--text", "OUTLOOK", "--limit", "1") == [urgent]
     assert numbers("--until", "2020-01-01") == []
     assert "leave the other filters out" in refused(data, "tickets", "list", "--shadow", "--kind", "question")
+
+
+def test_what_a_customer_says_by_phone_is_taken_down(data: Path) -> None:
+    number = opened(data)
+    run(data, "tickets", "set-status", number, "waiting_customer")
+    run(data, "tickets", "comment", number, "the lower tray", "--contact", CONTACT)
+    assert shown(data, number)["status"] == "in_progress"
+    assert "contact 1 of the customer says: the lower tray" in run(data, "tickets", "show", number)
+    run(data, "tickets", "resolve", number, "--without")
+    run(data, "tickets", "comment", number, "thanks", "--contact", CONTACT)
+    assert shown(data, number)["status"] == "resolved"
+    run(data, "tickets", "comment", number, "it beeps again", "--contact", CONTACT, "--still-wrong")
+    assert shown(data, number)["status"] == "new"
+    assert "has no contact 2" in refused(data, "tickets", "comment", number, "x", "--contact", "2")
+    assert "--still-wrong is the customer's to say" in refused(data, "tickets", "comment", number, "x", "--still-wrong")

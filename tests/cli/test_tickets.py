@@ -117,8 +117,8 @@ def test_devices(data: Path) -> None:
 
 
 def test_minutes_and_parts(data: Path) -> None:
-    started = run(data, "tickets", "work", "start", "1002", "--author", "anna", "--note", "look").strip()
-    run(data, "tickets", "work", "stop", "--author", "anna")
+    started = run(data, "tickets", "work", "start", "1002", "--as", "anna", "--note", "look").strip()
+    run(data, "tickets", "work", "stop", "--as", "anna")
     by_hand = run(data, "tickets", "work", "add", "1002", "--minutes", "40", "--travel", "--not-billable").strip()
     run(data, "tickets", "work", "correct", by_hand, "--minutes", "35", "--billable")
     run(data, "tickets", "work", "void", started, "--reason", "wrong ticket")

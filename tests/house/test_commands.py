@@ -48,6 +48,18 @@ def test_options_are_explained() -> None:
     assert silent == []
 
 
+def test_who_does_it_has_one_name() -> None:
+    """Whoever runs a command may do it for somebody else: with `--as`, which means nothing else anywhere."""
+    named = {
+        (option, parameter.name)
+        for _, command in COMMANDS
+        for parameter in command.params
+        for option in parameter.opts
+        if option in ("--as", "--author") or parameter.name in ("author", "who")
+    }
+    assert named == {("--as", "who")}
+
+
 def test_choices_are_written_as_they_are_documented() -> None:
     """click takes the members of an enum by their names in capitals, and refuses their values."""
     shouted = [
