@@ -46,19 +46,9 @@ def cli() -> None:
     "collectors",
     required=True,
     multiple=True,
-    help=f"{COLLECTOR_HELP} Several times: the next is asked when one fails.",
+    help=COLLECTOR_HELP,
 )
 @enrolment_options
-@click.option(
-    "--client-certificate",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="This machine's own certificate in PEM, where the collector asks for one.",
-)
-@click.option(
-    "--client-key",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Its key, without a password, unless that is in the same file.",
-)
 @state_option
 @click.option("--force", is_flag=True, help="Enrol again a folder that is already enrolled.")
 def enroll_command(  # noqa: PLR0917 - click hands them in by name

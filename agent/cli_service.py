@@ -16,14 +16,16 @@ from agent.status_report import read_status, to_json, to_lines
 
 
 @click.command("install")
-@click.option("--collector", help=f"{COLLECTOR_HELP} Needed unless this machine is enrolled.")
+@click.option("--collector", "collectors", multiple=True, help=f"{COLLECTOR_HELP} Not needed if already enrolled.")
 @enrolment_options
 def install_command(  # noqa: PLR0917 - click hands them in by name
-    collector: str | None,
+    collectors: tuple[str, ...],
     token: str | None,
     token_file: Path | None,
     kind: str | None,
     ca: Path | None,
+    client_certificate: Path | None,
+    client_key: Path | None,
     allow_plain_http: bool,
 ) -> None:
     """Make the agent a service that starts with the machine, e.g. `quarkpulse-agent install --collector https://c.example`.
@@ -32,13 +34,14 @@ def install_command(  # noqa: PLR0917 - click hands them in by name
     missing. As root, or as administrator of Windows. Exit code: 0 it runs, 1 it does not, 2 wrong usage.
     """
     enrolment = None
-    if collector is not None:
-        options = [
-            *(("--kind", kind) if kind else ()),
-            *(("--ca", str(ca.resolve())) if ca else ()),
-            *(("--allow-plain-http",) if allow_plain_http else ()),
-        ]
-        enrolment = Enrolment(collector, read_token(token, token_file), options)
+    if collectors:
+        files = {"--ca": ca, "--client-certificate": client_certificate, "--client-key": client_key}
+        options = [word for name, file in files.items() if file is not None for word in (name, str(file.resolve()))]
+        if kind is not None:
+            options += ["--kind", kind]
+        if allow_plain_http:
+            options.append("--allow-plain-http")
+        enrolment = Enrolment(collectors, read_token(token, token_file), options)
     install(find_service(click.echo), find_program(), enrolment, click.echo)
 
 

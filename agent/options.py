@@ -14,7 +14,9 @@ from protocol.wire import Kind
 Command = TypeVar("Command", bound=Callable[..., object])
 
 KINDS = [kind.value for kind in Kind if kind is not Kind.PRINTER]
-COLLECTOR_HELP = "Address of the collector, e.g. https://collector.example.com."
+COLLECTOR_HELP = (
+    "Address of the collector, e.g. https://collector.example.com. Several times: the next is asked when one fails."
+)
 MAX_TOKEN_CHARS = 4096
 
 
@@ -52,6 +54,16 @@ ca_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Trust only the certificates in this file.",
 )
+certificate_option = click.option(
+    "--client-certificate",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="This machine's own certificate in PEM, where the collector asks for one.",
+)
+key_option = click.option(
+    "--client-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its key, without a password, unless that is in the same file.",
+)
 plain_http_option = click.option(
     "--allow-plain-http",
     is_flag=True,
@@ -61,7 +73,15 @@ plain_http_option = click.option(
 
 def enrolment_options(command: Command) -> Command:
     """What `enroll` and `install` ask to know beside the collector."""
-    for option in (plain_http_option, ca_option, kind_option, token_file_option, token_option):
+    for option in (
+        plain_http_option,
+        key_option,
+        certificate_option,
+        ca_option,
+        kind_option,
+        token_file_option,
+        token_option,
+    ):
         command = option(command)
     return command
 

@@ -17,12 +17,12 @@ ENROLMENT_TIMEOUT_SECONDS = 120.0
 class Enrolment(NamedTuple):
     """What `enroll` is to be given. The token goes by the environment: command lines are everybody's to read."""
 
-    collector: str
+    collectors: Sequence[str]
     token: str
     options: Sequence[str] = ()
 
     def __repr__(self) -> str:
-        return f"Enrolment({self.collector!r})"
+        return f"Enrolment({self.collectors!r})"
 
 
 def install(service: Service, program: Path, enrolment: Enrolment | None, say: Say) -> None:
@@ -61,18 +61,9 @@ def uninstall(service: Service, *, purge: bool, say: Say) -> None:
 
 def enroll_apart(enrolment: Enrolment, state: Path) -> str:
     """The device's id. In a process of its own, which gives up root's rights. Raises ServiceError."""
-    command: list[str | Path] = [
-        sys.executable,
-        "-I",
-        "-m",
-        "agent",
-        "enroll",
-        "--collector",
-        enrolment.collector,
-        "--state",
-        state,
-        *enrolment.options,
-    ]
+    command: list[str | Path] = [sys.executable, "-I", "-m", "agent", "enroll", "--state", state, *enrolment.options]
+    for collector in enrolment.collectors:
+        command += ["--collector", collector]
     try:
         done = subprocess.run(
             command,

@@ -75,7 +75,7 @@ def service(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Systemd:
 
 
 def test_installing_enrols_and_starts_and_says_so(machine: Machine, service: Systemd, collector: Collector) -> None:
-    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
     assert StateFolder(service.state).load_identity().device_id == DEVICE_ID
     assert machine.said == [
         "made the user quarkpulse-agent",
@@ -96,17 +96,17 @@ def test_installing_enrols_and_starts_and_says_so(machine: Machine, service: Sys
 
 
 def test_installing_again_does_nothing(machine: Machine, service: Systemd, collector: Collector) -> None:
-    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
     (machine.root / "etc/quarkpulse-agent/agent.toml").write_text("[probes]\noff = []\n")
     machine.said.clear()
-    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
     assert machine.said == [f"enrolled as {DEVICE_ID}", "it runs already"]
     assert len(collector.enrolled) == 1
     assert (machine.root / "etc/quarkpulse-agent/agent.toml").read_text() == "[probes]\noff = []\n"
 
 
 def test_a_unit_that_somebody_changed_is_set_right(machine: Machine, service: Systemd, collector: Collector) -> None:
-    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
     unit = machine.root / "etc/systemd/system/quarkpulse-agent.service"
     unit.write_text("[Service]\n")
     machine.said.clear()
@@ -121,7 +121,7 @@ def test_without_an_enrolment_nothing_is_made(machine: Machine, service: Systemd
 
 
 def test_an_ended_device_is_not_made_a_service(machine: Machine, service: Systemd, collector: Collector) -> None:
-    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
     StateFolder(service.state).ended_path.touch()
     with pytest.raises(ServiceError, match="enroll --force"):
         install(service, Path(AGENT), None, machine.said.append)
@@ -131,21 +131,21 @@ def test_an_enrolment_that_fails_is_told_in_its_own_words(
     machine: Machine, service: Systemd, free_port: Callable[[], int]
 ) -> None:
     with pytest.raises(ServiceError, match="the collector refuses connections"):
-        install(service, Path(AGENT), Enrolment(f"http://127.0.0.1:{free_port()}", TOKEN), machine.said.append)
+        install(service, Path(AGENT), Enrolment([f"http://127.0.0.1:{free_port()}"], TOKEN), machine.said.append)
     assert not machine.is_active
 
 
 def test_a_service_that_does_not_start_is_told(machine: Machine, service: Systemd, collector: Collector) -> None:
     machine.starts = False
     with pytest.raises(ServiceError, match="journalctl --unit"):
-        install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+        install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
 
 
 def test_a_unit_of_a_package_is_left_to_it(machine: Machine, service: Systemd, collector: Collector) -> None:
     packaged = machine.root / "usr/lib/systemd/system/quarkpulse-agent.service"
     packaged.parent.mkdir(parents=True)
     packaged.write_text(unit_text())
-    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
     assert not (machine.root / "etc/systemd/system/quarkpulse-agent.service").exists()
     assert "the unit is the package's" in machine.said
     uninstall(service, purge=False, say=machine.said.append)
@@ -155,7 +155,7 @@ def test_a_unit_of_a_package_is_left_to_it(machine: Machine, service: Systemd, c
 def test_uninstalling_keeps_what_was_gathered_unless_told(
     machine: Machine, service: Systemd, collector: Collector
 ) -> None:
-    install(service, Path(AGENT), Enrolment(collector.url, TOKEN), machine.said.append)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
     uninstall(service, purge=False, say=machine.said.append)
     assert StateFolder(service.state).is_enrolled()
     assert not (machine.root / "etc/systemd/system/quarkpulse-agent.service").exists()
