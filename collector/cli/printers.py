@@ -4,6 +4,7 @@ import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
 from collector.cli.printer_options import asking_of, asking_options, changed_asking, reader_option
+from collector.cli.printer_usage import supply_row, usage
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
@@ -13,6 +14,7 @@ from collector.fleet.printers import store
 from collector.fleet.printers.asking import shown_asking
 from collector.fleet.printers.found import FoundPrinter
 from collector.fleet.printers.store import NewPrinter, Printer, PrinterChange
+from collector.fleet.printers.supplies import load_supplies
 
 
 @click.group()
@@ -21,6 +23,9 @@ def printers() -> None:
 
     E.g. `printers list`.
     """
+
+
+printers.add_command(usage)
 
 
 @printers.command("add")
@@ -96,7 +101,8 @@ async def show(database: Database, _settings: Settings, printer: str, as_json: b
     """
     async with database.connect() as connection:
         found = await store.get_printer(connection, printer)
-    print_fields(_row(found), as_json=as_json)
+        supplies = await load_supplies(connection, [printer])
+    print_fields({**_row(found), "supplies": [supply_row(one) for one in supplies]}, as_json=as_json)
 
 
 @printers.command("update")

@@ -179,7 +179,7 @@ def as_csv(bills: Sequence[Bill]) -> str:
     writer = csv.DictWriter(written, CSV_COLUMNS, restval="", lineterminator="\r\n")
     writer.writeheader()
     for bill in bills:
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in _csv_rows(bill))
+        writer.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in _csv_rows(bill))
     return written.getvalue()
 
 
@@ -197,7 +197,7 @@ def _csv_rows(bill: Bill) -> Iterator[Row]:
             yield {**whose, "kind": "vat", "text": text, **amounts}
 
 
-def _cell(value: object) -> object:
+def spreadsheet_cell(value: object) -> object:
     """A text that a spreadsheet would take for a formula is written so that it stays a text."""
     if value is None:
         return ""
