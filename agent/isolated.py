@@ -1,17 +1,21 @@
 """Probes in a process of their own: what they load and leave behind is gone with it.
 
 The agent starts `python -m agent.reading` for each reading; what comes back is a JSON object with one of the keys
-`samples` ([[name, value, labels], …]), `unavailable` and `failed` (each a sentence).
+`samples` ([[name, value, labels], …]), `unavailable` and `failed` (each a sentence); beside `samples`, what is to be
+told as events: `occurrences` ([[type, details], …]).
 """
 
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from agent.children import run_child
-from agent.probes.base import Metric, ProbeFailed, ProbeUnavailable, Sample
-from agent.probes.parsing import dig, dig_text, parse_json
+from agent.probes.base import Metric, Occurrence, ProbeFailed, ProbeUnavailable, Sample
+from agent.probes.parsing import dig, dig_list, dig_text, parse_json
+from protocol.wire import EventType
 
+MAX_OCCURRENCES = 100  # of one reading
 MARGIN_SECONDS = 5.0  # by which a reading's end comes before the probe's own timeout
 
 
@@ -35,6 +39,8 @@ class IsolatedProbe:
         self.timeout_seconds = timeout_seconds
         self._command = [*interpreter, "agent.reading", name, place, str(state.absolute())]
         self._source = f"the reader of {name}"
+        self._lock = threading.Lock()  # it is read in a thread, and asked for events by another
+        self._occurrences: list[Occurrence] = []
 
     def sample(self) -> list[Sample]:
         answer = run_child(self._command, timeout_seconds=max(1.0, self.timeout_seconds - MARGIN_SECONDS))
@@ -48,4 +54,20 @@ class IsolatedProbe:
         samples = dig(content, "samples")
         if not isinstance(samples, list) or not all(isinstance(one, list) and len(one) == 3 for one in samples):
             raise ProbeFailed(f"{self._source} gave no samples")
+        self._note(dig_list(content, "occurrences"))
         return [Sample(*one) for one in samples]
+
+    def take_occurrences(self) -> list[Occurrence]:
+        with self._lock:
+            taken, self._occurrences = self._occurrences, []
+        return taken
+
+    def _note(self, told: list[object]) -> None:
+        """What makes no sense is left out."""
+        found = []
+        for one in told[:MAX_OCCURRENCES]:
+            match one:
+                case [str(kind), dict(details)] if kind in set(EventType):
+                    found.append(Occurrence(EventType(kind), details))
+        with self._lock:
+            self._occurrences = (self._occurrences + found)[-MAX_OCCURRENCES:]

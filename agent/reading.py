@@ -20,7 +20,8 @@ def read_once(name: str, place: str, state: Path) -> dict[str, object]:
         probe = load_probe(name, place, load_settings(state))
         configure(probe, load_config(StateFolder(state)))
         samples = probe.sample()
-        return {"samples": [list(sample) for sample in samples]}
+        take = getattr(probe, "take_occurrences", None)
+        return {"samples": [list(one) for one in samples], "occurrences": [list(one) for one in take()] if take else []}
     except (ProbeUnavailable, SettingsError) as error:
         return {"unavailable": str(error)}
     except QuarkpulseError as error:

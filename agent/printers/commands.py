@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ import click
 
 from agent.config import DEFAULT_IPP_PORT, DEFAULT_SNMP_PORT, ConfigError, Fields, parse_ipp, parse_snmp
 from agent.printers.asking import ask
+from agent.printers.discovery import discover, parse_networks
 from agent.printers.errors import NotPossible
 from agent.printers.reading import Reading, Supply, Tray, to_json
 from agent.printers.targets import (
@@ -84,9 +86,7 @@ def printers() -> None:
 @click.option("--ipp", "ipp_address", help="Ask by IPP, too, e.g. ipp://192.168.1.40:631/ipp/print.")
 @click.option("--no-snmp", is_flag=True, help="Ask by IPP alone; without --ipp at its usual place.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reading as a JSON object.")
-def printers_read(
-    host: str, ipp_address: str | None, *, no_snmp: bool, as_json: bool, **snmp: str | int | Path | None
-) -> None:
+def printers_read(host: str, ipp_address: str | None, *, no_snmp: bool, as_json: bool, **snmp: object) -> None:
     """Read a printer now and print it, e.g. `quarkpulse-agent printers read 192.168.1.40 --community office --json`.
 
     Exit code: 0 read, 1 not read, or only in part (what is known is printed), 2 wrong usage.
@@ -103,7 +103,32 @@ def printers_read(
     sys.exit(1 if troubles else 0)
 
 
-def make_access(options: Mapping[str, str | int | Path | None]) -> SnmpAccess:
+@printers.command("discover")
+@click.argument("networks", nargs=-1, required=True, metavar="NET...")
+@snmp_options
+@click.option("--no-mdns", is_flag=True, help="Do not listen to what printers announce.")
+@click.option("--interface", "interfaces", multiple=True, help="Listen there alone: an address of this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as a JSON array.")
+def printers_discover(
+    networks: tuple[str, ...], interfaces: tuple[str, ...], *, no_mdns: bool, as_json: bool, **snmp: object
+) -> None:
+    """Look for printers, e.g. `quarkpulse-agent printers discover 192.168.1.0/24 --json`; nothing is enrolled.
+
+    Every address is asked once, at most 100 a second; networks up to a /20. Exit code: 0 looked through,
+    whatever was found, 1 not possible, 2 wrong usage.
+    """
+    access = make_access(snmp)
+    listen_on = () if no_mdns else interfaces or None
+    found = asyncio.run(discover(parse_networks(networks), access, interfaces=listen_on))
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))
+        return
+    for one in found:
+        ways = " ".join(way for way, has in (("snmp", one.snmp), ("ipp", one.ipp)) if has)
+        click.echo(f"{one.address:<15}  {ways:<8}  {one.serial or '-':<20}  {one.model or '-'}")
+
+
+def make_access(options: Mapping[str, object]) -> SnmpAccess:
     """Raises click.UsageError."""
     user = options["user"]
     content = {
@@ -122,7 +147,7 @@ def make_access(options: Mapping[str, str | int | Path | None]) -> SnmpAccess:
         raise click.UsageError(str(error)) from error
 
 
-def read_password(path: str | int | Path | None, variable: str) -> str | None:
+def read_password(path: object, variable: str) -> str | None:
     """Of the file if one is named, else of the environment. Raises click.UsageError."""
     if not isinstance(path, Path):
         return os.environ.get(variable) or None

@@ -111,7 +111,7 @@ def make_poll(config: PrinterConfig) -> PrinterPoll:
 
 def snmp_connector(host: str, config: SnmpConfig) -> Connect:
     async def connect(repetitions: int | None) -> Client:
-        return await connect_snmp(host, make_snmp_access(config), repetitions)
+        return await connect_snmp(host, make_snmp_access(config), repetitions=repetitions)
 
     return connect
 

@@ -33,8 +33,7 @@ from agent.printers.rows import Index, Value, parse_index
 from agent.printers.targets import SnmpAccess
 from protocol import wire
 
-TIMEOUT_SECONDS = 3.0  # a busy printer takes its time
-ATTEMPTS = 2
+RESOLVE_SECONDS = 3.0
 REPETITIONS = (16, 4, 0)  # rows asked for at once; 0: one after the other. Goes down for a device that cannot take it
 MAX_ROWS = 300  # of one column
 MAX_OBJECTS_PER_GET = 12
@@ -72,8 +71,8 @@ class SnmpClient:
         access: SnmpAccess,
         *,
         repetitions: int | None = None,
-        timeout_seconds: float = TIMEOUT_SECONDS,
-        attempts: int = ATTEMPTS,
+        timeout_seconds: float,
+        attempts: int,
     ) -> None:
         """`address` is an IP address. Raises NoAnswer if there is no way to it."""
         bulk = REPETITIONS[0] if repetitions is None else repetitions
@@ -226,7 +225,7 @@ def make_user(access: SnmpAccess) -> User:
 async def resolve(host: str) -> str:
     """An address of this host. Raises NoAnswer."""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with asyncio.timeout(RESOLVE_SECONDS):
             found = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError, TimeoutError) as error:
         raise NoAnswer(f"there is no address of {host} ({str(error) or 'no answer in time'})") from error

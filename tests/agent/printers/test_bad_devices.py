@@ -39,7 +39,7 @@ PATIENCE_SECONDS = 0.3
 
 def client_of(device: Device, version: SnmpVersion = SnmpVersion.V2C) -> SnmpClient:
     access = SnmpAccess(version, device.port, Secret("public"))
-    return SnmpClient("127.0.0.1", access, timeout_seconds=PATIENCE_SECONDS)
+    return SnmpClient("127.0.0.1", access, timeout_seconds=PATIENCE_SECONDS, attempts=2)
 
 
 def printer_with(**columns: Sequence[Encoded]) -> Objects:
@@ -233,7 +233,7 @@ async def test_nothing_listens_there() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
         port = gone.getsockname()[1]
-    client = SnmpClient("127.0.0.1", SnmpAccess(SnmpVersion.V2C, port), timeout_seconds=PATIENCE_SECONDS)
+    client = SnmpClient("127.0.0.1", SnmpAccess(SnmpVersion.V2C, port), timeout_seconds=PATIENCE_SECONDS, attempts=2)
     with pytest.raises(NoAnswer, match=f"nothing listens on UDP port {port}: SNMP is off there"):
         await collect_all(client)
 
