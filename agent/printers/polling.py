@@ -123,6 +123,7 @@ class PrinterPoll:
     def __init__(self, connect: Connect | None, ask_ipp: AskIpp | None) -> None:
         self.is_reachable = False
         self.state_at = NEVER
+        self.counted_at = NEVER  # as of when its counters are known: only one of the ways counts
         self.tables_at = NEVER
         self.reading = Reading()
         self.trouble = ""
@@ -176,8 +177,9 @@ class PrinterPoll:
     def _combine(self, now: float, *, by_snmp: bool) -> None:
         self.state_at = now
         if self._snmp is None:
-            self.reading, self.tables_at = self._ipp_reading or Reading(), now
+            self.reading, self.counted_at, self.tables_at = self._ipp_reading or Reading(), now, now
             return
+        self.counted_at = self._snmp.state_at
         ipp = self._ipp_reading
         if ipp is not None:
             # Two counters of one thing never agree, and a series must not jump from one to the other.
@@ -191,6 +193,4 @@ class PrinterPoll:
                 is_asleep=ipp.is_asleep,
                 error_states=ipp.error_states,
                 queued_jobs=ipp.queued_jobs,
-                pages=None,
-                uptime_seconds=None,
             )

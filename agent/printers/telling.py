@@ -11,6 +11,7 @@ from agent.probes.base import Sample
 from protocol.wire import STALE_AFTER_INTERVALS, EventType, Layout
 
 MAX_EVENTS_AT_ONCE = 20
+COUNTED = ("printer_pages_total", "printer_uptime_seconds")
 
 
 class Line(TypedDict):
@@ -46,8 +47,9 @@ class Teller:
     def _samples(self, poll: PrinterPoll, now: float) -> list[Sample]:
         """The last reading of each part until it is three of its intervals old, then as not known."""
         state, tables = list(state_samples(poll.reading)), list(table_samples(poll.reading))
-        if now - poll.state_at >= STALE_AFTER_INTERVALS * self._interval_seconds:
-            state = [sample._replace(value=None) for sample in state]
+        for known_at, names in ((poll.state_at, None), (poll.counted_at, COUNTED)):
+            if now - known_at >= STALE_AFTER_INTERVALS * self._interval_seconds:
+                state = [one._replace(value=None) if names is None or one.name in names else one for one in state]
         if now - poll.tables_at >= STALE_AFTER_INTERVALS * max(TABLES_INTERVAL_SECONDS, self._interval_seconds):
             tables = [sample._replace(value=None) for sample in tables]
         return [Sample(REACHABLE, float(poll.is_reachable)), *state, *tables]

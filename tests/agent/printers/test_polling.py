@@ -1,0 +1,251 @@
+"""One printer over time: what it is asked when, and what is told of it. The clock is a number."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from agent.printers import mibs
+from agent.printers.connecting import connect_snmp
+from agent.printers.errors import AccessRefused, NoAnswer
+from agent.printers.ipp_codec import Attributes
+from agent.printers.polling import PrinterPoll
+from agent.printers.snmp import SnmpClient
+from agent.printers.targets import Secret, SnmpAccess
+from agent.printers.telling import Line, Teller
+from bench._snmp_device import (
+    COUNTER32,
+    GET,
+    Device,
+    Encoded,
+    Objects,
+    Request,
+    integer,
+    load_recording,
+    octets,
+    parse_oid,
+)
+from protocol.wire import SnmpVersion
+from tests.agent.printers.snmpsim import RECORDINGS
+
+MINUTES = 60.0
+INTERVAL = 5 * MINUTES
+HOUR = 60 * MINUTES
+DAY = 24 * HOUR
+
+
+class Printer:
+    """Answers, or not; what it says can be changed."""
+
+    def __init__(self) -> None:
+        self.objects = Objects(load_recording(RECORDINGS / "jetdirect_m252dw.snmprec"))
+        self.is_on = True
+        self.set("HR_PRINTER_STATUS", integer(3))
+        self.set("GENERAL_ALL_EVENTS", integer(7, COUNTER32))
+        self.set("MARKER_LIFE_COUNT", integer(1_000, COUNTER32), 1, 1)
+
+    def set(self, name: str, value: Encoded, *index: int) -> None:
+        self.objects = Objects(self.objects.values | {(*parse_oid(getattr(mibs, name)), *(index or (1,))): value})
+
+    def alert(self, row: int, severity: int, code: int, description: bytes = b"") -> None:
+        cells = {"ALERT_SEVERITY": severity, "ALERT_GROUP": 11, "ALERT_GROUP_INDEX": 1, "ALERT_CODE": code}
+        for name, cell in cells.items():
+            self.set(name, integer(cell), 1, row)
+        self.set("ALERT_DESCRIPTION", octets(description), 1, row)
+
+    def answer(self, request: Request) -> list[bytes]:
+        return [self.objects.answer(request)] if self.is_on else []
+
+
+class Followed:
+    """A printer, what is known of it, and what is said of it."""
+
+    def __init__(self, printer: Printer, device: Device, ipp: dict[str, Any] | None = None) -> None:
+        self.printer = printer
+        self.ipp = ipp
+        self._device = device
+        self.poll = PrinterPoll(self._connect, None if ipp is None else self._ask_ipp)
+        self.teller = Teller("prn-1", INTERVAL)
+        self._series: list[tuple[str, dict[str, str]]] = []
+
+    async def _connect(self, repetitions: int | None) -> SnmpClient:
+        access = SnmpAccess(SnmpVersion.V2C, self._device.port, Secret("public"))
+        return await connect_snmp("127.0.0.1", access, repetitions=repetitions, timeout_seconds=0.1, attempts=1)
+
+    async def _ask_ipp(self) -> Attributes:
+        if not self.ipp:
+            raise NoAnswer("is off")
+        return {name: list(values) for name, values in self.ipp.items()}
+
+    async def at(self, now: float) -> Line:
+        self._device.requests.clear()
+        async with asyncio.timeout(30):
+            await self.poll.poll(now)
+        line = self.teller.tell(self.poll, now)
+        if not isinstance(line["layout"], str):
+            self._series = [(one["name"], one["labels"]) for one in line["layout"]["series"]]
+        return line
+
+    @property
+    def requests(self) -> list[Request]:
+        return self._device.requests
+
+    def value(self, line: Line, name: str, **labels: str) -> float | None:
+        (at,) = [at for at, (n, ls) in enumerate(self._series) if n == name and labels.items() <= ls.items()]
+        return line["v"][at]
+
+    def has(self, name: str) -> bool:
+        return any(one == name for one, _ in self._series)
+
+
+@pytest.fixture
+def followed() -> Iterator[Followed]:
+    printer = Printer()
+    with Device(printer.answer) as device:
+        yield Followed(printer, device)
+
+
+async def test_a_round_is_one_small_question_and_tables_are_read_hourly(followed: Followed) -> None:
+    first = await followed.at(0)
+    assert len(followed.requests) > 10
+    assert [event["type"] for event in first["events"]] == ["printer_seen"]
+    for minutes in range(5, 60, 5):
+        line = await followed.at(minutes * MINUTES)
+        assert [request.kind for request in followed.requests] == [GET]
+        assert isinstance(line["layout"], str)  # told before
+        assert line["events"] == []
+    followed.printer.set("SUPPLY_LEVEL", integer(62), 1, 1)
+    line = await followed.at(HOUR)
+    assert len(followed.requests) > 10
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.62
+
+
+async def test_what_it_is_is_asked_daily_and_said_when_it_changes(followed: Followed) -> None:
+    await followed.at(0)
+    followed.printer.set("HR_DEVICE_DESCR", octets(b"Another model"))
+    assert (await followed.at(DAY - INTERVAL))["events"] == []
+    (event,) = (await followed.at(DAY))["events"]
+    assert (event["type"], event["device_id"], event["model"]) == ("printer_seen", "prn-1", "Another model")
+
+
+async def test_supplies_and_alerts_are_read_when_something_happened(followed: Followed) -> None:
+    await followed.at(0)
+    followed.printer.set("SUPPLY_LEVEL", integer(0), 1, 1)
+    followed.printer.alert(1, severity=3, code=1101)
+    followed.printer.set("GENERAL_ALL_EVENTS", integer(8, COUNTER32))
+    line = await followed.at(INTERVAL)
+    assert followed.value(line, "printer_supply_empty", printer_supply_index="1") == 1
+    assert followed.value(line, "printer_alert", printer_alert_code="markerTonerEmpty") == 1
+    followed.printer.set("SUPPLY_LEVEL", integer(100), 1, 1)
+    followed.printer.alert(1, severity=1, code=2)
+    followed.printer.set("GENERAL_ALL_EVENTS", integer(9, COUNTER32))
+    line = await followed.at(2 * INTERVAL)
+    assert followed.value(line, "printer_supply_empty", printer_supply_index="1") == 0
+    assert not followed.has("printer_alert")
+
+
+async def test_a_unary_alert_happens_once_and_those_that_were_there_are_history(followed: Followed) -> None:
+    followed.printer.alert(1, severity=4, code=507, description=b"of last year")
+    assert [one["type"] for one in (await followed.at(0))["events"]] == ["printer_seen"]
+    followed.printer.alert(2, severity=4, code=8, description=b"jam, cleared")
+    followed.printer.set("GENERAL_ALL_EVENTS", integer(8, COUNTER32))
+    (event,) = (await followed.at(INTERVAL))["events"]
+    assert (event["type"], event["group"], event["code"], event["description"]) == (
+        "printer_alert",
+        "markerSupplies",
+        "jam",
+        "jam, cleared",
+    )
+    assert not followed.has("printer_alert")
+    followed.printer.set("GENERAL_ALL_EVENTS", integer(9, COUNTER32))
+    assert (await followed.at(2 * INTERVAL))["events"] == []
+
+
+async def test_one_that_sleeps_is_not_woken_and_what_is_known_of_it_stays_true(followed: Followed) -> None:
+    await followed.at(0)
+    followed.printer.set("HR_PRINTER_STATUS", integer(1))
+    for round_ in range(1, 13 * 12, 12):
+        line = await followed.at(round_ * INTERVAL)
+        assert [request.kind for request in followed.requests] == [GET]
+    assert followed.value(line, "printer_asleep") == 1
+    assert followed.value(line, "printer_reachable") == 1
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
+    followed.printer.set("HR_PRINTER_STATUS", integer(4))
+    await followed.at(14 * HOUR)
+    assert len(followed.requests) > 10
+
+
+async def test_one_that_is_switched_off_is_unreachable_and_then_unknown(followed: Followed) -> None:
+    await followed.at(0)
+    followed.printer.is_on = False
+    line = await followed.at(INTERVAL)
+    assert len(followed.requests) == 1
+    assert followed.poll.trouble.startswith("SNMP: no answer")
+    assert (followed.value(line, "printer_reachable"), followed.value(line, "printer_pages_total")) == (0, 1_000)
+    line = await followed.at(3 * INTERVAL)
+    assert (followed.value(line, "printer_reachable"), followed.value(line, "printer_pages_total")) == (0, None)
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
+    line = await followed.at(3 * HOUR)
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") is None
+    followed.printer.is_on = True
+    line = await followed.at(3 * HOUR + INTERVAL)
+    assert (followed.value(line, "printer_reachable"), followed.value(line, "printer_pages_total")) == (1, 1_000)
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
+
+
+async def test_one_that_was_never_there_has_one_series(followed: Followed) -> None:
+    followed.printer.is_on = False
+    line = await followed.at(0)
+    assert (followed._series, line["v"], line["events"]) == ([("printer_reachable", {})], [0], [])
+
+
+async def test_a_counter_that_goes_back_is_told_as_it_is(followed: Followed) -> None:
+    assert followed.value(await followed.at(0), "printer_pages_total") == 1_000
+    followed.printer.set("MARKER_LIFE_COUNT", integer(3, COUNTER32), 1, 1)
+    followed.printer.set("GENERAL_ALL_EVENTS", integer(1, COUNTER32))
+    assert followed.value(await followed.at(INTERVAL), "printer_pages_total") == 3
+
+
+async def test_ipp_answers_for_a_silent_snmp_and_no_series_changes() -> None:
+    printer = Printer()
+    ipp: dict[str, Any] = {
+        "printer-state": [5],
+        "printer-state-reasons": [b"media-jam-error"],
+        "printer-impressions-completed": [7],
+        "queued-job-count": [2],
+        "marker-names": [b"Black"],
+        "marker-types": [b"toner"],
+        "marker-levels": [1],
+    }
+    with Device(printer.answer) as device:
+        followed = Followed(printer, device, ipp)
+        line = await followed.at(0)
+        series = list(followed._series)
+        assert followed.value(line, "printer_pages_total") == 1_000
+        assert followed.value(line, "printer_queued_jobs") == 2
+        assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
+        printer.is_on = False
+        line = await followed.at(INTERVAL)
+        assert followed.value(line, "printer_reachable") == 1
+        assert followed.value(line, "printer_error", printer_error="jammed") == 1
+        assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
+        assert followed.value(line, "printer_pages_total") == 1_000  # its own counter is another one
+        assert followed.value(await followed.at(3 * INTERVAL), "printer_pages_total") is None
+        printer.is_on = True
+        line = await followed.at(4 * INTERVAL)
+        assert followed.value(line, "printer_pages_total") == 1_000
+        assert followed._series == series
+
+
+async def test_what_will_not_pass_by_itself_is_told_once() -> None:
+    async def refuse(_: int | None) -> SnmpClient:
+        raise AccessRefused("answers, and refuses the user 'reader'")
+
+    poll, teller = PrinterPoll(refuse, None), Teller("prn-1", INTERVAL)
+    told = []
+    for now in (0.0, INTERVAL):
+        await poll.poll(now)
+        told += teller.tell(poll, now)["events"]
+    reason = "SNMP: answers, and refuses the user 'reader'"
+    assert told == [{"type": "printer_refused", "device_id": "prn-1", "reason": reason}]
