@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from agent.answers import PushReply, Verdict, explain, judge, parse_push_reply
 from agent.clock import AgentClock
 from agent.config import ConfigError
-from agent.spool import Record, Spool
+from agent.spool import Record
 from agent.uplink import Answer, UplinkError
 from protocol.wire import CONFIG_PATH, MAX_EVENTS_PER_PUSH, MAX_LAYOUTS_PER_PUSH, PUSH_PATH, Event, Frame, Layout, Push
 
@@ -31,6 +31,7 @@ class Policy(NamedTuple):
     retry_after_cap_seconds: float = 3600.0  # whoever asks for more gets asked again after an hour
     unauthorized_seconds: tuple[float, float] = (300.0, 900.0)
     backlog_pause_seconds: tuple[float, float] = (0.2, 1.0)  # a fleet must not fill its gaps in one burst
+    backlog_rest: tuple[float, float] = (1.0, 3.0)  # and as many times what the answer took: a slow one is busy
     batch_records: int = 100
     batch_bytes: int = 256 << 10  # of frames, before compression
 
@@ -48,13 +49,27 @@ class Transport(Protocol):
     def post(self, path: str, content: bytes) -> Answer: ...
 
 
+class Backlog(Protocol):
+    """What waits to be sent: a Spool."""
+
+    id: str
+
+    def __len__(self) -> int: ...
+    def newest(self) -> int | None: ...
+    def oldest(self, records: int) -> list[int]: ...
+    def take_seq(self) -> int: ...
+    def read(self, seq: int) -> Record | None: ...
+    def remove(self, seq: int) -> None: ...
+    def set_aside(self, seq: int) -> None: ...
+
+
 class Delivery:
     """One thread calls `step`; the counters may be read from anywhere."""
 
     def __init__(
         self,
         transport: Transport,
-        spool: Spool,
+        spool: Backlog,
         clock: AgentClock,
         *,
         boot_id: str,
@@ -83,6 +98,7 @@ class Delivery:
         self._failures_in_row = 0
         self._retry_at = 0.0  # boot-time clock; nothing is sent before
         self._backlog_at = 0.0  # likewise, what is not live
+        self._round_trip_seconds = 0.0  # of the last answer
         self._trouble = ""
 
     def step(self) -> float | None:
@@ -105,7 +121,8 @@ class Delivery:
             return None
         now = self._clock.boot()
         if not is_live:  # a live frame does not put the next part of the backlog off
-            self._backlog_at = now + self._uniform(*self._policy.backlog_pause_seconds)
+            rest_seconds = self._uniform(*self._policy.backlog_rest) * self._round_trip_seconds
+            self._backlog_at = now + max(self._uniform(*self._policy.backlog_pause_seconds), rest_seconds)
         return max(0.0, self._backlog_at - now)
 
     def _seconds_until_retry(self) -> float | None:
@@ -172,6 +189,7 @@ class Delivery:
             if verdict in (Verdict.ACKED, Verdict.NEED_LAYOUTS) and answer.content is not None:
                 reply = parse_push_reply(answer.content)
                 self._clock.observe(reply.now_seconds, answer.round_trip_seconds)
+                self._round_trip_seconds = answer.round_trip_seconds
                 self._wanted_etag = reply.config_etag or self._wanted_etag
                 if verdict is Verdict.ACKED:
                     self._remember("acknowledged", is_acked=True)

@@ -116,8 +116,8 @@ class Uplink:
             began = time.monotonic()  # connecting is no part of how old the answer's time is
             connection.request(method, self._base + path, body, {**self._headers, **headers})
             response = connection.getresponse()
-            round_trip_seconds = time.monotonic() - began
             content = response.read(MAX_ANSWER_BYTES + 1)
+            round_trip_seconds = time.monotonic() - began  # the body holds the time, and may take its own
         finally:
             watchdog.cancel()
         if len(content) > MAX_ANSWER_BYTES or response.will_close:

@@ -11,7 +11,7 @@ from agent.clock import AgentClock
 from agent.config import ConfigError
 from agent.delivery import Delivery, Policy
 from agent.spool import Record, Spool
-from agent.uplink import Uplink
+from agent.uplink import Answer, Uplink
 from protocol import models
 from protocol.wire import Frame, Layout, Series, layout_id
 from tests.agent.collector import LOGIN_PAGE, SECRET, Collector, Reply
@@ -41,7 +41,7 @@ class Bench:
             boot_id="boot",
             config_etag=collector.config_etag,
             on_config=lambda etag, content: self.configs.append((etag, content)),
-            policy=Policy(backlog_pause_seconds=(0.0, 0.0), batch_records=20),
+            policy=Policy(backlog_pause_seconds=(0.0, 0.0), backlog_rest=(0.0, 0.0), batch_records=20),
             uniform=highest,
         )
 
@@ -110,6 +110,27 @@ def test_a_frame_that_comes_while_the_gap_is_filled_goes_ahead(bench: Bench) -> 
     bench.append(30)
     bench.run()
     assert [push[0] for push in bench.stored] == [29, 0, 30, 20]
+
+
+def test_the_gap_is_filled_the_slower_the_longer_answers_take_and_live_frames_do_not_wait(bench: Bench) -> None:
+    class Slow:
+        """The collector behind a long line."""
+
+        def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+            return bench.uplink.get(path, headers)
+
+        def post(self, path: str, content: bytes) -> Answer:
+            return bench.uplink.post(path, content)._replace(round_trip_seconds=7.0)
+
+    policy = Policy(backlog_rest=(1.0, 3.0), batch_records=20)
+    delivery = Delivery(Slow(), bench.spool, bench.clock, boot_id="boot", policy=policy, uniform=highest)
+    bench.append(*range(50))
+    assert delivery.step() == 0.0
+    assert delivery.step() == 21.0
+    bench.boot += 5.0
+    bench.append(50)
+    assert delivery.step() == 16.0
+    assert [push[0] for push in bench.stored] == [49, 0, 50]
 
 
 def test_push_numbers_grow(bench: Bench) -> None:

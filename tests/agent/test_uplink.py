@@ -1,4 +1,5 @@
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,29 @@ def test_a_collector_that_takes_the_call_and_says_nothing_is_given_up(scheme: st
         with pytest.raises(UplinkError, match="did not answer in time"):
             uplink.post("/v1/push", b"{}")
         uplink.close()
+
+
+def test_a_body_that_comes_late_is_part_of_the_round_trip() -> None:
+    """Or the clock, which learns from what stands in it, would take the delay for a difference."""
+    body = b'{"now": 1}'
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            threading.Event().wait(0.2)
+            connection.sendall(body)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        uplink = Uplink(f"http://127.0.0.1:{server.getsockname()[1]}")
+        found = uplink.post("/v1/push", b"{}")
+        uplink.close()
+        thread.join()
+    assert found.content == {"now": 1}
+    assert found.round_trip_seconds >= 0.2
 
 
 def test_an_administrators_own_bundle_is_used(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
