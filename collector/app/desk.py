@@ -28,6 +28,7 @@ from collector.fleet.customers import list_sites
 from collector.fleet.events import delete_events
 from collector.incidents.forgetting import forget_alerts
 from collector.incidents.maintenance import MaintenanceRounds
+from collector.incidents.onboarding import Onboardings
 from collector.incidents.promised import Promised
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Desk:
             lambda customer: contracts().get(customer, ()),
             clock,
         )
+        self._onboardings = Onboardings(database, clock)
         connectors = connectors_of(settings, database, clock)
         self.deliverer = Deliverer(database, connectors, clock, random.random)
 
@@ -99,6 +101,7 @@ class Desk:
             "assignment": Upkeep(ASSIGNMENT_SECONDS, self._assign_tickets),
             "silent devices": Upkeep(SILENT_SECONDS, self._review_silent_devices),
             "maintenance": Upkeep(MAINTENANCE_SECONDS, self._maintenance.turn),
+            "onboarding": Upkeep(MAINTENANCE_SECONDS, self._onboardings.turn),
         }
 
     async def _keep_clocks(self) -> None:

@@ -21,6 +21,7 @@ from collector.fleet import contracts as store
 from collector.fleet.agreements import Agreement, Consent
 from collector.fleet.contract_terms import term_of_contract, terms_of_contracts
 from collector.fleet.contracts import Contract
+from collector.incidents.onboarding import onboard
 from protocol.wire import Kind
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -258,6 +259,24 @@ async def change(
         )
         term = await term_of_contract(connection, found, now)
     print_fields(_row(found, term), as_json=as_json)
+
+
+@contracts.command("onboard")
+@click.argument("contract", type=int)
+@with_database
+async def onboard_command(database: Database, settings: Settings, contract: int) -> None:
+    """Have a customer taken on: the steps that the plan names become one ticket with a checklist, now or when the
+    contract begins, once for each customer and plan. Prints its number, if it opens now.
+
+    E.g. `contracts onboard 3`.
+    """
+    models_known = load_service_models(settings.data)
+    async with database.begin() as connection:
+        made = await onboard(connection, models_known, contract, actor=actor(), now=system_clock())
+    if made.ticket is not None:
+        click.echo(made.ticket)
+    else:
+        click.echo(f"the ticket opens when the contract begins: {made.begins_at:%Y-%m-%d %H:%M} UTC", err=True)
 
 
 @contracts.command("end")

@@ -210,7 +210,7 @@ async def due(
         plans = await store.list_plans(connection, customer=customer)
         open_rounds = await store.open_rounds(connection, [plan.id for plan in plans])
     by_id = {plan.id: plan for plan in plans}
-    rows = [_due_row(by_id[one.plan], one.due_at, one) for one in open_rounds]
+    rows = [_due_row(by_id[one.plan], one.due_at, one) for one in open_rounds if one.plan is not None]
     opened = {(one.plan, one.due_at) for one in open_rounds}
     for plan in plans:
         coming = rounds_between(plan, now, now + within)

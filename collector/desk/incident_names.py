@@ -3,4 +3,5 @@
 STORM = "storm"  # many incidents at one customer at once
 DEVICE_SILENT = "device_silent"  # the question whether a device is still in use
 MAINTENANCE = "maintenance"  # a round of regular maintenance
-RESERVED_INCIDENTS = frozenset({STORM, DEVICE_SILENT, MAINTENANCE})
+ONBOARDING = "onboarding"  # a customer is taken on
+RESERVED_INCIDENTS = frozenset({STORM, DEVICE_SILENT, MAINTENANCE, ONBOARDING})

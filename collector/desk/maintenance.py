@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
-from collector.db.tables import maintenance_plans, maintenance_rounds, tickets
+from collector.db.tables import maintenance_plans, maintenance_rounds, onboardings, tickets
 from collector.desk import events
 from collector.desk.events import SYSTEM, EventType
 from collector.desk.fields import TicketKind, TicketSource
@@ -68,7 +68,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    plan: int
+    """A ticket with a checklist: a round of a plan, or with None the taking on of a customer."""
+
+    plan: int | None
     due_at: datetime
     ticket: int
     checklist: tuple[Step, ...]
@@ -194,17 +196,19 @@ async def has_round(connection: AsyncConnection, plan: int, due_at: datetime) ->
 
 
 async def find_round(connection: AsyncConnection, ticket: int) -> Round | None:
-    """The round that a ticket is, locked until the end of the transaction where rows can be."""
-    query = _ROUNDS.where(maintenance_rounds.c.ticket == ticket).with_for_update()
-    row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _to_round(row)
+    """What a ticket is that has a checklist, locked until the end of the transaction where rows can be."""
+    for query, of_ticket in ((_ROUNDS, maintenance_rounds.c.ticket), (_ONBOARDINGS, onboardings.c.ticket)):
+        row = (await connection.execute(query.where(of_ticket == ticket).with_for_update())).one_or_none()
+        if row is not None:
+            return _to_round(row)
+    return None
 
 
 async def get_round(connection: AsyncConnection, ticket: int) -> Round:
     """Raises MaintenanceError."""
     found = await find_round(connection, ticket)
     if found is None:
-        raise MaintenanceError(f"ticket {ticket} is no round of maintenance; see: maintenance due")
+        raise MaintenanceError(f"ticket {ticket} has no checklist: it is no round of maintenance; see: maintenance due")
     return found
 
 
@@ -224,6 +228,9 @@ async def rounds_before(connection: AsyncConnection, plan: int, before: int | No
 
 _PLANS = select(*maintenance_plans.c)
 _ROUNDS = select(*maintenance_rounds.c)
+_ONBOARDINGS = select(
+    null().label("plan"), onboardings.c.begins_at.label("due_at"), onboardings.c.ticket, onboardings.c.checklist
+)
 
 
 async def open_rounds(connection: AsyncConnection, plans: Sequence[int]) -> list[Round]:
@@ -233,11 +240,9 @@ async def open_rounds(connection: AsyncConnection, plans: Sequence[int]) -> list
 
 
 async def set_checklist(connection: AsyncConnection, ticket: int, steps: Sequence[Step]) -> None:
-    await connection.execute(
-        update(maintenance_rounds)
-        .where(maintenance_rounds.c.ticket == ticket)
-        .values(checklist=[asdict(one) for one in steps])
-    )
+    checklist = [asdict(one) for one in steps]
+    for table in (maintenance_rounds, onboardings):
+        await connection.execute(update(table).where(table.c.ticket == ticket).values(checklist=checklist))
 
 
 def _to_plan(row: Row[Any]) -> Plan:

@@ -14,6 +14,7 @@ from collector.db.tables import (
     maintenance_plans,
     maintenance_rounds,
     maintenance_windows,
+    onboardings,
     parts,
     shadow_tickets,
     ticket_events,
@@ -82,6 +83,7 @@ def _texts_about(customer: str) -> Iterator[_Texts]:
         (work_entries, "id", "note"),
         (parts, "id", "description"),
         (maintenance_rounds, "ticket", "checklist"),
+        (onboardings, "ticket", "checklist"),
     ):
         yield _Texts(table.c[key], [table.c[column]], table.c.ticket.in_(of_ticket))
     about_tickets = or_(

@@ -26,6 +26,7 @@ from collector.db.tables import (
     maintenance_plans,
     maintenance_rounds,
     maintenance_windows,
+    onboardings,
     parts,
     shadow_tickets,
     sites,
@@ -93,6 +94,7 @@ def parts_of(customer: str) -> list[_Part]:
         plain(maintenance_windows, "id"),
         plain(maintenance_plans, "id"),
         beside(maintenance_rounds, "ticket"),
+        plain(onboardings, "model"),
     ]
 
 

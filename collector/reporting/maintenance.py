@@ -98,7 +98,8 @@ async def read_maintenance(
     for start in range(0, len(plans), AT_ONCE):
         chunk = [plan.id for plan in plans[start : start + AT_ONCE]]
         for round_ in await store.rounds_of(connection, chunk, *is_near):
-            rounds.setdefault(round_.plan, []).append(round_)
+            if round_.plan is not None:
+                rounds.setdefault(round_.plan, []).append(round_)
     numbers = [round_.ticket for some in rounds.values() for round_ in some]
     resolved: set[int] = set()
     minutes: dict[int, int] = {}

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
+from collector.api.desk.refusals import Refusal
 from collector.api.desk.shapes import Day, Id, Money, Number, When
 from collector.contracts import Charge, ServiceModels
 from collector.contracts.charge import MAX_INCLUDED_MINUTES
@@ -21,6 +22,7 @@ from collector.fleet.agreements import MAX_NUMBER_CHARS, MAX_SCOPE_NAMES, MAX_TE
 from collector.fleet.contract_terms import term_of_contract, terms_of_contracts
 from collector.fleet.errors import NotFoundError
 from collector.fleet.roles import Role
+from collector.incidents.onboarding import OnboardingError, onboard
 from protocol.wire import Kind
 
 
@@ -114,6 +116,14 @@ class ContractPatch(Patch):
     monitoring_consent: MonitoringConsent | None = None
 
 
+class Onboarding(BaseModel, from_attributes=True):
+    customer: str
+    model: str
+    begins_at: datetime
+    ticket: int | None = Field(description="Null: it opens when the contract begins.")
+    title: str
+
+
 class ContractFilter(PagingByNumber):
     customer: str | None = Field(default=None, max_length=64, description="Only those of this customer.")
     holding: bool = Field(default=False, description="Only those that hold now.")
@@ -198,6 +208,14 @@ class ContractOperations:
         ended = await store.end_contract(call.connection, call.params.id, ends_at=ends_at, actor=actor, now=call.now)
         return await _shown(call, ended)
 
+    async def onboard_customer(self, call: Call[ContractId, None]) -> Onboarding:
+        await self.get_contract(call)
+        try:
+            made = await onboard(call.connection, self.models, call.params.id, actor=call.caller.name, now=call.now)
+        except OnboardingError as error:
+            raise Refusal(409, "conflict", str(error)) from error
+        return Onboarding.model_validate(made)
+
     def operations(self) -> list[AnyOperation]:
         one = Operation(
             "GET",
@@ -237,6 +255,19 @@ class ContractOperations:
                 changes=one,
                 role=Role.MANAGER,
                 description="Until then it stays as it was; the answer is what holds then, which may have another id.",
+            ),
+            Operation(
+                "POST",
+                "/contracts/{id}/onboard",
+                "Have the customer taken on, with a ticket",
+                ContractId,
+                None,
+                Onboarding,
+                self.onboard_customer,
+                creates=True,
+                works_on=one,
+                role=Role.MANAGER,
+                description="Its checklist has the steps that the plan names; once for each customer and plan.",
             ),
             Operation(
                 "DELETE",

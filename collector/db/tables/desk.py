@@ -309,6 +309,19 @@ maintenance_rounds = Table(
     Column("checklist", JSON, nullable=False),  # {text, done_at, done_by, note} in order
 )
 
+# Taking a customer on under a service model, once each: a ticket with the model's steps, when its contract has begun.
+onboardings = Table(
+    "onboardings",
+    metadata,
+    Column("customer", ForeignKey("customers.id"), primary_key=True),
+    Column("model", String(64), primary_key=True),
+    Column("begins_at", Instant, nullable=False),
+    Column("ticket", ForeignKey("tickets.number"), unique=True),  # null: it has not begun
+    Column("checklist", JSON, nullable=False),  # as that of a round of maintenance
+    Column("title", String(200), nullable=False),
+    Column("author", String(200), nullable=False),
+)
+
 # The ways out that are in use, as the settings of `serve` say: what happens to tickets is told by these.
 connectors = Table(
     "connectors",

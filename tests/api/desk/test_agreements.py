@@ -81,6 +81,18 @@ async def test_a_contract_from_beginning_to_end(desk: Desk) -> None:
     assert (await desk.actors())[0] == ("token 7 (manager)", "contracts.change")
 
 
+async def test_a_customer_is_taken_on_once(desk: Desk) -> None:
+    (contract,) = (await desk.get("/contracts?customer=acme&holding=true"))["items"]
+    path, key = f"/contracts/{contract['id']}/onboard", {"Idempotency-Key": "one"}
+    assert await desk.refused("POST", path) == (403, "forbidden")
+    first, again = [await desk.ask("POST", path, who="manager", headers=key) for _ in range(2)]
+    assert (first.status, again.json) == (201, first.json)
+    checklist = await desk.get(f"/tickets/{first.json['ticket']}/checklist")
+    assert (checklist["plan"], checklist["items"][0]["en"], checklist["left"]) == (None, "Intake", 8)
+    assert await desk.refused("POST", path, who="manager") == (409, "conflict")
+    assert await desk.refused("POST", "/contracts/4711/onboard", who="manager") == (404, "not_found")
+
+
 async def test_contacts(desk: Desk) -> None:
     new = {"customer": "acme", "name": "J. Jansen", "email": "j.jansen@acme.example", "is_main": True}
     jansen = await made(desk, "/contacts", new, "technician")

@@ -25,7 +25,7 @@ ROOT = "/api/desk/v1"
 # What is wrong is refused; what is so long that it is not read, with 413.
 REFUSED = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429"]
 # Of each operation: in each mode for an admin, and what is right for the others. So that all takes a minute or so.
-EXAMPLES = {"admin": 3, "technician": 2, "viewer": 1, "contact": 1}
+EXAMPLES = {"admin": 2, "technician": 1, "viewer": 1, "contact": 1}
 CALLS_OF_A_TOKEN = 350  # it may ask 400 times at once
 TOKENS = 4  # of each role but admin, who has more to ask
 CHECKS = [

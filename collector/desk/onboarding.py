@@ -1,0 +1,87 @@
+"""Taking customers on, as the database keeps it: for each customer and service model one ticket with its steps."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.contracts import Priority
+from collector.db.inserts import insert_if_absent
+from collector.db.tables import onboardings, tickets
+from collector.desk import events
+from collector.desk.events import SYSTEM, EventType
+from collector.desk.fields import TicketKind, TicketSource
+from collector.desk.incident_names import ONBOARDING
+from collector.desk.maintenance import Step
+from collector.desk.opening import NewTicket, insert_open_all
+from collector.desk.states import TicketStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarding:
+    """`ticket` None: it has not begun."""
+
+    customer: str
+    model: str
+    begins_at: datetime
+    ticket: int | None
+    title: str
+
+
+async def add(
+    connection: AsyncConnection, wanted: Onboarding, steps: Sequence[Step], *, author: str
+) -> tuple[Onboarding, bool]:
+    """The one of its customer and model, and whether that is new."""
+    row = asdict(wanted) | {"checklist": [asdict(one) for one in steps], "author": author[:200]}
+    is_new = await insert_if_absent(connection, onboardings, row)
+    return await _read(connection, wanted.customer, wanted.model), is_new
+
+
+async def due(connection: AsyncConnection, now: datetime, limit: int) -> list[Onboarding]:
+    """Those that should have begun, and have no ticket; `limit` at most, the earliest first."""
+    is_due = (onboardings.c.ticket.is_(None), onboardings.c.begins_at <= now)
+    rows = await connection.execute(_ALL.where(*is_due).order_by(onboardings.c.begins_at).limit(limit))
+    return [Onboarding(*row) for row in rows]
+
+
+async def call_off(connection: AsyncConnection, wanted: Onboarding) -> None:
+    """One that has no ticket."""
+    is_it = (onboardings.c.customer == wanted.customer, onboardings.c.model == wanted.model)
+    await connection.execute(delete(onboardings).where(*is_it, onboardings.c.ticket.is_(None)))
+
+
+async def open_ticket(connection: AsyncConnection, wanted: Onboarding, now: datetime) -> int | None:
+    """The number of its ticket, which opens now; None if another process opened it before."""
+    new = NewTicket(
+        key=f"{wanted.customer}/onboarding:{wanted.model}",
+        customer=wanted.customer,
+        site=None,
+        device=None,
+        incident=ONBOARDING,
+        rule=ONBOARDING,
+        title=wanted.title,
+        priority=Priority.P3,
+        began_at=min(wanted.begins_at, now),
+    )
+    kind, source = TicketKind.MAINTENANCE, TicketSource.PLAN
+    opened = await insert_open_all(
+        connection, tickets, [new], status=TicketStatus.NEW, opened_at=now, kind=kind, source=source
+    )
+    if new.key not in opened:
+        return None
+    number = opened[new.key]
+    is_it = (onboardings.c.customer == wanted.customer, onboardings.c.model == wanted.model)
+    await connection.execute(update(onboardings).where(*is_it).values(ticket=number))
+    data = {"priority": new.priority, "follows": None, "kind": kind, "source": source}
+    await events.add(connection, number, EventType.OPENED, data, actor=SYSTEM, now=now)
+    return number
+
+
+async def _read(connection: AsyncConnection, customer: str, model: str) -> Onboarding:
+    is_it = (onboardings.c.customer == customer, onboardings.c.model == model)
+    return Onboarding(*(await connection.execute(_ALL.where(*is_it))).one())
+
+
+_ALL = select(*(onboardings.c[name] for name in Onboarding.__annotations__))

@@ -1,0 +1,81 @@
+"""Taking a customer on: the steps that its service model names become one ticket with a checklist when the contract has
+begun. It is asked for, since customers of long standing are entered, too."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from collector.clock import Clock
+from collector.contracts import ServiceModels, model_named
+from collector.db import audit
+from collector.desk import onboarding as store
+from collector.desk import tickets
+from collector.desk.maintenance import Step
+from collector.desk.onboarding import Onboarding
+from collector.fleet.contracts import contract_at, get_contract
+from collector.incidents.maintenance import Transactions
+from protocol.errors import PermanentError
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 200
+
+
+class OnboardingError(PermanentError):
+    """A customer cannot be taken on like that; the message says why."""
+
+
+async def onboard(
+    connection: AsyncConnection, models: ServiceModels, contract: int, *, actor: str, now: datetime
+) -> Onboarding:
+    """Has the customer of a contract taken on under its model: now, or when the contract begins.
+
+    Raises NotFoundError, UnknownPlanError, or OnboardingError: also if that was asked for before."""
+    found = await get_contract(connection, contract)
+    model = model_named(models, found.plan)
+    if not model.onboarding:
+        raise OnboardingError(f"plan {model.name} names no steps of taking a customer on: see 'onboarding' in its file")
+    if found.valid_to is not None and found.valid_to <= max(now, found.valid_from):
+        raise OnboardingError(f"contract {contract} is over: there is nobody to take on")
+    wanted = Onboarding(
+        found.customer, model.name, max(found.valid_from, now), None, f"{model.title}: in gebruik nemen / onboarding"
+    )
+    steps = [Step(one.nl, one.en) for one in model.onboarding]
+    made, is_new = await store.add(connection, wanted, steps, author=actor)
+    if not is_new:
+        told = "when its contract begins" if made.ticket is None else f"by ticket {made.ticket}"
+        raise OnboardingError(f"customer {made.customer} is taken on under plan {model.name} already, {told}")
+    data = {"customer": made.customer, "plan": made.model, "from": made.begins_at.isoformat()}
+    await audit.record(connection, actor=actor, action="contracts.onboard", subject=str(contract), now=now, data=data)
+    return await _begin(connection, made, now) if made.begins_at <= now else made
+
+
+@dataclass(frozen=True, slots=True)
+class Onboardings:
+    """Opens the tickets of those whose contract has begun. `turn` is called every minute or so."""
+
+    database: Transactions
+    clock: Clock
+
+    async def turn(self) -> None:
+        now = self.clock()
+        async with self.database.connect() as connection:
+            waiting = await store.due(connection, now, AT_ONCE)
+        for one in waiting:
+            async with self.database.begin() as connection:
+                contract = await contract_at(connection, one.customer, now)
+                if contract is not None and contract.plan == one.model:
+                    await _begin(connection, one, now)
+                else:  # it was changed or ended before it began
+                    await store.call_off(connection, one)
+                    logger.info("onboarding called off: customer=%s plan=%s", one.customer, one.model)
+
+
+async def _begin(connection: AsyncConnection, wanted: Onboarding, now: datetime) -> Onboarding:
+    number = await store.open_ticket(connection, wanted, now)
+    if number is not None:
+        since = f"{wanted.begins_at:%Y-%m-%d %H:%M} UTC"
+        await tickets.note(connection, number, now, f"taken on under plan {wanted.model} since {since}")
+    return Onboarding(wanted.customer, wanted.model, wanted.begins_at, number, wanted.title)

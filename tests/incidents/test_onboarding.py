@@ -1,0 +1,141 @@
+"""A customer is taken on: the steps of its plan are one ticket with a checklist, when the contract has begun."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from collector.db import audit
+from collector.db.database import Database
+from collector.db.tables import onboardings
+from collector.desk import checklists, tickets
+from collector.desk.fields import TicketKind, TicketSource
+from collector.desk.maintenance import MaintenanceError, Round, get_round
+from collector.desk.onboarding import Onboarding
+from collector.desk.reading import Ticket, list_tickets
+from collector.desk.states import TicketStatus
+from collector.fleet.agreements import Agreement
+from collector.fleet.contracts import add_contract, change_contract, end_contract
+from collector.incidents import by_hand
+from collector.incidents.onboarding import OnboardingError, Onboardings, onboard
+from collector.reporting.totals import count_totals
+from tests.fleet.world import ACTOR, MODELS, NOW, after, make_customer
+
+STEPS = [(step.nl, step.en) for step in MODELS["monthly"].onboarding]
+
+
+@dataclass
+class Desk:
+    database: Database
+    now: datetime = NOW
+
+    async def onboard(self, contract: int, models: Any = MODELS) -> Onboarding:
+        async with self.database.begin() as connection:
+            return await onboard(connection, models, contract, actor=ACTOR, now=self.now)
+
+    async def turn(self, **later: float) -> list[Ticket]:
+        self.now += timedelta(**later)
+        await Onboardings(self.database, lambda: self.now).turn()
+        async with self.database.connect() as connection:
+            return await list_tickets(connection)
+
+    async def round(self, ticket: int) -> Round:
+        async with self.database.connect() as connection:
+            return await get_round(connection, ticket)
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    async with database.begin() as connection:
+        await make_customer(connection)
+    return Desk(database)
+
+
+@pytest.fixture
+def later() -> Iterator[dict[str, Any]]:
+    """A contract that begins in ten days, after the first one has ended."""
+    yield {"customer": "acme", "plan": "managed", "valid_from": after(days=10), "valid_to": None, "consent": None}
+
+
+async def agree(desk: Desk, wanted: dict[str, Any]) -> int:
+    async with desk.database.begin() as connection:
+        await end_contract(connection, 1, ends_at=after(days=10), actor=ACTOR, now=NOW)
+        made = await add_contract(connection, MODELS, agreement=Agreement(), actor=ACTOR, now=NOW, **wanted)
+        return made.id
+
+
+async def test_a_contract_that_holds_has_its_ticket_at_once(desk: Desk) -> None:
+    made = await desk.onboard(1)
+    assert made.ticket is not None
+    (ticket,) = await desk.turn()
+    assert (ticket.number, ticket.customer, ticket.kind, ticket.source, ticket.status) == (
+        made.ticket,
+        "acme",
+        TicketKind.MAINTENANCE,
+        TicketSource.PLAN,
+        TicketStatus.NEW,
+    )
+    assert ticket.title == "Monthly service: in gebruik nemen / onboarding"
+    found = await desk.round(made.ticket)
+    assert ([(one.nl, one.en) for one in found.checklist], found.plan) == (STEPS, None)
+    async with desk.database.connect() as connection:
+        (record,) = await audit.latest(connection, 1)
+        assert (record.action, record.subject) == ("contracts.onboard", "1")
+        assert (await count_totals(connection)).tickets == {}  # as rounds of maintenance
+
+
+async def test_it_is_done_when_its_checklist_is(desk: Desk) -> None:
+    number = (await desk.onboard(1)).ticket
+    assert number is not None
+    async with desk.database.begin() as connection:
+        with pytest.raises(MaintenanceError, match="is not over: 1 Intake"):
+            await by_hand.resolve(connection, number, cause=None, solution=None, without=True, actor=ACTOR, now=NOW)
+        for item in range(1, len(STEPS)):
+            await checklists.tick(connection, number, item, evidence="done", actor=ACTOR, now=NOW)
+        await checklists.leave_out(connection, number, None, reason="has begun", actor=ACTOR, now=NOW)
+        await by_hand.resolve(connection, number, cause=None, solution=None, without=True, actor=ACTOR, now=NOW)
+        told = [one.type for one in await tickets.history(connection, number)]
+    assert told.count("checklist") == len(STEPS)
+    assert (await desk.round(number)).left == []
+
+
+async def test_one_that_is_to_come_opens_once_when_it_has_begun(desk: Desk, later: dict[str, Any]) -> None:
+    made = await desk.onboard(await agree(desk, later))
+    assert (made.ticket, made.begins_at) == (None, after(days=10))
+    assert await desk.turn(days=9) == []
+    (ticket,) = await desk.turn(days=1, minutes=1)
+    assert ticket.title.startswith("Managed services:")
+    assert len(await desk.turn(minutes=1)) == 1
+    with pytest.raises(OnboardingError, match=f"already, by ticket {ticket.number}"):
+        await desk.onboard(2)
+
+
+async def test_once_for_each_customer_and_plan(desk: Desk) -> None:
+    await desk.onboard(1)
+    async with desk.database.begin() as connection:
+        asked = {"changes": {"number": "2026-18"}, "starts_at": after(days=1), "actor": ACTOR, "now": NOW}
+        other = await change_contract(connection, MODELS, 1, **asked)  # type: ignore[arg-type] # as named
+    with pytest.raises(OnboardingError, match="under plan monthly already"):
+        await desk.onboard(other.id)
+    assert len(await desk.turn(days=2)) == 1
+
+
+async def test_what_never_comes_to_hold_is_called_off(desk: Desk, later: dict[str, Any]) -> None:
+    contract = await agree(desk, later)
+    await desk.onboard(contract)
+    async with desk.database.begin() as connection:
+        await end_contract(connection, contract, ends_at=after(days=10), actor=ACTOR, now=NOW)
+    assert await desk.turn(days=11) == []
+    async with desk.database.connect() as connection:
+        assert list(await connection.execute(select(onboardings.c.customer))) == []
+    with pytest.raises(OnboardingError, match=f"contract {contract} is over"):
+        await desk.onboard(contract)
+
+
+async def test_a_plan_without_steps_takes_nobody_on(desk: Desk) -> None:
+    plain = {**MODELS, "monthly": MODELS["monthly"].model_copy(update={"onboarding": ()})}
+    with pytest.raises(OnboardingError, match="plan monthly names no steps"):
+        await desk.onboard(1, plain)
