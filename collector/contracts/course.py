@@ -42,6 +42,7 @@ class Course:
     merged_at: datetime | None = None
     recorded: dict[tuple[str, str], datetime] = field(default_factory=dict)  # (type, clock) of warnings and breaches
     escalated_to: str | None = None  # the last, since it was opened or reopened
+    has_reopened: bool = False
 
     @property
     def status(self) -> str:
@@ -89,7 +90,7 @@ def _priority(course: Course, event: LoggedEvent, at: datetime) -> None:
 def _status(course: Course, event: LoggedEvent, at: datetime) -> None:
     to = str(event.data["to"])
     if course.status in (RESOLVED, CLOSED) and to not in (RESOLVED, CLOSED):
-        course.escalated_to = None
+        course.escalated_to, course.has_reopened = None, True
     _set_status(course, _time(event.data.get("at"), course) or at, to)
     if event.actor != SYSTEM and to in HUMAN_MOVES:
         _answer(course, at)

@@ -181,15 +181,19 @@ async def _write(connection: AsyncConnection, told: _Told, now: datetime) -> Non
 
 
 def _take_down(told: _Told, number: int, course: Course, clocks: Sequence[Clock]) -> None:
-    """Warnings and breaches that are not on record yet. Nobody is warned of what is over, or late already."""
+    """Warnings and breaches that are not on record yet. Nobody is warned of what is over, or late already. What is late
+    and open again escalates again."""
     for clock in clocks:
         if clock.breached_at is not None:
-            if (BREACHED, clock.name) in course.recorded:
+            is_known = (BREACHED, clock.name) in course.recorded
+            if not is_known:
+                told.breached.append((number, _record(clock, clock.breached_at)))
+            elif not (course.has_reopened and clock.state is ClockState.BREACHED and clock.met_at is None):
                 continue
-            told.breached.append((number, _record(clock, clock.breached_at)))
             to = course.terms[-1][1].escalate_to
             if to is not None and not course.is_over and course.escalated_to != to:
-                reason = f"the {clock.name} clock of {_hours(clock.target)} ran out"
+                again = "it is open again, and " if is_known else ""
+                reason = f"{again}the {clock.name} clock of {_hours(clock.target)} ran out"
                 told.escalated[number] = {"to": to, "reason": reason}
         elif clock.state is ClockState.RUNNING and clock.warned_at and (WARNED, clock.name) not in course.recorded:
             told.warned.append((number, _record(clock, clock.warned_at)))

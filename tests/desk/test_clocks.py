@@ -99,6 +99,29 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
     yield Desk(database, agreed, ClockKeeper(database, agreed))
 
 
+async def test_what_was_late_and_is_open_again_escalates_again(desk: Desk) -> None:
+    number = await desk.open("2026-03-02T09:00")
+    await desk.status(number, "2026-03-02T10:00", TicketStatus.IN_PROGRESS)  # answered in time
+    await desk.sweep("2026-03-03T17:00")
+    assert await desk.short(number) == [
+        ("sla_breached", "resolution"),
+        ("escalated", "second-line"),
+    ]
+    await desk.status(number, "2026-03-04T09:00", TicketStatus.RESOLVED)
+    await desk.sweep("2026-03-04T09:00")
+    assert len(await desk.short(number)) == 2
+    await desk.status(number, "2026-03-04T12:00", TicketStatus.NEW)
+    for minute in range(3):
+        await desk.sweep(f"2026-03-04T12:0{minute}")
+    assert await desk.short(number) == [
+        ("sla_breached", "resolution"),
+        ("escalated", "second-line"),
+        ("escalated", "second-line"),
+    ]
+    (_, again) = await desk.told(number, "escalated")
+    assert again[2]["reason"] == "it is open again, and the resolution clock of 16:00 ran out"
+
+
 async def test_the_customer_answers_for_nobody(desk: Desk) -> None:
     async with desk.database.begin() as connection:
         row = {"customer": "acme", "name": "Piet", "created_at": at("2020-01-01T00:00")}
