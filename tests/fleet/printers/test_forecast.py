@@ -155,6 +155,7 @@ def test_numbers_that_are_none_are_left_out() -> None:
 
 
 # The figures stand in docs/how-to/look-after-printers.md.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "step", "noise", "at_most"),
     [
