@@ -33,14 +33,15 @@ BACKOFF_BASE_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 300.0
 WORKED_SECONDS = 600.0  # a reader that lived so long begins anew with the shortest wait
 MAX_WAITING_EVENTS = 20  # of a printer
-MAX_EVENTS_PER_RECORD = 8
+MAX_EVENTS_PER_RECORD = 2  # those of many printers are told over some minutes
 STOP_SECONDS = 2.0
+GRACE_SECONDS = 120.0  # for the first readings of many
 
 
 class Held:
     """What one printer said last."""
 
-    __slots__ = ("events", "framed_at", "interval_seconds", "layout", "layout_id", "read_at", "values")
+    __slots__ = ("events", "framed_at", "interval_seconds", "is_new", "layout", "layout_id", "read_at", "values")
 
     def __init__(self) -> None:
         self.layout_id = ""
@@ -49,6 +50,7 @@ class Held:
         self.interval_seconds = 0.0
         self.read_at = 0.0  # by the boot clock
         self.framed_at = -math.inf
+        self.is_new = True  # was read since it had a frame
         self.events: tuple[bytes, ...] = ()  # that wait: JSON, packed
 
 
@@ -71,12 +73,13 @@ class PrinterSupervisor:
         self._printers: tuple[PrinterConfig, ...] = ()
         self._held: dict[str, Held] = {}
         self._child: subprocess.Popen[bytes] | None = None
+        self._heard_at = 0.0  # by the boot clock
         self._thread: threading.Thread | None = None
         self._is_stopping = False
 
     @property
-    def count(self) -> int:
-        return len(self._printers)
+    def is_running(self) -> bool:
+        return self._child is not None
 
     def configure(self, printers: tuple[PrinterConfig, ...]) -> None:
         """Read these and no others."""
@@ -111,18 +114,29 @@ class PrinterSupervisor:
         """Records for the spool, as JSON: what happened to printers, and a frame of each that was read since its last
         one, or whose last one would be too old by the next time this is called."""
         now = self._boot()
+        self._end_if_it_hangs(now)
         with self._lock:
             due = [
                 (device_id, held)
                 for device_id, held in self._held.items()
-                if held.read_at >= held.framed_at
-                or now - held.framed_at + push_interval_seconds > MAX_FRAME_INTERVAL_SECONDS
+                if held.is_new or now - held.framed_at + push_interval_seconds > MAX_FRAME_INTERVAL_SECONDS
             ]
             for _, held in due:
-                held.framed_at = now
+                held.framed_at, held.is_new = now, False
             for start in range(0, len(due), PRINTERS_PER_RECORD):
                 part = due[start : start + PRINTERS_PER_RECORD]
                 yield encode_record(part, self._take_events(part, t_milliseconds), now, t_milliseconds)
+
+    def _end_if_it_hangs(self, now: float) -> None:
+        """A reader that says nothing of any printer, for as long as readings may be old, reads no more."""
+        with self._lock:
+            longest = max((one["interval_seconds"] for one in self._printers), default=0.0)
+            silent_seconds = now - self._heard_at
+            child = self._child if silent_seconds >= STALE_AFTER_INTERVALS * longest + GRACE_SECONDS else None
+            self._heard_at = now if child is not None else self._heard_at
+        if child is not None:
+            logger.error("reader of printers hangs, ended: silent_seconds=%.0f", silent_seconds)
+            end_with_offspring(child)
 
     def _take_events(self, printers: Sequence[tuple[str, Held]], t_milliseconds: int) -> list[bytes]:
         """Some of those that wait, each with an id and a time; the others wait for the next frame."""
@@ -176,7 +190,7 @@ class PrinterSupervisor:
         RUNNING.add(child)
         lower_priority(child)
         with self._lock:
-            self._child = child
+            self._child, self._heard_at = child, self._boot()
             must_end = self._is_stopping
         try:
             if not must_end:
@@ -218,17 +232,20 @@ class PrinterSupervisor:
             pack(one) for one in cast("list[dict[str, object]]", line["events"]) if EventType(str(one["type"]))
         )
         with self._lock:
+            self._heard_at = self._boot()
             if not any(one["device_id"] == device_id for one in self._printers):
                 return
-            held = self._held.setdefault(device_id, Held())
+            held = self._held.get(device_id) or Held()
             if isinstance(layout, dict):
-                if len(layout["series"]) > MAX_SERIES_PER_LAYOUT:
-                    raise ValueError("too many series")
-                held.layout_id = str(layout["id"])
-                held.layout = pack(layout)
-            elif layout != held.layout_id:
-                raise ValueError("a layout that was never told")
-            held.values, held.interval_seconds, held.read_at = values, interval_seconds, self._boot()
+                layout_id, packed, size = str(layout["id"]), pack(layout), len(layout["series"])
+            else:
+                layout_id, packed = held.layout_id, held.layout
+                size = len(held.values) if layout == layout_id else -1
+            if len(values) != size or size > MAX_SERIES_PER_LAYOUT:
+                raise ValueError(f"{len(values)} values for a layout of {size} series")
+            held.layout_id, held.layout, held.values = layout_id, packed, values
+            held.interval_seconds, held.read_at, held.is_new = interval_seconds, self._boot(), True
+            self._held[device_id] = held
             held.events = (held.events + events)[-MAX_WAITING_EVENTS:]
 
 

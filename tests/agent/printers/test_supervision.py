@@ -1,5 +1,6 @@
 """The agent as a real process, its reader of printers, and snmpsim with recorded printers."""
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -36,12 +37,17 @@ def series_of(collector: Collector, frame: models.Frame) -> dict[tuple[str, ...]
     return {(one.name, *dict(sorted(one.labels.items())).values()): v for one, v in zip(layout, frame.v, strict=True)}
 
 
-def reader_pids(agent: "subprocess.Popen[str]") -> list[int]:
-    return [child.pid for child in psutil.Process(agent.pid).children()]
+def readers_of(agent: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Probes have children, too."""
+    found = []
+    for child in psutil.Process(agent.pid).children():
+        with contextlib.suppress(psutil.Error):
+            found += [child] if "agent.printers.reader" in child.cmdline() else []
+    return found
 
 
 def reader_of(agent: "subprocess.Popen[str]") -> psutil.Process:
-    (reader,) = psutil.Process(agent.pid).children()
+    (reader,) = readers_of(agent)
     return reader
 
 
@@ -78,7 +84,7 @@ def test_the_reader_is_there_while_printers_are_and_comes_again_when_it_dies(
 ) -> None:
     agent = start_agent(state)
     collector.wait_for(lambda it: len(it.frames) >= 2)
-    assert psutil.Process(agent.pid).children() == []
+    assert readers_of(agent) == []
     configure(collector, "one", printer("prn-utax", recordings_port, "utax"))
     collector.wait_for(lambda it: len(frames_of(it, "prn-utax")) >= 1, 40)
     first = reader_of(agent)
@@ -88,7 +94,7 @@ def test_the_reader_is_there_while_printers_are_and_comes_again_when_it_dies(
     assert second.pid != first.pid
     configure(collector, "none")
     psutil.wait_procs([second], timeout=20)
-    assert psutil.Process(agent.pid).children() == []
+    assert readers_of(agent) == []
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(10) == 0
 
@@ -99,7 +105,7 @@ def test_the_agent_takes_its_reader_with_it(
 ) -> None:
     configure(collector, "one", printer("prn-utax", recordings_port, "utax"))
     agent = start_agent(state)
-    collector.wait_for(lambda _: bool(reader_pids(agent)))
+    collector.wait_for(lambda _: bool(readers_of(agent)))
     reader = reader_of(agent)
     agent.send_signal(number)
     agent.wait(10)
@@ -115,7 +121,7 @@ def test_secrets_are_in_no_command_line_no_log_and_no_file_of_others(
     configure(collector, "two", printer("prn-open", recordings_port, SECRET), refused)
     agent = start_agent(state)
     collector.wait_for(lambda it: bool(frames_of(it, "prn-open") and frames_of(it, "prn-v3")), 60)
-    for pid in (agent.pid, *reader_pids(agent)):
+    for pid in (agent.pid, reader_of(agent).pid):
         assert SECRET.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
         assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
     agent.send_signal(signal.SIGTERM)
