@@ -6,6 +6,7 @@ from dataclasses import asdict
 import click
 
 from collector.cli.common import Row, actor, iso, json_option, print_fields, print_rows, with_database
+from collector.cli.device_events import events
 from collector.cli.local_time import DAY_OR_TIME, LocalTime
 from collector.clock import system_clock
 from collector.config import Settings
@@ -28,6 +29,9 @@ def devices() -> None:
 
     E.g. `devices list`.
     """
+
+
+devices.add_command(events)
 
 
 @devices.command("list")

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collector.cli import main
+from collector.clock import system_clock, to_milliseconds
+from collector.config import DATABASE_NAME
+from collector.db.database import Database
+from collector.fleet.events import record_events
+from protocol.models import Event
+from tests.fleet.world import NOW, World, make_token, request
 
 Run = Callable[..., Result]
 
@@ -87,3 +94,33 @@ def test_a_customer_allows_what_inventories_hold(run: Run) -> None:
 def test_where_each_value_comes_from(run: Run) -> None:
     run("agents", "set", "push_interval", "30s", "--customer", "provider", code=1)
     assert "there is no device 'srv-x'" in run("agents", "explain", "srv-x", code=1).stderr
+
+
+def test_events_of_a_device_are_listed(run: Run, tmp_path: Path) -> None:
+    async def tell() -> str:
+        async with (
+            await Database.open(f"sqlite:///{tmp_path}/data/{DATABASE_NAME}") as state,
+            state.begin() as connection,
+        ):
+            now = system_clock()
+            token = await make_token(connection, now=now)
+            device = (await World().enrollment.enroll(connection, request(token), now)).device_id
+            told = {"id": "1", "t": to_milliseconds(NOW), "type": "check_changed", "check": "root", "status": 2}
+            await record_events(connection, device, [Event.model_validate(told)], None, NOW)
+            return device
+
+    device = asyncio.run(tell())
+    (event,) = listed(run, "devices", "events", device, "--type", "check_changed")
+    assert event == {
+        "at": "2026-03-02T09:00:00.000Z",
+        "type": "check_changed",
+        "data": {"check": "root", "status": 2},
+        "received_at": "2026-03-02T09:00:00.000Z",
+    }
+    assert "there is no device 'srv-x'" in run("devices", "events", "srv-x", code=1).stderr
+    counts = {one["key"]: (one["layer"], one["counts"]) for one in listed(run, "agents", "explain", device)}
+    assert counts == {
+        "push_interval": ("default", True),
+        "privacy.user_names": ("customer", True),
+        "privacy.software": ("customer", True),
+    }

@@ -161,6 +161,7 @@ device_events = Table(
     Column("received_at", Instant, nullable=False),
     Column("type", String(64), nullable=False),
     Column("data", JSON, nullable=False),
+    Index("ix_device_events_device_at", "device", "at"),
 )
 
 # Devices that have been silent for so many working days that somebody asks about them. Gone when they report again.
