@@ -5,6 +5,7 @@ when a device cannot take them, the end of a table told from an answer that was 
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -229,4 +230,6 @@ async def resolve(host: str) -> str:
             found = await asyncio.get_running_loop().getaddrinfo(host, None)
     except (OSError, UnicodeError, TimeoutError) as error:
         raise NoAnswer(f"there is no address of {host} ({str(error) or 'no answer in time'})") from error
-    return str(found[0][4][0])
+    # Where a name has addresses of both kinds, printers answer SNMP by IPv4 more often than not.
+    first = next((one for one in found if one[0] is socket.AF_INET), found[0])
+    return str(first[4][0])
