@@ -10,7 +10,21 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Update, and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting.external_keys import KEY_PREFIX
@@ -172,6 +186,11 @@ async def update_alerts(connection: AsyncConnection, rows: Mapping[int, Mapping[
 def _change_of(columns: tuple[str, ...]) -> Update:
     change = update(alerts).where(alerts.c.id == bindparam("alert_id"))
     return change.values({name: bindparam(name) for name in columns})
+
+
+def has_outcome(outcome: Outcome) -> ColumnElement[bool]:
+    """Written out, so that a database can tell that an index of those that are asked holds all that is wanted."""
+    return alerts.c.outcome == literal(outcome.value, literal_execute=True)
 
 
 async def change_outcome(

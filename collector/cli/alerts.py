@@ -59,8 +59,10 @@ async def list_command(
             await get_customer(connection, customer)
         if device is not None:
             await get_device(connection, device)
-        asked = {"customer": customer, "device": device, "state": state, "outcome": outcome}
+        asked = {"customer": customer, "device": device, "state": state}
         wanted = [tables.alerts.c[name] == value for name, value in asked.items() if value is not None]
+        if outcome is not None:
+            wanted.append(records.has_outcome(Outcome(outcome)))
         rows = await records.list_alerts(connection, resolved_since=since, wanted=wanted)
     print_rows(
         rows,

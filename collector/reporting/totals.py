@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import FromClause, func, select
+from sqlalchemy import FromClause, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.tables import alerts, customers, shadow_tickets, ticket_clocks, tickets
 from collector.desk.fields import TicketKind
 
-ASKED = "asked"  # the outcome, as collector.alerting.records has it: a room of the same floor
+# The outcome, as collector.alerting.records has it, a room of the same floor; written out, for the index of those.
+ASKED = literal("asked", literal_execute=True)
 
 Counts = dict[tuple[str, ...], int]  # label values → how many
 

@@ -19,6 +19,7 @@ from tests.incidents.test_by_hand import RULES
 from tests.incidents.world import ACME, BAKKERIJ, MODELS, World, world_with
 
 GOOD, BAD, WORSE = 0.5, 0.95, 0.99
+BY_HAND = {"name": "by_hand", "on_alert": AlertOutcome.ASK_TECHNICIAN}
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ async def test_what_cannot_be_converted_is_refused(world: World) -> None:
 
 
 async def test_what_a_plan_leaves_to_a_technician_joins_the_ticket_that_one_made(world: World) -> None:
-    world.models = {**MODELS, "by_hand": MODELS["monthly"].model_copy(update={"on_alert": AlertOutcome.ASK_TECHNICIAN})}
+    world.models = {**MODELS, "by_hand": MODELS["monthly"].model_copy(update=BY_HAND)}
     await world.set_plan(ACME, "by_hand")
     await world.tick({ACME: BAD})
     (alert,) = await world.alerts()
@@ -93,7 +94,7 @@ async def test_what_a_plan_leaves_to_a_technician_joins_the_ticket_that_one_made
 @pytest.fixture
 async def asking(world: World) -> World:
     """Acme's plan leaves alerts to a technician."""
-    world.models = {**MODELS, "by_hand": MODELS["monthly"].model_copy(update={"on_alert": AlertOutcome.ASK_TECHNICIAN})}
+    world.models = {**MODELS, "by_hand": MODELS["monthly"].model_copy(update=BY_HAND)}
     await world.set_plan(ACME, "by_hand")
     return world
 

@@ -81,13 +81,14 @@ async def list_alerts(call: Call[AlertFilter, None]) -> AlertPage:
         wanted.append(table.c.id < asked.after)
     for column, value in (
         (table.c.state, asked.state),
-        (table.c.outcome, asked.outcome),
         (table.c.customer, asked.customer),
         (table.c.device, asked.device),
         (table.c.rule, asked.rule),
     ):
         if value is not None:
             wanted.append(column == value)
+    if asked.outcome is not None:
+        wanted.append(records.has_outcome(asked.outcome))
     rows = await records.list_alerts(call.connection, resolved_since=None, wanted=wanted, limit=asked.limit + 1)
     page, cursor = cut(rows, asked.limit, lambda row: int(str(row["id"])))
     return AlertPage(items=[Alert.model_validate(row) for row in page], next_cursor=cursor)

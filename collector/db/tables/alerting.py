@@ -36,6 +36,13 @@ alerts = Table(
     Index("ix_alerts_shadow_ticket", "shadow_ticket"),
     Index("ix_alerts_customer_placed_at", "customer", "placed_at"),
     Index("ix_alerts_resolved_at", "resolved_at"),
+    # What waits for a technician: few, among very many.
+    Index(
+        "ix_alerts_asked",
+        "id",
+        sqlite_where=text("outcome = 'asked'"),
+        postgresql_where=text("outcome = 'asked'"),
+    ),
     # One open alert per rule and label set, whoever writes.
     Index(
         "uq_alerts_open",
@@ -90,6 +97,7 @@ maintenance_windows = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("ended_at", Instant),  # called off from then on
+    Index("ix_maintenance_windows_customer", "customer", "id"),
 )
 
 # How far each rule group was evaluated; written in the transaction of that evaluation.
