@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
 from collector.db.revisions import Topic, bump
-from collector.db.tables import customers, devices
+from collector.db.tables import customers, devices, printers
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.names import COLLECTOR
 from collector.fleet.presence import State
@@ -113,7 +113,10 @@ async def ended_devices(connection: AsyncConnection) -> dict[str, datetime]:
 
 
 async def end_device(connection: AsyncConnection, device: str, *, actor: str, now: datetime) -> None:
-    """The device is no longer looked after: its agent is told to stop (410). Raises FleetError."""
+    """The device is no longer looked after: its agent is told to stop (410), a printer's passwords are forgotten.
+
+    Raises FleetError."""
+    await connection.execute(update(printers).where(printers.c.device == device).values(snmp=None, ipp=None))
     await _mark(connection, device, "ended_at", action="devices.end", actor=actor, now=now)
 
 

@@ -12,10 +12,12 @@ from collector.db.tables import (
     attachments,
     contacts,
     contracts,
+    devices,
     idempotency_keys,
     maintenance_windows,
     outbox,
     parts,
+    printers,
     silences,
     thresholds,
     ticket_events,
@@ -67,6 +69,8 @@ async def erase_people(connection: AsyncConnection, customer: str, *, actor: str
         .where(contracts.c.customer == customer, contracts.c.monitoring_consent_by.is_not(None))
         .values(monitoring_consent_by=ERASED)
     )
+    of_customer = select(devices.c.id).where(devices.c.customer == customer)
+    await connection.execute(update(printers).where(printers.c.device.in_(of_customer)).values(snmp=None, ipp=None))
     of_ticket = select(tickets.c.number).where(tickets.c.customer == customer)
     await connection.execute(
         delete(ticket_watchers).where(ticket_watchers.c.ticket.in_(of_ticket), ticket_watchers.c.watcher.like("%@%"))

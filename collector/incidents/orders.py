@@ -179,13 +179,27 @@ async def _lines(connection: AsyncConnection, alerts: Sequence[AlertRecord]) -> 
         row = printers.get(key[0])
         inventory = row.inventory if row is not None and isinstance(row.inventory, Mapping) else {}
         location = inventory.get("location")
+        makers = _makers_pages(inventory.get("supplies"), key[1])
         found[key] = _line(
-            alert, supply, key[0] if row is None else row.hostname, location if isinstance(location, str) else ""
+            alert,
+            supply,
+            key[0] if row is None else row.hostname,
+            location if isinstance(location, str) else "",
+            makers,
         )
     return found
 
 
-def _line(alert: AlertRecord, supply: Supply | None, printer: str, location: str) -> Line:
+def _makers_pages(supplies: object, index: str) -> float | None:
+    """How many pages its maker says that one makes, where the printer tells that."""
+    for one in supplies if isinstance(supplies, list) else ():
+        if isinstance(one, Mapping) and one.get("index") == index and one.get("unit") == "impressions":
+            capacity = one.get("max_capacity")
+            return float(capacity) if isinstance(capacity, int | float) else None
+    return None
+
+
+def _line(alert: AlertRecord, supply: Supply | None, printer: str, location: str, makers_pages: float | None) -> Line:
     if supply is not None:
         return Line(
             printer,
@@ -195,10 +209,10 @@ def _line(alert: AlertRecord, supply: Supply | None, printer: str, location: str
             supply.description,
             supply.days_left,
             supply.is_empty,
-            supply.pages_per_cartridge,
+            supply.pages_per_cartridge or makers_pages,
         )
     kind, color, name = (alert.labels.get(f"printer_supply_{one}", "") for one in ("type", "color", "description"))
-    return Line(printer, location, kind, color, name)
+    return Line(printer, location, kind, color, name, pages=makers_pages)
 
 
 def _key(alert: AlertRecord) -> tuple[str, str]:

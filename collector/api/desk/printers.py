@@ -12,12 +12,14 @@ from collector.api.desk.operations import AnyOperation, Call, NoParameters, Oper
 from collector.api.desk.paging import Page, PagingByName, PagingByNumber, cut
 from collector.api.desk.shapes import Id, Number
 from collector.contracts import ServiceModels
+from collector.contracts.months import Month
 from collector.fleet.errors import NotFoundError
 from collector.fleet.printers import found as finds
 from collector.fleet.printers import store
 from collector.fleet.printers.asking import MAX_INTERVAL_SECONDS, MIN_INTERVAL_SECONDS, Asking, checked_asking
 from collector.fleet.printers.store import PrinterChange
 from collector.fleet.printers.supplies import load_supplies
+from collector.fleet.printers.usage import PrinterUsage, printer_usage
 from collector.fleet.roles import Role
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, SnmpVersion
 
@@ -148,6 +150,28 @@ class Acceptance(Request):
     )
 
 
+class SupplyUsed(SupplyTold):
+    used: float = Field(description="In cartridges: 1.5 is one and a half.")
+    changes: int = Field(description="How often it was replaced or refilled.")
+
+
+class PrinterUsed(BaseModel):
+    id: str
+    customer: str
+    site: str
+    name: str
+    model: str | None
+    serial: str | None
+    pages: int | None = Field(description="null: it told no counter in the month.")
+    counter: float | None = Field(description="What it said last in the month.")
+    days: int = Field(description="On which it told anything.")
+    supplies: list[SupplyUsed]
+
+
+class UsagePage(Page[PrinterUsed]):
+    pass
+
+
 class PrinterPage(Page[Printer]):
     pass
 
@@ -159,6 +183,13 @@ class FoundPage(Page[FoundPrinter]):
 class PrinterFilter(PagingByName):
     customer: str | None = Field(default=None, max_length=64)
     site: str | None = Field(default=None, max_length=64)
+
+
+class UsageFilter(PagingByName):
+    month: str = Field(
+        pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="By the clock of each site.", examples=["2026-03"]
+    )
+    customer: str | None = Field(default=None, max_length=64)
 
 
 class FoundFilter(PagingByNumber):
@@ -227,6 +258,18 @@ class PrinterOperations:
     async def end_printer(self, call: Call[PrinterId, None]) -> PrinterInFull:
         await store.end_printer(call.connection, call.params.id, actor=call.caller.name, now=call.now)
         return await self.get_printer(call)
+
+    async def printers_used(self, call: Call[UsageFilter, None]) -> UsagePage:
+        asked, caller = call.params, call.caller
+        customer = asked.customer or caller.customer
+        if caller.customer not in (None, customer):
+            return UsagePage(items=[], next_cursor=None)
+        month, after, most = Month.parse(asked.month), asked.after, asked.limit + 1
+        found = await printer_usage(
+            call.connection, month, customer=customer, site=caller.site, after=after, limit=most
+        )
+        page, cursor = cut(found, asked.limit, lambda one: one.printer.id)
+        return UsagePage(items=[_used(one) for one in page], next_cursor=cursor)
 
     async def list_found_printers(self, call: Call[FoundFilter, None]) -> FoundPage:
         asked, caller = call.params, call.caller
@@ -332,6 +375,15 @@ class PrinterOperations:
             ),
             Operation(
                 "GET",
+                "/printer-usage",
+                "Pages and supplies that printers used in a month, by printer",
+                UsageFilter,
+                None,
+                UsagePage,
+                self.printers_used,
+            ),
+            Operation(
+                "GET",
                 "/found-printers",
                 "Printers that agents came upon, by number",
                 FoundFilter,
@@ -413,6 +465,28 @@ def _fields(printer: store.Printer) -> dict[str, Any]:
         "ipp": None if ipp is None else IppTold(**{name: getattr(ipp, name) for name in IppTold.model_fields}),
         "interval_seconds": printer.asking.interval_seconds,
     }
+
+
+def _used(usage: PrinterUsage) -> PrinterUsed:
+    printer = usage.printer
+    supplies = [
+        SupplyUsed(
+            **{name: getattr(one.supply, name) for name in SupplyTold.model_fields}, used=one.used, changes=one.changes
+        )
+        for one in usage.supplies
+    ]
+    return PrinterUsed(
+        id=printer.id,
+        customer=printer.customer,
+        site=printer.site,
+        name=printer.name,
+        model=printer.told("model"),
+        serial=printer.serial,
+        pages=usage.pages,
+        counter=usage.counter,
+        days=usage.days,
+        supplies=supplies,
+    )
 
 
 def _found(found: finds.FoundPrinter) -> FoundPrinter:

@@ -1,6 +1,6 @@
-"""What readers tell of printers beside samples: model, serial number, firmware, location."""
+"""What readers tell of printers beside samples: what each is, and what is in it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,9 +10,12 @@ from collector.db.tables import devices
 from collector.db.text import one_line
 from collector.fleet.enrollment import known_serial
 from protocol.models import Event
+from protocol.wire import EventType
 
-PRINTER_SEEN = "printer_seen"  # {device_id, serial, model, firmware, location}: when one of them changes
-FIELDS = ("model", "serial", "firmware", "location")
+FIELDS = ("model", "serial", "firmware", "name", "location")
+SUPPLY_FIELDS = ("index", "description", "type", "color", "unit")
+MAX_SUPPLIES = 64
+MAX_CAPACITY = 1e12
 MAX_CHARS = 256
 
 
@@ -22,15 +25,13 @@ async def take_seen(connection: AsyncConnection, read: Collection[str], events: 
     for event in sorted(events, key=lambda one: one.t):
         told = event.model_extra or {}
         device = told.get("device_id")
-        if event.type == PRINTER_SEEN and isinstance(device, str) and device in read:
+        if event.type == EventType.PRINTER_SEEN and isinstance(device, str) and device in read:
             newest[device] = told
     for device, told in newest.items():
-        inventory = {
-            name: text for name in FIELDS if isinstance(value := told.get(name), str) and (text := _line(value))
-        }
+        inventory: dict[str, object] = {**_texts(told, FIELDS), "supplies": _supplies(told.get("supplies"))}
         query = select(devices.c.inventory, devices.c.serial).where(devices.c.id == device)
         row = (await connection.execute(query)).one_or_none()
-        serial = known_serial(inventory.get("serial"))
+        serial = known_serial(_texts(told, ("serial",)).get("serial"))
         if row is None or (row.inventory == inventory and serial in (None, row.serial)):
             continue
         values: dict[str, object] = {"inventory": inventory}
@@ -40,5 +41,20 @@ async def take_seen(connection: AsyncConnection, read: Collection[str], events: 
         await bump(connection, Topic.FLEET)
 
 
-def _line(text: str) -> str:
-    return one_line(text).strip()[:MAX_CHARS]
+def _texts(told: Mapping[str, object], names: Sequence[str]) -> dict[str, str]:
+    """Those that are texts, fit to be stored."""
+    found = {name: one_line(value).strip()[:MAX_CHARS] for name in names if isinstance(value := told.get(name), str)}
+    return {name: text for name, text in found.items() if text}
+
+
+def _supplies(told: object) -> list[dict[str, object]]:
+    """With `max_capacity`, in `unit`, where the printer tells one."""
+    found: list[dict[str, object]] = []
+    for one in told[:MAX_SUPPLIES] if isinstance(told, list) else ():
+        if isinstance(one, Mapping):
+            capacity = one.get("max_capacity")
+            is_known = (
+                isinstance(capacity, int | float) and not isinstance(capacity, bool) and 0 < capacity < MAX_CAPACITY
+            )
+            found.append(_texts(one, SUPPLY_FIELDS) | ({"max_capacity": capacity} if is_known else {}))
+    return found

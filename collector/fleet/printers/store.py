@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import ServiceModels
 from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
-from collector.db.tables import devices, printers
+from collector.db.tables import devices, printer_days, printers
 from collector.db.text import one_line
 from collector.fleet.customers import get_site, require_monitoring
 from collector.fleet.devices import end_device
@@ -119,10 +119,17 @@ async def list_printers(
     after: str | None = None,
     limit: int | None = None,
     with_ended: bool = False,
+    active_or_told: tuple[date, date] | None = None,
 ) -> list[Printer]:
-    """By id, those after `after`, `limit` at most."""
+    """By id, those after `after`, `limit` at most. `active_or_told`: also those that have ended and told something
+    from one day to another, both included."""
     query = _PRINTERS.order_by(devices.c.id).limit(limit)
-    if not with_ended:
+    if active_or_told is not None:
+        first, last = active_or_told
+        is_told = (printer_days.c.device == devices.c.id, printer_days.c.day >= first, printer_days.c.day <= last)
+        told = select(printer_days.c.device).where(*is_told).exists()
+        query = query.where(or_(devices.c.ended_at.is_(None), told))
+    elif not with_ended:
         query = query.where(devices.c.ended_at.is_(None))
     if customer is not None:
         query = query.where(devices.c.customer == customer)
@@ -181,7 +188,6 @@ async def change_printer(
 async def end_printer(connection: AsyncConnection, device: str, *, actor: str, now: datetime) -> None:
     """It is no longer read, and its passwords are forgotten. Raises NotFoundError."""
     await get_printer(connection, device)
-    await connection.execute(update(printers).where(printers.c.device == device).values(snmp=None, ipp=None))
     await end_device(connection, device, actor=actor, now=now)
 
 

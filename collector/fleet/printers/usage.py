@@ -37,12 +37,15 @@ async def printer_usage(
     month: Month,
     *,
     customer: str | None = None,
+    site: str | None = None,
     after: str | None = None,
     limit: int | None = None,
 ) -> list[PrinterUsage]:
     """Of every printer that is looked after, or told something in the month, by id. Its days are those of its site."""
     first, last = date(month.year, month.number, 1), date(month.year, month.number, month.days)
-    printers = await list_printers(connection, customer=customer, after=after, limit=limit, with_ended=True)
+    printers = await list_printers(
+        connection, customer=customer, site=site, after=after, limit=limit, active_or_told=(first, last)
+    )
     found = []
     for start in range(0, len(printers), PRINTERS_AT_ONCE):
         some = printers[start : start + PRINTERS_AT_ONCE]
@@ -53,11 +56,7 @@ async def printer_usage(
         supplies: dict[str, list[Supply]] = {}
         for supply in await load_supplies(connection, ids):
             supplies.setdefault(supply.device, []).append(supply)
-        found += [
-            _usage(one, month, days.get(one.id, []), supplies.get(one.id, []))
-            for one in some
-            if one.ended_at is None or one.id in days
-        ]
+        found += [_usage(one, month, days.get(one.id, []), supplies.get(one.id, [])) for one in some]
     return found
 
 

@@ -1,11 +1,14 @@
 """Printers over the API."""
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from collector.clock import to_milliseconds
 from collector.fleet.printers.found import take_found
+from collector.fleet.printers.pages import Counter
+from collector.fleet.printers.supplies import PrinterDay, save_days
 from collector.series.labels import Target
 from protocol.models import Event
 from tests.api.desk.conftest import Desk
@@ -108,3 +111,19 @@ async def test_what_was_found_is_accepted_or_dismissed(desk: Desk) -> None:
     for path in (f"/found-printers/{three['id']}/accept", "/found-printers/99/accept"):
         assert await desk.refused("POST", path, {}, who="bakkerij") == (404, "not_found")
     assert (await desk.get("/found-printers", who="bakkerij"))["items"] == []
+
+
+async def test_a_months_use(desk: Desk) -> None:
+    made = [await add(desk, address=f"192.0.2.{number}", name=f"p{number}") for number in range(2)]
+    days = [
+        PrinterDay(made[0]["id"], date(2026, 3, day), Counter(100.0 * day, 100.0 * day, 1e9), 100) for day in (1, 2)
+    ]
+    async with desk.life.opened() as database, database.begin() as connection:
+        await save_days(connection, days)
+    first = await desk.get("/printer-usage?month=2026-03&limit=1")
+    rest = await desk.get(f"/printer-usage?month=2026-03&cursor={first['next_cursor']}")
+    told = [(one["id"], one["pages"], one["days"]) for one in (*first["items"], *rest["items"])]
+    assert told == [(made[0]["id"], 200, 2), (made[1]["id"], None, 0)]
+    assert (await desk.get("/printer-usage?month=2026-03&customer=acme", who="bakkerij"))["items"] == []
+    assert (await desk.get("/printer-usage?month=2026-03", who="ny"))["items"] == []
+    assert (await desk.refused("GET", "/printer-usage?month=march"))[0] in (400, 422)

@@ -152,7 +152,12 @@ async def test_nobody_moves_the_printer_of_another_site(fleet: Database) -> None
 
 async def test_a_reader_tells_of_its_own_printers_alone(fleet: Database) -> None:
     device, other = await printer(fleet, None), await printer(fleet, None, "192.0.2.32")
-    told = {"serial": "S9", "model": "M", "firmware": "1.2", "location": "Hall\x00 2", "more": 7}
+    supplies: list[object] = [
+        {"index": "1", "description": "TK\x00", "unit": "impressions", "max_capacity": 7200, "more": 1},
+        {"index": "2", "max_capacity": "many"},
+        "?",
+    ]
+    told = {"serial": "S9", "supplies": supplies, "model": "M", "firmware": "1.2", "location": "Hall\x00 2", "more": 7}
     for _ in range(2):
         async with fleet.begin() as connection:
             events = [event("printer_seen", device_id=one, **told) for one in (device, other, "srv-1")]
@@ -160,6 +165,10 @@ async def test_a_reader_tells_of_its_own_printers_alone(fleet: Database) -> None
     async with fleet.connect() as connection:
         seen = await get_printer(connection, device)
         assert (seen.serial, seen.told("firmware"), seen.told("location")) == ("S9", "1.2", "Hall 2")
+        assert seen.inventory["supplies"] == [
+            {"index": "1", "description": "TK", "unit": "impressions", "max_capacity": 7200},
+            {"index": "2"},
+        ]
         assert (await get_printer(connection, other)).serial is None
         inventories = await connection.execute(select(devices.c.inventory).where(devices.c.id == "srv-1"))
         assert inventories.scalar_one() is None
