@@ -35,6 +35,10 @@ class Failover:
     def current(self) -> Uplink:
         return self._uplinks[self._at]
 
+    @property
+    def sent_bytes(self) -> int:
+        return sum(uplink.sent_bytes for uplink in self._uplinks)
+
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         """Raises UplinkError."""
         return self._ask(lambda uplink: uplink.get(path, headers))

@@ -1,8 +1,7 @@
 """What the agent says about itself in every frame."""
 
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import VERSION
@@ -12,6 +11,7 @@ from agent.delivery import Delivery
 from agent.events import Events
 from agent.probes.base import Metric, MetricType, Sample
 from agent.sampling import Schedule
+from agent.shedding import Weight, cpu_seconds
 from agent.spool import Spool
 
 METRICS = (
@@ -68,6 +68,14 @@ METRICS = (
     Metric("agent_ticks_skipped_total", MetricType.COUNTER, "ticks", "Frames left out because the one before was late"),
     Metric("agent_memory_bytes", MetricType.GAUGE, "bytes", "Resident memory of the agent"),
     Metric("agent_cpu_seconds_total", MetricType.COUNTER, "seconds", "Processor time of the agent"),
+    Metric(
+        "agent_children_cpu_seconds_total",
+        MetricType.COUNTER,
+        "seconds",
+        "Processor time of the programs that it asked, once they have ended",
+    ),
+    Metric("agent_sent_bytes_total", MetricType.COUNTER, "bytes", "Sent to the collector, compressed"),
+    Metric("agent_probes_shed", MetricType.GAUGE, "probes", "Left out because the agent weighed too much"),
 )
 
 STATM = Path("/proc/self/statm")
@@ -78,7 +86,14 @@ class OwnMetrics:
     """Read when a frame is made; costs one small file."""
 
     def __init__(
-        self, clock: AgentClock, spool: Spool, delivery: Delivery, events: Events, configuration: Configuration
+        self,
+        clock: AgentClock,
+        spool: Spool,
+        delivery: Delivery,
+        events: Events,
+        configuration: Configuration,
+        *,
+        sent_bytes: Callable[[], int],
     ) -> None:
         self.clock_steps = 0
         self.ticks_skipped = 0
@@ -87,9 +102,15 @@ class OwnMetrics:
         self._delivery = delivery
         self._events = events
         self._configuration = configuration
+        self._sent_bytes = sent_bytes
 
-    def sample(self, schedules: Sequence[Schedule], now: float) -> list[Sample]:
+    def weight(self) -> Weight:
+        """What the agent takes now."""
+        return Weight(read_resident_bytes(), sum(cpu_seconds()), self._sent_bytes())
+
+    def sample(self, schedules: Sequence[Schedule], now: float, shed: Sequence[str] = ()) -> list[Sample]:
         """`now` by the boot clock."""
+        own_cpu_seconds, children_cpu_seconds = cpu_seconds()
         samples = [
             Sample("agent_info", 1, {"version": VERSION}),
             Sample("agent_clock_offset_seconds", round(self._clock.correction_seconds(), 3)),
@@ -105,7 +126,10 @@ class OwnMetrics:
             Sample("agent_events_dropped_total", self._events.dropped),
             Sample("agent_ticks_skipped_total", self.ticks_skipped),
             Sample("agent_memory_bytes", read_resident_bytes()),
-            Sample("agent_cpu_seconds_total", round(time.process_time(), 3)),
+            Sample("agent_cpu_seconds_total", round(own_cpu_seconds, 3)),
+            Sample("agent_children_cpu_seconds_total", round(children_cpu_seconds, 3)),
+            Sample("agent_sent_bytes_total", self._sent_bytes()),
+            Sample("agent_probes_shed", len(shed)),
         ]
         for schedule in schedules:
             labels = {"probe": schedule.name}
@@ -117,7 +141,7 @@ class OwnMetrics:
         return samples
 
 
-def read_resident_bytes() -> int | None:
+def read_resident_bytes() -> int:
     try:
         return int(STATM.read_bytes().split()[1]) * PAGE_BYTES
     except FileNotFoundError:  # not Linux

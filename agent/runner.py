@@ -30,6 +30,8 @@ from agent.presence import PowerWatch, RunMark, SleepWatch
 from agent.printers.supervision import PrinterSupervisor
 from agent.probes.base import Sample
 from agent.sampling import Sampler, Schedule
+from agent.settings import SettingsError, load_settings
+from agent.shedding import Caps, Shedder
 from agent.spool import Record, Spool
 from agent.state import FolderLock, StateFolder, encode
 from agent.status import StatusFile
@@ -122,13 +124,21 @@ class Agent:
             on_config=self._on_config,
             policy=policy,
         )
-        self._own = OwnMetrics(self._clock, self._spool, self._delivery, self._events, self._configuration)
+        self._own = OwnMetrics(
+            self._clock,
+            self._spool,
+            self._delivery,
+            self._events,
+            self._configuration,
+            sent_bytes=lambda: self._uplink.sent_bytes,
+        )
         self._status = StatusFile(folder.status_path, started_at=self._clock.wall())
         self._sender = Sender(self._delivery, on_exit=wakeup.wake, on_step=self._write_status)
         self._frames = FrameBuilder()
         self._printers = PrinterSupervisor(self._clock.boot, make_uuid)
         self._inventory = InventoryProbe(folder, self._clock.now)
         self._sampler = self._make_sampler()
+        self._shedder = Shedder(self._load_caps(), [one.name for one in self._sampler.schedules], self._on_shed)
         # Agents that start together do not push together: each has its own place in the interval.
         self._phase = (zlib.crc32(self._device_id.encode()) & 0xFFFF) / 0x10000
 
@@ -178,12 +188,13 @@ class Agent:
         self._save_clock()
 
     def _make_frame(self) -> None:
-        self._sampler.configure(self._configuration.current, self._push_interval_seconds())
+        self._shedder.review(self._own.weight(), self._clock.boot())
+        self._sampler.configure(self._configuration.current, self._push_interval_seconds(), self._shedder.shed)
         if not self._options.once:
             self._printers.configure(self._configuration.current.printers)
         self._sampler.read_due(slack_seconds=self._push_interval_seconds() / 2)
         now = self._clock.boot()
-        samples = self._own.sample(self._sampler.schedules, now)
+        samples = self._own.sample(self._sampler.schedules, now, self._shedder.shed)
         for schedule in self._sampler.schedules:
             samples += last_reading(schedule, now)
         source = self._power.changed_to(samples)
@@ -246,6 +257,16 @@ class Agent:
     def _make_sampler(self) -> Sampler:
         probes = [*assemble_probes(self._folder, self._on_left_out), self._inventory]
         return Sampler(probes, boot=self._clock.boot, on_unavailable=self._on_unavailable)
+
+    def _load_caps(self) -> Caps:
+        try:
+            return Caps.of(load_settings(self._folder.path))
+        except SettingsError as error:
+            self._on_left_out("caps", str(error))
+            return Caps()
+
+    def _on_shed(self, probe: str, is_shed: bool, reason: str) -> None:
+        self._events.add(EventType.PROBE_SHED, probe=probe, is_shed=is_shed, reason=reason)
 
     def _on_left_out(self, probe: str, reason: str) -> None:
         logger.error("left out: probe=%s reason=%r", probe, reason)

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from agent.acceptance import accept
 from agent.config import AgentConfig
@@ -97,11 +97,11 @@ class Sampler:
         """Those that are not turned off."""
         return [schedule for schedule in self._all if not schedule.is_off]
 
-    def configure(self, config: AgentConfig, push_interval_seconds: float) -> None:
-        """What is turned off; how often the others are read; and what probes themselves want to know of it."""
+    def configure(self, config: AgentConfig, push_interval_seconds: float, shed: Collection[str] = ()) -> None:
+        """What is turned off, or shed; how often the others are read; and what probes themselves want to know of it."""
         is_new, self._config = config is not self._config, config
         for schedule in self._all:
-            schedule.turn(off=schedule.name in config.probes_off)
+            schedule.turn(off=schedule.name in config.probes_off or schedule.name in shed)
             if is_new:
                 self._tell(schedule.probe, config)
         self.set_intervals(push_interval_seconds, config.probe_intervals_seconds)

@@ -15,7 +15,7 @@ FILE_NAME = "agent.toml"
 MAX_FILE_BYTES = 256 << 10
 MAX_ENTRIES = 100  # of a list, or tables in a section
 MAX_TEXT_CHARS = 1000
-OWN_SECTIONS = ("probes", "privacy", "uplink")
+OWN_SECTIONS = ("probes", "privacy", "uplink", "caps")
 
 
 class SettingsError(PermanentError):

@@ -49,6 +49,7 @@ class Uplink:
         proxy: Proxy | None = None,
     ) -> None:
         """Raises AddressError."""
+        self.sent_bytes = 0  # of bodies, as they went out
         self.address = collector
         self.proxy = proxy
         self.host, self.port, self.is_encrypted, self._base = parse_address(collector, allow_plain_http)
@@ -115,6 +116,7 @@ class Uplink:
                 connection.connect()
             began = time.monotonic()  # connecting is no part of how old the answer's time is
             connection.request(method, self._base + path, body, {**self._headers, **headers})
+            self.sent_bytes += len(body or b"")
             response = connection.getresponse()
             content = response.read(MAX_ANSWER_BYTES + 1)
             round_trip_seconds = time.monotonic() - began  # the body holds the time, and may take its own

@@ -85,6 +85,7 @@ class EventType(StrEnum):
     CLOCK_STEP = "clock_step"  # {seconds}: the agent's clock was moved at once, not slewed
     CHECK_CHANGED = "check_changed"  # {check, status, before, text}: a custom check's status is another
     SPOOL_DAMAGED = "spool_damaged"  # {reason}: said once a run
+    PROBE_SHED = "probe_shed"  # {probe, is_shed, reason}: the agent weighed too much, or does no longer
     CONFIG_REFUSED = "config_refused"  # {etag, reason}: the configuration cannot be used, the one before holds
 
 

@@ -187,7 +187,8 @@ def test_the_agent_emits_what_it_declares_of_itself(probes: list[Probe], tmp_pat
     schedules = Sampler(probes, boot=clock.boot, on_unavailable=lambda *_: None).schedules
     configuration = Configuration(StateFolder(tmp_path), lambda *_: None)
     events = Events(clock.now_milliseconds, str)
-    samples = own.OwnMetrics(clock, spool, delivery, events, configuration).sample(schedules, clock.boot())
+    metrics = own.OwnMetrics(clock, spool, delivery, events, configuration, sent_bytes=lambda: 0)
+    samples = metrics.sample(schedules, clock.boot())
     assert [sample for sample in samples if not matches(sample, own.METRICS)] == []
     assert {sample.name for sample in samples} == {metric.name for metric in own.METRICS}
 
