@@ -1,12 +1,16 @@
 """`alerts`: what holds and held, and what became of it."""
 
-from datetime import timedelta
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime, timedelta
 
 import click
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
 from collector.alerting.records import AlertState, Outcome
 from collector.cli.common import actor, json_option, print_rows, printable, with_database
+from collector.cli.pages import PAGE, print_pages
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
@@ -19,6 +23,7 @@ from collector.incidents.convert import convert as convert_alert
 from collector.incidents.convert import decline as decline_alert
 
 RECENT = timedelta(hours=24)
+COLUMNS = ["id", "rule", "customer", "device", "state", "active_since", "outcome", "ticket", "reason"]
 
 
 @click.group()
@@ -63,12 +68,19 @@ async def list_command(
         wanted = [tables.alerts.c[name] == value for name, value in asked.items() if value is not None]
         if outcome is not None:
             wanted.append(records.has_outcome(Outcome(outcome)))
-        rows = await records.list_alerts(connection, resolved_since=since, wanted=wanted)
-    print_rows(
-        rows,
-        as_json=as_json,
-        columns=["id", "rule", "customer", "device", "state", "active_since", "outcome", "ticket", "reason"],
-    )
+        await print_pages(_pages(connection, since, wanted), as_json=as_json, columns=COLUMNS)
+
+
+async def _pages(
+    connection: AsyncConnection, since: datetime | None, wanted: Sequence[ColumnElement[bool]]
+) -> AsyncGenerator[list[dict[str, object]], None]:
+    beyond: list[ColumnElement[bool]] = []
+    while True:
+        page = await records.list_alerts(connection, resolved_since=since, wanted=[*wanted, *beyond], limit=PAGE)
+        yield page
+        if len(page) < PAGE:
+            return
+        beyond = [tables.alerts.c.id < page[-1]["id"]]
 
 
 @alerts.command("convert")

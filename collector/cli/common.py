@@ -157,7 +157,7 @@ def print_rows(rows: Sequence[Row], *, as_json: bool, columns: Sequence[str] | N
     `columns` picks what people see, by default every key of the first row; JSON always holds every key.
     """
     if as_json:
-        click.echo(json.dumps(rows, default=_to_json, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(rows, default=to_json, ensure_ascii=False, indent=2))
         return
     if not rows:
         click.echo("none", err=True)
@@ -183,7 +183,8 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _to_json(value: object) -> object:
+def to_json(value: object) -> object:
+    """What JSON has no form of, as it is printed. Raises TypeError."""
     if isinstance(value, datetime):
         return iso(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -198,7 +199,7 @@ def _to_text(value: object) -> str:
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")  # people read their own zone
         case dict() | list():
-            return printable(json.dumps(value, default=_to_json, ensure_ascii=False))
+            return printable(json.dumps(value, default=to_json, ensure_ascii=False))
         case _:
             return printable(str(value))
 

@@ -1,6 +1,8 @@
 """`tickets list` and `tickets show`."""
 
+from collections.abc import AsyncGenerator, Iterator
 from datetime import timedelta
+from itertools import repeat
 
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.alerting import records
 from collector.cli.common import Row, iso, json_option, print_fields, print_rows, printable, with_database
 from collector.cli.local_time import DAY_OR_TIME, LocalTime
+from collector.cli.pages import PAGE, print_pages
 from collector.cli.ticket_rows import row_of, shadow_row_of
 from collector.clock import system_clock
 from collector.config import Settings
@@ -18,13 +21,11 @@ from collector.desk import tickets as store
 from collector.desk.events import HistoryEvent
 from collector.desk.fields import TicketKind
 from collector.desk.listing import Order, Place, Wanted, page_of
-from collector.desk.reading import Ticket
 from collector.desk.states import TicketStatus
 from collector.desk.technicians import DEFAULT_TIME_ZONE
 from collector.desk.words import in_words
 
 RECENT = timedelta(days=7)
-PAGE = 500
 ALERT_COLUMNS = ["id", "rule", "device", "state", "active_since", "resolved_at"]
 COLUMNS = [
     "number",
@@ -105,29 +106,43 @@ async def list_command(
         opened_until=until.is_over(time_zone) if until else None,
         resolved_since=resolved_since,
     )
-    rows: list[Row]
+    if shadow and wanted != Wanted(customer=wanted.customer, resolved_since=resolved_since):
+        raise click.UsageError("shadow tickets are listed by customer alone: leave the other filters out")
     async with database.connect() as connection:
-        if shadow:
-            if wanted != Wanted(customer=wanted.customer, resolved_since=resolved_since):
-                raise click.UsageError("shadow tickets are listed by customer alone: leave the other filters out")
-            kept = await shadows.list_shadows(connection, customer=wanted.customer, resolved_since=resolved_since)
-            rows = [shadow_row_of(ticket) for ticket in kept[:limit]]
-        else:
-            rows = [row_of(ticket) for ticket in await _all(connection, wanted, Order(sort), limit)]
-    print_rows(rows, as_json=as_json, columns=COLUMNS)
+        pages = _shadows(connection, wanted, limit) if shadow else _tickets(connection, wanted, Order(sort), limit)
+        await print_pages(pages, as_json=as_json, columns=COLUMNS)
 
 
-async def _all(connection: AsyncConnection, wanted: Wanted, order: Order, limit: int | None) -> list[Ticket]:
-    found: list[Ticket] = []
+async def _tickets(
+    connection: AsyncConnection, wanted: Wanted, order: Order, limit: int | None
+) -> AsyncGenerator[list[Row], None]:
     after: Place | None = None
-    while limit is None or len(found) < limit:
-        size = PAGE if limit is None else min(PAGE, limit - len(found))
+    for size in _sizes(limit):
         page = await page_of(connection, wanted, order=order, after=after, limit=size)
-        found += page
+        yield [row_of(ticket) for ticket in page]
         if len(page) < size:
-            break
+            return
         after = Place(page[-1].number, page[-1].priority, page[-1].due_at)
-    return found
+
+
+async def _shadows(connection: AsyncConnection, wanted: Wanted, limit: int | None) -> AsyncGenerator[list[Row], None]:
+    before: int | None = None
+    for size in _sizes(limit):
+        page = await shadows.shadows_before(
+            connection, before, size, customer=wanted.customer, resolved_since=wanted.resolved_since
+        )
+        yield [shadow_row_of(shadow) for shadow in page]
+        if len(page) < size:
+            return
+        before = page[-1].id
+
+
+def _sizes(limit: int | None) -> Iterator[int]:
+    """Of each page, `limit` in all."""
+    if limit is None:
+        yield from repeat(PAGE)
+    else:
+        yield from (min(PAGE, limit - start) for start in range(0, limit, PAGE))
 
 
 @click.command("show")

@@ -194,9 +194,11 @@ async def shadows_before(
     customer: str | None = None,
     site: str | None = None,
     is_open: bool | None = None,
+    resolved_since: datetime | None = None,
 ) -> list[ShadowTicket]:
-    """`limit` at most, newest first: those with a number below `before`."""
-    query = _SHADOWS.order_by(shadow_tickets.c.id.desc()).limit(limit)
+    """`limit` at most, newest first: those with a number below `before`; with `resolved_since` those that are open or
+    were resolved after it."""
+    query = newest_first(_SHADOWS, shadow_tickets, customer=None, resolved_since=resolved_since).limit(limit)
     if before is not None:
         query = query.where(shadow_tickets.c.id < before)
     for column, value in ((shadow_tickets.c.customer, customer), (shadow_tickets.c.site, site)):
