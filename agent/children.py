@@ -29,6 +29,13 @@ class Grouping:
     own_session = True
 
 
+class Ending:
+    """Whether the agent stops. Who has started a child looks here once it is in RUNNING; who stops sets this first, and
+    then ends what is in RUNNING: so none is overlooked."""
+
+    has_begun = False
+
+
 RUNNING: "set[subprocess.Popen[bytes]]" = set()  # for `end_children`
 
 
@@ -70,6 +77,8 @@ def run_child(
     RUNNING.add(process)
     lower_priority(process)
     try:
+        if Ending.has_begun:
+            raise ProbeFailed(f"{command[0]} was ended: the agent stops")
         output = read_bounded(process, deadline, max_bytes)
         exit_code = process.wait(max(0.0, deadline - time.monotonic()))
     except (TimeoutError, subprocess.TimeoutExpired):

@@ -83,7 +83,10 @@ def find_open_or_foreign(folder: StateFolder) -> Finding | None:
     owner = folder.path.stat().st_uid
     paths = [folder.path, *sorted(folder.path.iterdir()), *sorted(folder.spool_path.glob("spool*.json"))]
     for path in paths:
-        found = path.lstat()
+        try:
+            found = path.lstat()
+        except FileNotFoundError:  # the agent runs, and replaces its files
+            continue
         mode = stat.S_IMODE(found.st_mode)
         if found.st_uid != owner:
             advice = f"chown --recursive --reference={folder.path} {folder.path}"

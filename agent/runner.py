@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent import VERSION
-from agent.children import end_children
+from agent.children import Ending, end_children
 from agent.clock import AgentClock
 from agent.config import ConfigError
 from agent.configuration import Configuration
@@ -86,6 +86,8 @@ def run(
     except QuarkpulseError as error:
         logger.error("cannot run: %s", error)  # noqa: TRY400 - the message says it all
         return 1
+    finally:
+        notifier.close()
 
 
 class Agent:
@@ -143,6 +145,7 @@ class Agent:
         self._phase = (zlib.crc32(self._device_id.encode()) & 0xFFFF) / 0x10000
 
     def run(self) -> int:
+        Ending.has_begun = False
         logger.info(
             "started: version=%s device_id=%s push_interval_seconds=%g spooled_records=%d",
             VERSION,
@@ -163,7 +166,9 @@ class Agent:
         self._sender.start()
         while not self._wakeup.signalled and not self._sender.has_crashed and self._delivery.ended_reason is None:
             self._tick()
-        return self._stop()
+        exit_code = self._stop()
+        self._uplink.close()
+        return exit_code
 
     def _tick(self) -> None:
         """Wait for the next instant of the grid, unless something comes between, and make a frame."""
@@ -234,6 +239,8 @@ class Agent:
     def _stop(self) -> int:
         self._notifier.stopping()
         self._printers.stop()
+        self._sampler.stop()
+        Ending.has_begun = True
         end_children()
         ended = self._delivery.ended_reason
         if ended is not None:

@@ -158,6 +158,11 @@ class Sampler:
                 lambda: not any(one.is_running or one.is_queued for one in self._all), timeout_seconds
             )
 
+    def stop(self) -> None:
+        """Begin no more readings in the background; the one that runs is its child's to end."""
+        with self._changed:
+            self._background.clear()
+
     def _read_in_background(self, due: Sequence[Schedule]) -> None:
         """One thread reads them one after the other. One that hangs keeps it, and another thread takes over."""
         for schedule in due:

@@ -1,5 +1,6 @@
 """How an agent is, from what it left in its state folder: for `quarkpulse-agent status`."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -115,8 +116,9 @@ def list_spooled(folder: StateFolder) -> list[tuple[float, int]]:
         for file in folder.spool_path.iterdir():
             name = RECORD_NAME.match(file.name)
             if name:
-                found.append((int(name[2]) / 1000, file.stat().st_size))
-    except FileNotFoundError:  # nothing spooled yet, or sent meanwhile
+                with contextlib.suppress(FileNotFoundError):  # sent meanwhile
+                    found.append((int(name[2]) / 1000, file.stat().st_size))
+    except FileNotFoundError:  # nothing spooled yet
         return found
     except OSError as error:
         raise StateError(f"cannot read {folder.spool_path} ({error}); run as root or the agent's user") from error

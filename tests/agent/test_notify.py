@@ -4,13 +4,17 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.children import Ending
 from agent.logs import JournalFormatter, leads_to_journal
 from agent.notify import Notifier, take_notifier
+from agent.runner import RunOptions, run
+from agent.wakeup import Wakeup
 from tests.agent.collector import Collector, Reply
 from tests.agent.conftest import StartAgent
 
@@ -71,6 +75,31 @@ def test_an_ended_device_starts_and_stops_for_systemd_and_is_not_tried_again(
     (state / "ended").touch()
     assert start_agent(state).wait(20) == 0
     assert manager.hear() == "READY=1"
+
+
+@pytest.mark.parametrize(("is_shutdown", "reason"), [(True, "shutdown"), (False, "stop")])
+def test_who_hears_no_signals_is_stopped_from_another_thread(
+    collector: Collector, state: Path, is_shutdown: bool, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Windows service is: it runs in a thread, and is told whether the machine goes down."""
+    monkeypatch.setattr(Ending, "has_begun", False)  # put back afterwards: this process goes on
+    made: list[Wakeup] = []
+    exit_codes: list[int] = []
+
+    def serve() -> None:
+        made.append(Wakeup())
+        exit_codes.append(run(RunOptions(state, interval_seconds=0.3), wakeup=made[0]))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    collector.wait_for(lambda it: len(it.frames) >= 2)
+    made[0].announce_sleep()
+    collector.wait_for(lambda it: any(event.type == "goodbye" for event in it.events))
+    made[0].stop(is_shutdown=is_shutdown)
+    thread.join(20)
+    assert exit_codes == [0]
+    reasons = [(event.model_extra or {})["reason"] for event in collector.events if event.type == "goodbye"]
+    assert reasons == ["sleep", reason]
 
 
 def test_an_abstract_address() -> None:

@@ -149,6 +149,7 @@ def test_the_life_of_a_packaged_agent(machine: Machine, collector: Collector, pa
     agent.wait_for_frame()
     collector.stop()
     eventually(lambda: agent.status()["spooled_records"] >= 3, "frames to wait for the collector")
+    assert "push failed" in machine.run("journalctl", "--unit", UNIT, "--priority", "warning..warning").stdout
     spool_id = json.loads((machine.root / "var/lib/quarkpulse-agent/spool/spool.json").read_text())["id"]
     oldest = agent.status()["oldest_spooled_at"]
     before = agent.pid()
@@ -177,12 +178,15 @@ def test_the_life_of_a_packaged_agent(machine: Machine, collector: Collector, pa
     assert machine.run("systemctl", "is-enabled", UNIT, check=False).stdout.strip() == "disabled"
     machine.run("systemctl", "enable", "--now", UNIT)
 
-    # Removed: what it knows stays. Purged: nothing does.
+    # Removed: what it knows stays, and it goes on when it is installed again. Purged: nothing is left.
     machine.run("dpkg", "--remove", "quarkpulse-agent")
     assert not (machine.root / "opt/quarkpulse-agent").exists()
     assert (machine.root / "var/lib/quarkpulse-agent/secret").exists()
     assert (machine.root / "etc/quarkpulse-agent/agent.toml").exists()
     assert machine.run("pgrep", "-f", "quarkpulse-agent", check=False).stdout == ""
+    install_package(machine, packages.this)
+    assert agent.status()["device_id"] == device_id
+    assert machine.show(UNIT, "ActiveState") == "active"
     machine.run("dpkg", "--purge", "quarkpulse-agent")
     left = machine.run(
         "find", "/", "-xdev", "-name", "*quarkpulse*", "-not", "-path", "/proc/*", "-not", "-path", "/root/*"
