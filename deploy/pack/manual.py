@@ -65,7 +65,7 @@ def write_command(command: click.Command, above: click.Context, *path: str) -> I
     yield from paragraphs(command.help or "")
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record is not None and "--help" not in record[0]:
             yield ".TP"
             yield f"\\fB{escape(record[0])}\\fR"
             yield quote_line(record[1])
