@@ -48,6 +48,7 @@ from protocol.wire import (
 logger = logging.getLogger(__name__)
 
 GOODBYE_SECONDS = 3.0  # for the last push; service managers kill after some more
+READINGS_END_SECONDS = 0.5  # whose children have been ended; a reading that hangs by itself is left behind
 GREETING_SECONDS = 3.0
 DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer took its time
 HUSHED_SECONDS = 30.0  # no frame after the goodbye before sleep, or it would count as being up again
@@ -167,6 +168,7 @@ class Agent:
         while not self._wakeup.signalled and not self._sender.has_crashed and self._delivery.ended_reason is None:
             self._tick()
         exit_code = self._stop()
+        self._sampler.wait(READINGS_END_SECONDS)
         self._uplink.close()
         return exit_code
 

@@ -161,6 +161,8 @@ class Sampler:
     def stop(self) -> None:
         """Begin no more readings in the background; the one that runs is its child's to end."""
         with self._changed:
+            for schedule in self._background:
+                schedule.is_queued = False
             self._background.clear()
 
     def _read_in_background(self, due: Sequence[Schedule]) -> None:
