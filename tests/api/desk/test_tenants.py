@@ -48,6 +48,7 @@ async def foreign(desk: Desk) -> Desk:
         ("/silences", {"matchers": ["alertname=Acme"], "ends_at": later, "comment": "acme"}),
         ("/windows", {"customer": "acme", "starts_local": "2027-03-08T02:00", "minutes": 60, "reason": "acme"}),
         ("/thresholds", {"name": "cpu_busy", "layer": "customer", "subject": "acme", "value": 0.8}),
+        ("/agent-settings", {"layer": "customer", "subject": "acme", "key": "probe.smart", "value": False}),
         ("/contacts", {"customer": "acme", "name": "Acme Jansen"}),
     ):
         answer = await desk.ask("POST", path, body, who="acme")
