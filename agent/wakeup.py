@@ -21,10 +21,11 @@ class Wakeup:
         self._receiver, self._trigger = socket.socketpair()
         self._receiver.setblocking(False)
         self._trigger.setblocking(False)
-        # Python lets the main thread alone have them; a Windows service runs in another, and is told otherwise.
-        self._hears_signals = threading.current_thread() is threading.main_thread()
+        self._hears_signals = False
 
     def __enter__(self) -> Self:
+        # Python lets the main thread alone have them; a Windows service runs in another, and is told otherwise.
+        self._hears_signals = threading.current_thread() is threading.main_thread()
         if not self._hears_signals:
             return self
         for number in (signal.SIGTERM, signal.SIGINT):
