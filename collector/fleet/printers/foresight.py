@@ -172,9 +172,8 @@ class Foresight:
 
     async def _save(self, news: Sequence[tuple[_Known, Sequence[Supply], Sequence[PrinterDay]]], now: datetime) -> None:
         async with self.database.begin() as connection:
-            for _, changed, days in news:
-                await supplies.save_supplies(connection, changed)
-                await supplies.save_days(connection, days)
+            await supplies.save_supplies(connection, [one for _, changed, _ in news for one in changed])
+            await supplies.save_days(connection, [one for *_, days in news for one in days])
         for known, changed, days in news:
             known.saved_at = now if days else known.saved_at
             known.stored |= {one.index: one for one in changed}

@@ -4,13 +4,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.db.inserts import insert_if_absent
+from collector.db.inserts import insert_absent
 from collector.db.tables import printer_days, printer_supplies
 from collector.fleet.printers.forecast import Point
 from collector.fleet.printers.pages import Counter
+
+ROWS_AT_ONCE = 200
 
 # Keywords of the IANA printer MIB. Waste boxes are no supplies, and how long they last no level tells.
 WASTE_TYPES = frozenset({"wastetoner", "wasteink", "wastewater", "wastewax", "wastepaper"})
@@ -71,16 +73,11 @@ async def load_supplies(connection: AsyncConnection, devices: Collection[str] | 
 
 
 async def save_supplies(connection: AsyncConnection, supplies: Iterable[Supply]) -> None:
+    rows = []
     for one in supplies:
         values = {name: getattr(one, name) for name in Supply.__annotations__}
-        values["points"] = [[point.at, point.level, point.pages] for point in one.points]
-        await _put(connection, printer_supplies, values, ("device", "index"))
-
-
-async def forget_supplies(connection: AsyncConnection, gone: Iterable[Supply]) -> None:
-    table = printer_supplies
-    for one in gone:
-        await connection.execute(delete(table).where(table.c.device == one.device, table.c.index == one.index))
+        rows.append(values | {"points": [[point.at, point.level, point.pages] for point in one.points]})
+    await _put(connection, printer_supplies, rows, ("device", "index"))
 
 
 async def load_days(
@@ -104,22 +101,32 @@ async def load_days(
 
 
 async def save_days(connection: AsyncConnection, days: Iterable[PrinterDay]) -> None:
+    rows = []
     for one in days:
         counter = one.counter
-        values = {
-            "device": one.device,
-            "day": one.day,
-            "counter": None if counter is None else counter.value,
-            "counter_high": None if counter is None else counter.high,
-            "counted_at": None if counter is None else datetime.fromtimestamp(counter.at, tz=UTC),
-            "pages": one.pages,
-            "used": {index: list(used) for index, used in one.used.items()},
-        }
-        await _put(connection, printer_days, values, ("device", "day"))
+        rows.append(
+            {
+                "device": one.device,
+                "day": one.day,
+                "counter": None if counter is None else counter.value,
+                "counter_high": None if counter is None else counter.high,
+                "counted_at": None if counter is None else datetime.fromtimestamp(counter.at, tz=UTC),
+                "pages": one.pages,
+                "used": {index: list(used) for index, used in one.used.items()},
+            }
+        )
+    await _put(connection, printer_days, rows, ("device", "day"))
 
 
-async def _put(connection: AsyncConnection, table: Table, values: Mapping[str, object], keys: Sequence[str]) -> None:
-    if not await insert_if_absent(connection, table, values):
-        is_it = [table.c[key] == values[key] for key in keys]
-        changed = {name: value for name, value in values.items() if name not in keys}
-        await connection.execute(update(table).where(*is_it).values(**changed))
+async def _put(
+    connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]], keys: Sequence[str]
+) -> None:
+    """Adds rows, or writes them over those of the same keys."""
+    is_it = [table.c[key] == bindparam(f"new_{key}") for key in keys]
+    others = [column.name for column in table.c if column.name not in keys]
+    rewritten = update(table).where(*is_it).values({name: bindparam(f"new_{name}") for name in others})
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        if await insert_absent(connection, table, some) < len(some):
+            told = [{f"new_{name}": value for name, value in row.items()} for row in some]
+            await connection.execute(rewritten, told)
