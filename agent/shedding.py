@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 # The least missed first. Probes that stand in neither list are other people's, and go before all of these.
 ORDER = (
     "printer_discovery", "exporters", "containers", "checks", "processes", "logs", "fans", "temperature", "pressure",
-    "inventory", "updates", "security", "logons", "users", "battery_health", "certificates", "backups", "smart", "raid", "services",
+    "inventory", "updates", "security", "logons", "users", "battery_health", "certificates", "backups", "smart",
+    "raid", "services",
 )  # fmt: skip
 KEPT = ("cpu", "load", "memory", "swap", "filesystem", "disk", "network", "uptime", "battery", "time")
 PATIENCE_SECONDS = 300.0  # over a cap for so long before anything is done, and between one step and the next

@@ -116,6 +116,7 @@ def test_only_what_few_devices_have_is_read_over_more_than_two_hours() -> None:
     assert long == {
         "backup_size_bytes",
         "hw_raid_sync_ratio",
+        "printer_error",
         "printer_pages_total",
         "printer_reachable",
         "system_filesystem_utilization_ratio",  # of servers
