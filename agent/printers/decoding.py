@@ -269,7 +269,9 @@ def _alerts(rows: Rows, charset: str | None) -> tuple[Alert, ...]:
         )
         # What has no code is told apart by its words.
         words = alert.description if alert.code in ("other", "unknown") else ""
-        found.setdefault((alert.group, alert.code, alert.group_index, words), alert)
+        key = alert.group, alert.code, alert.group_index, words
+        if key not in found or alert.severity in mibs.BINARY_SEVERITIES:
+            found[key] = alert  # a row that says it stands outweighs one that says it happened
         if len(found) >= MAX_ALERTS:
             break
     return tuple(found.values())

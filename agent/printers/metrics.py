@@ -1,11 +1,11 @@
 """A printer's series. Declared here for the catalogue, and made of its readings."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from agent.printers import mibs
 from agent.printers.decoding import UNTOLD, stable_label
-from agent.printers.reading import Fill, Reading, Supply, Tray
+from agent.printers.reading import Fill, Reading, Supply
 from agent.probes.base import Metric, MetricType, Sample
 
 SUPPLY_LABELS = (
@@ -109,13 +109,14 @@ def table_samples(reading: Reading) -> Iterator[Sample]:
             yield Sample("printer_supply_level_ratio", supply.ratio, labels)
         if supply.state is not Fill.UNKNOWN:
             yield Sample("printer_supply_empty", float(supply.state is Fill.EMPTY), labels)
-    names = _names_of(reading.trays)
-    for tray, name in zip(reading.trays, names, strict=True):
+    trays = _told_apart([(one.index, one.name or one.description) for one in reading.trays])
+    for tray, name in zip(reading.trays, trays, strict=True):
         if tray.ratio is not None:
             yield Sample("printer_tray_level_ratio", tray.ratio, {"printer_tray": name})
-    for cover in reading.covers:
+    covers = _told_apart([(one.index, one.description) for one in reading.covers])
+    for cover, name in zip(reading.covers, covers, strict=True):
         if cover.is_open is not None:
-            yield _flag("printer_cover_open", cover.is_open, printer_cover=cover.description or cover.index)
+            yield _flag("printer_cover_open", cover.is_open, printer_cover=name)
     for alert in reading.alerts:
         if alert.severity in mibs.BINARY_SEVERITIES:
             labels = {
@@ -141,11 +142,11 @@ def kind_of(supply: Supply) -> str:
     return next(found, supply.type or "unknown")
 
 
-def _names_of(trays: tuple[Tray, ...]) -> list[str]:
-    """A name for each; the number of its row, where it has none of its own."""
-    names = [tray.name or tray.description or tray.index for tray in trays]
+def _told_apart(rows: Sequence[tuple[str, str | None]]) -> list[str]:
+    """A name for each row, by its index and own name: the index where it has none, or shares it with another."""
+    names = [name or index for index, name in rows]
     return [
-        name if names.count(name) == 1 else f"{name} ({tray.index})" for tray, name in zip(trays, names, strict=True)
+        name if names.count(name) == 1 else f"{name} ({index})" for (index, _), name in zip(rows, names, strict=True)
     ]
 
 

@@ -222,6 +222,17 @@ def test_a_new_cartridge_is_the_same_series(description: str, label: str) -> Non
     assert stable_label(description) == label
 
 
+def test_a_condition_that_stands_outweighs_one_of_the_same_that_happened() -> None:
+    for rows in ([(4, 8, 2, 808, b""), (3, 8, 2, 808, b"")], [(3, 8, 2, 808, b""), (4, 8, 2, 808, b"")]):
+        assert [one.severity for one in decode(alert_rows(*rows)).alerts] == ["critical"]
+
+
+def test_covers_of_one_name_are_told_apart() -> None:
+    rows = rows_of(COVER_STATUS={1: 3, 2: 4, 3: 1}, COVER_DESCRIPTION={1: b"Door", 2: b"Door"})
+    told = [(one.labels["printer_cover"], one.value) for one in table_samples(decode(rows))]
+    assert told == [("Door (1)", 1), ("Door (2)", 0)]
+
+
 def test_trays_of_one_name_are_told_apart() -> None:
     cells = dict.fromkeys(range(1, 4), 10)
     rows = rows_of(INPUT_LEVEL=cells, INPUT_MAX_CAPACITY=cells, INPUT_NAME={1: b"Tray", 2: b"Tray"})
