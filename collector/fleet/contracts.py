@@ -1,8 +1,8 @@
 """Contracts: which plan holds for a customer from when to when, and what was agreed beside it. One holds at a time, and
 what held stays on record."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,30 +15,45 @@ from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import contracts, customers, devices, sites
 from collector.fleet.agreements import AS_THE_MODEL_SAYS, MAX_SCOPE_NAMES, Agreement, Consent, problems_of
+from collector.fleet.contract_reading import (
+    CONTRACTS,
+    Contract,
+    contract_at,
+    contracts_at,
+    contracts_before,
+    contracts_between,
+    contracts_of,
+    get_contract,
+    list_contracts,
+    plan_at,
+    to_contract,
+)
 from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.following import move_plans, release_plans
+
+# What is read of contracts stands in a module of its own; to callers it is one thing with what is done to them.
+__all__ = [
+    "Contract",
+    "ContractError",
+    "add_contract",
+    "change_contract",
+    "contract_at",
+    "contracts_at",
+    "contracts_before",
+    "contracts_between",
+    "contracts_of",
+    "end_contract",
+    "get_contract",
+    "insert_contract",
+    "list_contracts",
+    "lock_customer",
+    "plan_at",
+    "set_plan",
+]
 
 
 class ContractError(FleetError):
     """A contract cannot be as it was asked for; the message names each problem on a line of its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """The plan of a customer from `valid_from` until just before `valid_to`; None: until further notice. `charge`: the
-    plan's prices as they were agreed; None: as the file says now, of a contract from before they were kept."""
-
-    id: int
-    customer: str
-    plan: str
-    valid_from: datetime
-    valid_to: datetime | None
-    consent: Consent | None
-    agreement: Agreement = AS_THE_MODEL_SAYS
-    charge: Charge | None = field(default=None, hash=False)
-
-    def holds_at(self, at: datetime) -> bool:
-        return self.valid_from <= at and (self.valid_to is None or at < self.valid_to)
 
 
 async def add_contract(
@@ -208,76 +223,6 @@ async def set_plan(
     await bump(connection, Topic.FLEET)
 
 
-async def get_contract(connection: AsyncConnection, contract: int) -> Contract:
-    """Raises NotFoundError."""
-    row = (await connection.execute(_CONTRACTS.where(contracts.c.id == contract))).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no contract {contract}; see: contracts list")
-    return _to_contract(row)
-
-
-async def list_contracts(connection: AsyncConnection, customer: str | None = None) -> list[Contract]:
-    """Every contract, or those of one customer, in the order in which they begin."""
-    query = _CONTRACTS.order_by(contracts.c.customer, contracts.c.valid_from, contracts.c.id)
-    if customer is not None:
-        query = query.where(contracts.c.customer == customer)
-    return [_to_contract(row) for row in await connection.execute(query)]
-
-
-async def contracts_of(connection: AsyncConnection, customers: Collection[str]) -> list[Contract]:
-    """Every contract of some customers, in the order in which they begin."""
-    query = _CONTRACTS.where(contracts.c.customer.in_(customers)).order_by(contracts.c.valid_from, contracts.c.id)
-    return [_to_contract(row) for row in await connection.execute(query)]
-
-
-async def contracts_before(
-    connection: AsyncConnection, before: int | None, limit: int, *, customer: str | None, holding_at: datetime | None
-) -> list[Contract]:
-    """`limit` at most, newest first: those with a number below `before`; `holding_at`: only those that hold then."""
-    query = _CONTRACTS.order_by(contracts.c.id.desc()).limit(limit)
-    if before is not None:
-        query = query.where(contracts.c.id < before)
-    if customer is not None:
-        query = query.where(contracts.c.customer == customer)
-    if holding_at is not None:
-        query = query.where(*_holds_at(holding_at))
-    return [_to_contract(row) for row in await connection.execute(query)]
-
-
-async def contracts_at(
-    connection: AsyncConnection, at: datetime, of: Sequence[str] | None = None
-) -> dict[str, Contract]:
-    """The contract that holds then, by customer: of all, or of these."""
-    query = _CONTRACTS.where(*_holds_at(at)).order_by(contracts.c.valid_from)
-    if of is not None:
-        query = query.where(contracts.c.customer.in_(of))
-    return {found.customer: found for found in map(_to_contract, await connection.execute(query))}
-
-
-async def contracts_between(
-    connection: AsyncConnection, first: datetime, end: datetime, of: Sequence[str]
-) -> dict[str, list[Contract]]:
-    """The contracts of these customers that hold at some time from `first` until just before `end`, by customer, in the
-    order in which they begin."""
-    held = (contracts.c.valid_from < end, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > first))
-    query = _CONTRACTS.where(contracts.c.customer.in_(of), *held)
-    found: dict[str, list[Contract]] = {}
-    for row in await connection.execute(query.order_by(contracts.c.valid_from, contracts.c.id)):
-        contract = _to_contract(row)
-        found.setdefault(contract.customer, []).append(contract)
-    return found
-
-
-async def contract_at(connection: AsyncConnection, customer: str, at: datetime) -> Contract | None:
-    """The contract that holds for `customer` at that time."""
-    return (await contracts_at(connection, at, [customer])).get(customer)
-
-
-async def plan_at(connection: AsyncConnection, customer: str, at: datetime) -> str | None:
-    contract = await contract_at(connection, customer, at)
-    return contract.plan if contract else None
-
-
 async def lock_customer(connection: AsyncConnection, customer: str) -> None:
     """Until the end of the transaction nobody else agrees on anything with this customer. Raises NotFoundError, and
     FleetError for one that is no longer looked after."""
@@ -330,13 +275,9 @@ async def _overlapping(
         wanted.append(contracts.c.valid_from < end)
     if besides is not None:
         wanted.append(contracts.c.id != besides)
-    query = _CONTRACTS.where(*wanted).order_by(contracts.c.valid_from).limit(1)
+    query = CONTRACTS.where(*wanted).order_by(contracts.c.valid_from).limit(1)
     row = (await connection.execute(query)).one_or_none()
-    return None if row is None else _to_contract(row)
-
-
-def _holds_at(at: datetime) -> list[ColumnElement[bool]]:
-    return [contracts.c.valid_from <= at, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > at)]
+    return None if row is None else to_contract(row)
 
 
 async def _unknown_places(
@@ -396,28 +337,6 @@ def _audited(contract: Contract) -> dict[str, object]:
         "monitoring_consent": contract.consent is not None,
         **contract.agreement.told(),
     }
-
-
-_CONTRACTS = select(
-    contracts.c.id,
-    contracts.c.customer,
-    contracts.c.plan,
-    contracts.c.valid_from,
-    contracts.c.valid_to,
-    contracts.c.monitoring_consent_by,
-    contracts.c.monitoring_consent_on,
-    *(contracts.c[name] for name in Agreement.__annotations__),
-    contracts.c.charge,
-)
-
-
-def _to_contract(row: Sequence[Any]) -> Contract:
-    (number, customer, plan, valid_from, valid_to, by, on), (*agreed, scope, prices) = row[:7], row[7:]
-    consent = Consent(by, on) if by and on else None
-    told = dict(zip(Agreement.__annotations__, agreed, strict=False))
-    agreement = Agreement(**told, scope=ContractScope.of(scope))
-    charge = None if prices is None else Charge.model_validate(prices)
-    return Contract(number, customer, plan, valid_from, valid_to, consent, agreement, charge)
 
 
 def _columns(plan: str, consent: Consent | None, agreement: Agreement, charge: Charge) -> dict[str, object]:
