@@ -222,15 +222,15 @@ def serving(answer: bytes, *, closes: bool = True) -> Iterator[int]:
             connections = []
             while True:
                 connection, _ = server.accept()
-                asked = connection.recv(65_535)
-                if not asked:
-                    connection.close()
-                    break
-                with contextlib.suppress(OSError):
-                    connection.sendall(answer)
                 connections.append(connection)
-                if closes:
-                    connections.pop().close()
+                if not connection.recv(65_535):
+                    break
+                with contextlib.suppress(OSError):  # it has heard enough, and hung up
+                    connection.sendall(answer)
+                    if closes:
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(65_535):  # closed with something unread, the answer would be lost
+                            pass
             for one in connections:
                 one.close()
 
