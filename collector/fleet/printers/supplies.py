@@ -14,9 +14,9 @@ from collector.fleet.printers.pages import Counter
 
 ROWS_AT_ONCE = 200
 
-# Keywords of the IANA printer MIB. Waste boxes are no supplies, and how long they last no level tells.
-WASTE_TYPES = frozenset({"wastetoner", "wasteink", "wastewater", "wastewax", "wastepaper"})
-PART_TYPES = ("opc", "developer", "fuser", "corona", "cleaner", "transfer")  # beginnings: fuserOil, transferUnit, ...
+# Beginnings of keywords of the IANA printer MIB. Waste boxes are no supplies, and how long they last no level tells.
+WASTE_TYPES = ("waste",)
+PART_TYPES = ("opc", "developer", "fuser", "corona", "cleaner", "transfer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Supply:
 
     @property
     def is_waste(self) -> bool:
-        return self.type.lower() in WASTE_TYPES
+        return self.type.lower().startswith(WASTE_TYPES)
 
     @property
     def is_part(self) -> bool:
