@@ -53,13 +53,17 @@ class Schedule:
             self.samples, self.read_at, self.began_at = (), None, None
         self.is_off = off
 
+    @property
+    def seconds_between(self) -> float:
+        """From one reading's beginning to the next's."""
+        if self.is_lacking and self.is_background:
+            return max(self.interval_seconds, LACKING_INTERVAL_SECONDS)
+        return self.interval_seconds
+
     def is_due(self, now: float, slack_seconds: float) -> bool:
         if self.is_off or self.is_running or self.is_queued:
             return False
-        interval_seconds = self.interval_seconds
-        if self.is_lacking and self.is_background:
-            interval_seconds = max(interval_seconds, LACKING_INTERVAL_SECONDS)
-        return self.began_at is None or now >= self.began_at + interval_seconds - slack_seconds
+        return self.began_at is None or now >= self.began_at + self.seconds_between - slack_seconds
 
     def age_seconds(self, now: float) -> float | None:
         return None if self.read_at is None else max(0.0, now - self.read_at)

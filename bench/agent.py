@@ -10,6 +10,7 @@ cost spread over its interval: `day_cpu_seconds_per_hour` is the sum, the averag
 import argparse
 import contextlib
 import json
+import os
 import resource
 import signal
 import ssl
@@ -26,8 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.enrolment import describe_probes
+from agent.inventory.watch import InventoryProbe
 from agent.loading import make_probe
-from agent.probes.base import FAST_INTERVAL_SECONDS
+from agent.probes.base import FAST_INTERVAL_SECONDS, ProbeUnavailable
+from agent.sampling import Schedule
+from agent.service.systemd import FILES
 from agent.state import StateFolder
 from protocol.errors import QuarkpulseError
 from protocol.wire import ENROLL_PATH
@@ -145,12 +149,19 @@ def measure(seconds: float, interval_seconds: float) -> dict[str, Any]:
             ]
             subprocess.run(enroll, check=True, capture_output=True)
             run = [AGENT, "run", "--state", state, "--interval", f"{interval_seconds:g}s"]
-            agent = subprocess.Popen(run, stderr=subprocess.DEVNULL)
+            agent = subprocess.Popen(run, stderr=subprocess.DEVNULL, env=os.environ | service_variables())
             try:
                 return watch(agent.pid, seconds, interval_seconds)
             finally:
                 agent.send_signal(signal.SIGTERM)
                 agent.wait(10)
+
+
+def service_variables() -> dict[str, str]:
+    """What the shipped service sets for the agent."""
+    lines = (FILES / "quarkpulse-agent.service").read_text(encoding="utf-8").splitlines()
+    pairs = [pair for line in lines if line.startswith("Environment=") for pair in line.partition("=")[2].split()]
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def watch(pid: int, seconds: float, interval_seconds: float) -> dict[str, Any]:
@@ -182,17 +193,23 @@ def measure_slow_probes() -> dict[str, dict[str, float]]:
     """By probe that is read less often than every frame: its cost per reading and per hour, children included."""
     costs = {}
     with tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as name:
-        for probe_name, entry in describe_probes().items():
-            probe = make_probe(probe_name, entry, StateFolder(Path(name)), None)
+        folder = StateFolder(Path(name))
+        listed = [make_probe(probe_name, entry, folder, None) for probe_name, entry in describe_probes().items()]
+        for probe in [*listed, InventoryProbe(folder, time.time)]:
             if probe.interval_seconds <= FAST_INTERVAL_SECONDS:
                 continue
+            schedule = Schedule(probe)
             for _ in range(2):  # the first reading loads, and finds out where logs end
                 before = spent_cpu_seconds()
-                with contextlib.suppress(QuarkpulseError):  # what this machine lacks has cost its look
+                try:
                     probe.sample()
+                except ProbeUnavailable:  # what this machine lacks has cost its look, and is looked for more seldom
+                    schedule.is_lacking = True
+                except QuarkpulseError:
+                    pass
                 spent = spent_cpu_seconds() - before
-            per_hour = spent * 3600 / probe.interval_seconds
-            costs[probe_name] = {"cpu_seconds": round(spent, 4), "cpu_seconds_per_hour": round(per_hour, 4)}
+            per_hour = spent * 3600 / schedule.seconds_between
+            costs[probe.name] = {"cpu_seconds": round(spent, 4), "cpu_seconds_per_hour": round(per_hour, 4)}
     return costs
 
 

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import ssl
@@ -28,7 +29,7 @@ from typing import Any, ClassVar
 import psutil
 
 from bench._snmp_device import Device, Objects, Request, load_recording
-from bench.agent import AGENT, Sink, make_certificate, read_cpu_seconds, read_memory_kib
+from bench.agent import AGENT, Sink, make_certificate, read_cpu_seconds, read_memory_kib, service_variables
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, ENROLL_PATH
 
 RECORDINGS = Path("tests/data/printers")
@@ -162,7 +163,9 @@ def measure(seconds: float, printers: int, dead: float) -> dict[str, Any]:
                 str(certificate),
             ]
             subprocess.run(enroll, check=True, capture_output=True)
-            agent = subprocess.Popen([AGENT, "run", "--state", state], stderr=subprocess.DEVNULL)
+            agent = subprocess.Popen(
+                [AGENT, "run", "--state", state], stderr=subprocess.DEVNULL, env=os.environ | service_variables()
+            )
             try:
                 return watch(agent.pid, seconds, printers, url)
             finally:
