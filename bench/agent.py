@@ -1,10 +1,11 @@
-"""What the agent weighs: `python -m bench agent --json [--seconds 120] [--interval 60]`.
+"""What the agent weighs: `python -m bench agent --json [--seconds 120] [--interval 60] [--against NAME,NAME]`.
 
 A real agent process, with all probes of this machine, TLS and the spool, pushes to a sink in a process of its own that
 speaks protocol version 1. Memory is the highest seen in `/proc/PID/smaps_rollup`; processor time is taken from the
 process's own clock, in nanoseconds, after the first frames: start-up is reported apart. What is read less often than a
 frame is made (and its children: apt, smartctl, readers in processes of their own) is read once more beside it, and its
-cost spread over its interval: `day_cpu_seconds_per_hour` is the sum, the average over a day.
+cost spread over its interval: `day_cpu_seconds_per_hour` is the sum, the average over a day. `--against` measures other
+agents after it in the same run, for as long, asked once in the same interval, summed over their processes.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
@@ -33,6 +35,7 @@ from agent.probes.base import FAST_INTERVAL_SECONDS, ProbeUnavailable
 from agent.sampling import Schedule
 from agent.service.systemd import FILES
 from agent.state import StateFolder
+from bench._peers import PEERS, running, tree
 from protocol.errors import QuarkpulseError
 from protocol.wire import ENROLL_PATH
 
@@ -189,6 +192,36 @@ def watch(pid: int, seconds: float, interval_seconds: float) -> dict[str, Any]:
     }
 
 
+def measure_peer(name: str, seconds: float, interval_seconds: float) -> dict[str, Any]:
+    with (
+        tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as folder,
+        running(name, Path(folder), interval_seconds) as peer,
+    ):
+        peer.ask()
+        time.sleep(min(10.0, WARM_UP_FRAMES * interval_seconds))
+        before = sum(map(read_cpu_seconds, tree(peer.pid)))
+        began = time.monotonic()
+        asked = 0
+        peak: dict[str, int] = {}
+        while time.monotonic() - began < seconds:
+            if time.monotonic() - began >= asked * interval_seconds:
+                peer.ask()
+                asked += 1
+            now = Counter[str]()
+            for pid in tree(peer.pid):
+                now.update(read_memory_kib(pid))
+            peak = {kind: max(peak.get(kind, 0), now[kind]) for kind in now}
+            time.sleep(min(SAMPLE_EVERY_SECONDS, interval_seconds))
+        spent = sum(map(read_cpu_seconds, tree(peer.pid))) - before
+        return {
+            "rss_mib": round(peak["Rss"] / 1024, 2),
+            "pss_mib": round(peak["Pss"] / 1024, 2),
+            "anonymous_mib": round(peak["Anonymous"] / 1024, 2),
+            "cpu_seconds_per_hour": round(spent * 3600 / (time.monotonic() - began), 3),
+            "processes": len(tree(peer.pid)),
+        }
+
+
 def measure_slow_probes() -> dict[str, dict[str, float]]:
     """By probe that is read less often than every frame: its cost per reading and per hour, children included."""
     costs = {}
@@ -224,11 +257,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to watch (120)")
     parser.add_argument("--interval", type=float, default=60.0, help="seconds between frames (60)")
+    parser.add_argument("--against", default="", help=f"other agents, separated by commas: {', '.join(PEERS)}")
     options = parser.parse_args(arguments)
+    peers = [name for name in options.against.split(",") if name]
+    if unknown := sorted(set(peers) - set(PEERS)):
+        parser.error(f"no such agent: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     figures = measure(options.seconds, options.interval)
     slow = measure_slow_probes()
     in_all = figures["cpu_seconds_per_hour"] + sum(cost["cpu_seconds_per_hour"] for cost in slow.values())
     figures |= {"day_cpu_seconds_per_hour": round(in_all, 3), "slow_probes": slow}
+    if peers:
+        figures["peers"] = {name: measure_peer(name, options.seconds, options.interval) for name in peers}
     if options.json:
         print(json.dumps(figures))
     else:
