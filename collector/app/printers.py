@@ -59,7 +59,7 @@ class Printers:
     async def take(self, connection: AsyncConnection, sender: Sender, events: Sequence[Event], now: datetime) -> None:
         """What a push told of printers, in the transaction that keeps its events."""
         await take_found(connection, sender.target, events, self._answers, now)
-        await take_seen(connection, sender.printers.keys(), events)
+        await take_seen(connection, sender.target, sender.printers.keys(), events, now)
 
     async def _see_to_readers(self) -> None:
         if await self._takeover.turn():

@@ -66,7 +66,7 @@ async def take_found(
         if known is None:
             await _propose(connection, agent, sighting, now)
         elif known.address != sighting.address and not answers(known.id):
-            await _readdress(connection, agent, known, sighting.address, now)
+            await readdress(connection, agent, known.id, known.address, sighting.address, now=now)
 
 
 async def list_found(
@@ -187,10 +187,12 @@ async def _known(connection: AsyncConnection, agent: Target, sighting: _Sighting
     return None if row is None else _Known(*row)
 
 
-async def _readdress(connection: AsyncConnection, agent: Target, known: _Known, after: str, now: datetime) -> None:
-    printer = known.id
+async def readdress(
+    connection: AsyncConnection, agent: Target, printer: str, before: str | None, after: str | None, *, now: datetime
+) -> None:
+    """What an agent saw: the printer is read at another address from now on."""
     await connection.execute(update(devices).where(devices.c.id == printer).values(address=after))
-    data = {"from": known.address, "to": after, "found_by": agent.device_id}
+    data = {"from": before, "to": after, "found_by": agent.device_id}
     event: dict[str, object] = {"id": str(uuid.uuid4()), "device": printer, "at": now, "received_at": now}
     await connection.execute(insert(device_events).values(**event, type=ADDRESS_CHANGED, data=data))
     await audit.record(

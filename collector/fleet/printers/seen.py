@@ -1,6 +1,8 @@
 """What readers tell of printers beside samples: what each is, and what is in it."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,8 +11,12 @@ from collector.db.revisions import Topic, bump
 from collector.db.tables import devices
 from collector.db.text import one_line
 from collector.fleet.enrollment import known_serial
+from collector.fleet.printers.found import readdress
+from collector.series.labels import Target
 from protocol.models import Event
-from protocol.wire import EventType
+from protocol.wire import EventType, Kind
+
+logger = logging.getLogger(__name__)
 
 FIELDS = ("model", "serial", "firmware", "name", "location")
 SUPPLY_FIELDS = ("index", "description", "type", "color", "unit")
@@ -19,8 +25,12 @@ MAX_CAPACITY = 1e12
 MAX_CHARS = 256
 
 
-async def take_seen(connection: AsyncConnection, read: Collection[str], events: Sequence[Event]) -> None:
-    """Keeps what an agent tells of the printers that it reads, and of no others. Told twice it changes nothing."""
+async def take_seen(
+    connection: AsyncConnection, agent: Target, read: Collection[str], events: Sequence[Event], now: datetime
+) -> None:
+    """Keeps what an agent tells of the printers that it reads, and of no others. Told twice it changes nothing.
+
+    A printer with another serial number is another printer, which has taken the address over."""
     newest: dict[str, dict[str, object]] = {}
     for event in sorted(events, key=lambda one: one.t):
         told = event.model_extra or {}
@@ -34,11 +44,32 @@ async def take_seen(connection: AsyncConnection, read: Collection[str], events: 
         serial = known_serial(_texts(told, ("serial",)).get("serial"))
         if row is None or (row.inventory == inventory and serial in (None, row.serial)):
             continue
+        if row.serial is not None and serial not in (None, row.serial):
+            await _take_another(connection, agent, device, str(serial), now)
+            continue
         values: dict[str, object] = {"inventory": inventory}
         if serial is not None:
             values["serial"] = serial
         await connection.execute(update(devices).where(devices.c.id == device).values(values))
         await bump(connection, Topic.FLEET)
+
+
+async def _take_another(connection: AsyncConnection, agent: Target, device: str, serial: str, now: datetime) -> None:
+    """Where the device is read, another printer answers. If it is one of the site's, each gets the other's address:
+    leases have moved, and whoever answers there will tell."""
+    query = select(devices.c.id, devices.c.address).where(
+        devices.c.customer == agent.customer,
+        devices.c.site == agent.site,
+        devices.c.kind == Kind.PRINTER,
+        devices.c.ended_at.is_(None),
+    )
+    here = (await connection.execute(query.where(devices.c.id == device))).one_or_none()
+    other = (await connection.execute(query.where(devices.c.serial == serial))).first()
+    if here is None or other is None or other.address == here.address:
+        logger.warning("another printer answers, it keeps its serial number: device=%s told=%r", device, serial)
+        return
+    await readdress(connection, agent, other.id, other.address, here.address, now=now)
+    await readdress(connection, agent, device, here.address, other.address, now=now)
 
 
 def _texts(told: Mapping[str, object], names: Sequence[str]) -> dict[str, str]:

@@ -161,7 +161,7 @@ async def test_a_reader_tells_of_its_own_printers_alone(fleet: Database) -> None
     for _ in range(2):
         async with fleet.begin() as connection:
             events = [event("printer_seen", device_id=one, **told) for one in (device, other, "srv-1")]
-            await take_seen(connection, {device}, [*events, event("printer_seen", device_id=7)])
+            await take_seen(connection, AGENT, {device}, [*events, event("printer_seen", device_id=7)], NOW)
     async with fleet.connect() as connection:
         seen = await get_printer(connection, device)
         assert (seen.serial, seen.told("firmware"), seen.told("location")) == ("S9", "1.2", "Hall 2")
@@ -172,3 +172,27 @@ async def test_a_reader_tells_of_its_own_printers_alone(fleet: Database) -> None
         assert (await get_printer(connection, other)).serial is None
         inventories = await connection.execute(select(devices.c.inventory).where(devices.c.id == "srv-1"))
         assert inventories.scalar_one() is None
+
+
+async def test_printers_whose_leases_were_exchanged_are_found_by_their_serial_numbers(fleet: Database) -> None:
+    one, other = await printer(fleet, "S1"), await printer(fleet, "S2", "192.0.2.32")
+    for device, serial in (
+        (one, "S2"),
+        (other, "S2"),
+        (one, "S1"),
+    ):  # the first as it was, then each at its new address
+        async with fleet.begin() as connection:
+            told = event("printer_seen", device_id=device, serial=serial)
+            await take_seen(connection, AGENT, {one, other}, [told], NOW)
+    async with fleet.connect() as connection:
+        moved = [await get_printer(connection, device) for device in (one, other)]
+    assert [(device.serial, device.address) for device in moved] == [("S1", "192.0.2.32"), ("S2", "192.0.2.31")]
+
+
+async def test_a_stranger_at_a_printers_address_does_not_become_it(fleet: Database) -> None:
+    device = await printer(fleet, "S1")
+    async with fleet.begin() as connection:
+        told = event("printer_seen", device_id=device, serial="S9", model="stranger")
+        await take_seen(connection, AGENT, {device}, [told], NOW)
+        kept = await get_printer(connection, device)
+    assert (kept.serial, kept.address, kept.told("model")) == ("S1", "192.0.2.31", None)
