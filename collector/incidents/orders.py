@@ -116,6 +116,15 @@ def description_of(lines: Sequence[Line]) -> str:
     return "\n\n".join(parts)
 
 
+def rewritten(was: str, lists: str) -> str:
+    """A ticket's description with other lists: what somebody wrote below them stays, and so does all of one that does
+    not begin with them."""
+    paragraphs = was.split("\n\n")
+    if was and tuple(one.partition("\n")[0] for one in paragraphs[: len(_HEADS)]) != _HEADS:
+        return was
+    return "\n\n".join([lists, *paragraphs[len(_HEADS) :]])
+
+
 def _urgency(line: Line) -> tuple[bool, bool, float, str]:
     return not line.is_empty, line.days_left is None, line.days_left or 0.0, line.in_english
 
@@ -159,7 +168,8 @@ async def refresh(connection: AsyncConnection, now: datetime) -> None:
 
 async def _describe(connection: AsyncConnection, number: int, description: str) -> None:
     was = await connection.scalar(select(tickets.c.description).where(tickets.c.number == number))
-    if was == description or (was is not None and not was.startswith(_HEADS[0])):
+    description = rewritten(was or "", description)
+    if was == description:
         return
     await connection.execute(update(tickets).where(tickets.c.number == number).values(description=description))
 

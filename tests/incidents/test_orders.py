@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.incidents.orders import MAX_LINES, Line, description_of
+from collector.incidents.orders import MAX_LINES, Line, description_of, rewritten
 
 LINES = [
     Line("reception", "", "toner", "black", "TK-1170", 6.2, pages=7234),
@@ -50,6 +50,16 @@ def test_what_runs_out_first_stands_first_in_both_languages() -> None:
         "- inkt",
     ]
     assert len(english.split("\n")) == len(dutch.split("\n")) == 6
+
+
+def test_what_somebody_wrote_stays() -> None:
+    before, after = description_of(LINES[:1]), description_of(LINES)
+    assert rewritten("", after) == rewritten(before, after) == after
+    assert (
+        rewritten(f"{before}\n\nOrdered at De Jong.\n\n- 2 boxes", after)
+        == f"{after}\n\nOrdered at De Jong.\n\n- 2 boxes"
+    )
+    assert rewritten(f"Ordered.\n\n{before}", after) == f"Ordered.\n\n{before}"
 
 
 def test_a_long_order_is_told_in_part() -> None:
