@@ -7,9 +7,14 @@ from agent.probes.base import Metric, Sample
 
 
 def to_table(samples: Sequence[Sample], metrics: Mapping[str, Metric]) -> str:
-    """One line a series: name, labels, value, unit; columns aligned."""
+    """One line a series: name, labels, value, unit; columns aligned. What exporters tell has no unit."""
     rows = [
-        (sample.name, format_labels(sample.labels), format_value(sample.value), metrics[sample.name].unit)
+        (
+            sample.name,
+            format_labels(sample.labels),
+            format_value(sample.value),
+            metrics[sample.name].unit if sample.name in metrics else "",
+        )
         for sample in samples
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
@@ -25,17 +30,19 @@ def to_json(samples: Iterable[Sample]) -> str:
 
 
 def to_prometheus(samples: Iterable[Sample], metrics: Mapping[str, Metric]) -> str:
-    """Text format 0.0.4, as `promtool check metrics` accepts it; what is not known is left out."""
+    """Text format 0.0.4, as `promtool check metrics` accepts it; what is not known is left out. What no probe declares
+    is an exporter's, and untyped."""
     by_name: dict[str, list[Sample]] = {}
     for sample in samples:
         if sample.value is not None:
             by_name.setdefault(sample.name, []).append(sample)
     lines = []
     for name, found in sorted(by_name.items()):
-        metric = metrics[name]
+        metric = metrics.get(name)
         # OpenTelemetry's names may end in `_count`, which Prometheus keeps for histograms; untyped it is let pass.
-        kind = "untyped" if name.endswith("_count") else metric.type.value
-        lines += [f"# HELP {name} {escape(metric.help)}", f"# TYPE {name} {kind}"]
+        kind = "untyped" if metric is None or name.endswith("_count") else metric.type.value
+        help_text = "As an exporter tells it" if metric is None else metric.help
+        lines += [f"# HELP {name} {escape(help_text)}", f"# TYPE {name} {kind}"]
         lines += [f"{name}{format_labels(sample.labels)} {format_value(sample.value)}" for sample in found]
     return "\n".join(lines)
 

@@ -78,7 +78,7 @@ def install_packages(tree: Path) -> None:
             [
                 sys.executable, "-m", "pip", "--quiet", "--python", tree / "bin/python3", "install",
                 "--no-compile", "--only-binary=:all:", "--constraint", ROOT / "constraints.txt", "--target", target,
-                f"quarkpulse[printers] @ {wheel.as_uri()}",
+                f"quarkpulse[exporters,printers] @ {wheel.as_uri()}",
             ]
         )  # fmt: skip
     for name in NOT_THE_AGENTS:

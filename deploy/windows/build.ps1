@@ -16,7 +16,7 @@ New-Item -ItemType Directory -Force $build, $Out | Out-Null
 nuget install python -Version $PythonVersion -OutputDirectory $build -ExcludeVersion -NonInteractive
 Move-Item (Join-Path $build "python/tools") $tree
 & "$tree/python.exe" -m pip install --quiet --no-compile --only-binary=:all: --no-binary=quarkpulse `
-    --constraint constraints.txt ".[printers,windows]"
+    --constraint constraints.txt ".[exporters,printers,windows]"
 
 # The wheel holds both programs; pip's launchers know one folder only.
 foreach ($name in "collector", "rules") { Remove-Item -Recurse -Force "$tree/Lib/site-packages/$name" }

@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from agent.cli import cli
 from agent.probes.base import ProbeUnavailable, Sample
 from agent.probes.exporters import MAX_SERIES, ExporterProbe, Read, Target, parse
 from agent.settings import Section, SettingsError
@@ -181,3 +183,21 @@ def test_wrong_settings_are_refused(content: dict[str, object], problem: str) ->
     ExporterProbe.from_settings(section)
     with pytest.raises(SettingsError, match=problem):
         section.finish()
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("table", "\nnode_load1  "),
+        ("prometheus", '# TYPE node_load1 untyped\nnode_load1{exporter="node"} 0.5'),
+        ("json", '"node_load1"'),
+    ],
+)
+def test_probe_prints_what_it_declares_and_what_the_exporter_tells(tmp_path: Path, form: str, text: str) -> None:
+    (tmp_path / "load.prom").write_text("node_load1 0.5\n")
+    (tmp_path / "agent.toml").write_text(f'[exporters.node]\nfiles = "{tmp_path}/*.prom"\nmetrics = ["*"]\n')
+    command = ["probe", "exporters", "--state", str(tmp_path), "--format", form]
+    printed = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert printed.exit_code == 0
+    assert text in printed.stdout
+    assert "exporter_up" in printed.stdout

@@ -21,7 +21,9 @@ from tests.e2e.packages import Packages
 
 LIBRARY_FOLDERS = ("/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib")
 IN_AN_EMPTY_ROOT = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
-LOAD_ALL = "import ssl, psutil, pydantic, gufo.snmp, zeroconf, zoneinfo; print(ssl.OPENSSL_VERSION)"
+LOAD_ALL = (
+    "import ssl, psutil, pydantic, gufo.snmp, zeroconf, prometheus_client.parser, zoneinfo; print(ssl.OPENSSL_VERSION)"
+)
 
 
 @pytest.fixture
