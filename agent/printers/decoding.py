@@ -186,7 +186,7 @@ def _supplies(rows: Rows, device: Index, charset: str | None, alerts: tuple[Aler
             or rows.number(mibs.SUPPLY_CLASS, index) == mibs.RECEPTACLE_CLASS
             or (kind in UNTOLD and WASTE_IN_TEXT.search(description or "") is not None)
         )
-        amount = judge(rows.number(mibs.SUPPLY_LEVEL, index), rows.number(mibs.SUPPLY_MAX_CAPACITY, index), unit)
+        amount = judge(rows.number(mibs.SUPPLY_LEVEL, index), rows.number(mibs.SUPPLY_MAX_CAPACITY, index))
         if is_receptacle:
             amount = without_direction(amount)
         yield Supply(
@@ -232,7 +232,7 @@ def _trays(rows: Rows, device: Index, charset: str | None) -> Iterable[Tray]:
     indices = rows.indices(mibs.INPUT_LEVEL, mibs.INPUT_MAX_CAPACITY, mibs.INPUT_NAME)
     for index in _of_device(indices, device)[:MAX_TRAYS]:
         unit = _name(mibs.UNITS, rows.number(mibs.INPUT_UNIT, index))
-        amount = judge(rows.number(mibs.INPUT_LEVEL, index), rows.number(mibs.INPUT_MAX_CAPACITY, index), unit)
+        amount = judge(rows.number(mibs.INPUT_LEVEL, index), rows.number(mibs.INPUT_MAX_CAPACITY, index))
         yield Tray(
             index=_row(index),
             name=_text(rows.get(mibs.INPUT_NAME, index), charset),

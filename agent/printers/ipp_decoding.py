@@ -108,7 +108,7 @@ def _markers(attributes: Attributes) -> Iterable[Supply]:
         level, low, high = (one if isinstance(one, int) else None for one in (levels[place], lows[place], highs[place]))
         if is_receptacle and level is not None and 0 <= level <= CONSUMED_LEVEL:
             level = CONSUMED_LEVEL - level  # how full it is; the room in it, as the Printer MIB counts
-        amount = judge(level, CONSUMED_LEVEL, mibs.PERCENT, _low_ratio(low, high))
+        amount = judge(level, CONSUMED_LEVEL, _low_ratio(low, high))
         if is_receptacle:
             amount = without_direction(amount)
         color = colors[place]
@@ -152,7 +152,7 @@ def _trays(attributes: Attributes) -> Iterable[Tray]:
         pairs = (one.partition("=") for one in decode_text(value, max_chars=MAX_TEXT_BYTES).split(";"))
         told = {key.strip().lower(): text.strip() for key, _, text in pairs}
         unit = told.get("unit")
-        amount = judge(_to_int(told.get("level")), _to_int(told.get("maxcapacity")), unit)
+        amount = judge(_to_int(told.get("level")), _to_int(told.get("maxcapacity")))
         yield Tray(
             index=told.get("index") or str(place + 1),
             name=told.get("name") or None,

@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from agent.printers.mibs import PERCENT
 from agent.printers.reading import Fill
 
 NO_RESTRICTION, UNKNOWN, SOME_LEFT = -1, -2, -3  # RFC 3805; IPP's marker-levels mean the same
 SPECIAL = {NO_RESTRICTION: Fill.UNRESTRICTED, UNKNOWN: Fill.UNKNOWN, SOME_LEFT: Fill.SOME_LEFT}
 LOW_RATIO = 0.1  # as rules call it low; only people are shown this one
 MAX_AMOUNT = 1 << 31
+UNSIGNED = 1 << 32  # broken agents send -3 as 4294967293
 
 
 class Amount(NamedTuple):
@@ -18,8 +18,9 @@ class Amount(NamedTuple):
     state: Fill  # as the level alone says
 
 
-def judge(level: int | None, max_capacity: int | None, unit: str | None, low_ratio: float = LOW_RATIO) -> Amount:
+def judge(level: int | None, max_capacity: int | None, low_ratio: float = LOW_RATIO) -> Amount:
     """What is told, as an amount. A ratio is at most 1, however far the level is above the capacity."""
+    level, max_capacity = _signed(level), _signed(max_capacity)
     capacity = max_capacity if max_capacity is not None and 0 <= max_capacity < MAX_AMOUNT else None
     if level is None or level < 0:
         return Amount(None, capacity, None, SPECIAL.get(level, Fill.UNKNOWN) if level is not None else Fill.UNKNOWN)
@@ -28,11 +29,13 @@ def judge(level: int | None, max_capacity: int | None, unit: str | None, low_rat
     ratio = None
     if capacity:
         ratio = round(min(1.0, level / capacity), 6)
-    elif unit == PERCENT and level <= 100:  # a percentage needs no capacity
-        ratio = level / 100
     if level == 0:
         return Amount(level, capacity, ratio, Fill.EMPTY)
     return Amount(level, capacity, ratio, Fill.LOW if ratio is not None and ratio <= low_ratio else Fill.OK)
+
+
+def _signed(value: int | None) -> int | None:
+    return value - UNSIGNED if value is not None and value - UNSIGNED in SPECIAL else value
 
 
 def without_direction(amount: Amount) -> Amount:

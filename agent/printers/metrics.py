@@ -105,8 +105,9 @@ def table_samples(reading: Reading) -> Iterator[Sample]:
         yield Sample("printer_pages_of_kind_total", count.pages, {"printer_page_kind": count.kind})
     for supply in reading.supplies:
         labels = supply_labels(supply)
-        if supply.ratio is not None:
-            yield Sample("printer_supply_level_ratio", supply.ratio, labels)
+        share = share_of(supply)
+        if share is not None:
+            yield Sample("printer_supply_level_ratio", share, labels)
         if supply.state is not Fill.UNKNOWN:
             yield Sample("printer_supply_empty", float(supply.state is Fill.EMPTY), labels)
     trays = _told_apart([(one.index, one.name or one.description) for one in reading.trays])
@@ -130,6 +131,13 @@ def table_samples(reading: Reading) -> Iterator[Sample]:
 def supply_labels(supply: Supply) -> dict[str, str]:
     values = (supply.index, kind_of(supply), supply.color or "", stable_label(supply.description))
     return dict(zip(SUPPLY_LABELS, values, strict=True))
+
+
+def share_of(supply: Supply) -> float | None:
+    """Its ratio; of a level in percent without a capacity that level."""
+    if supply.ratio is None and supply.unit == mibs.PERCENT and supply.level is not None and supply.level <= 100:
+        return supply.level / 100
+    return supply.ratio
 
 
 def kind_of(supply: Supply) -> str:

@@ -107,6 +107,10 @@ def supply(level: int, capacity: int, **more: Value) -> Supply:
         (-2, 100, (None, 100, None, Fill.UNKNOWN)),
         (-3, -2, (None, None, None, Fill.SOME_LEFT)),
         (-100, 100, (None, 100, None, Fill.UNKNOWN)),
+        (4294967293, 100, (None, 100, None, Fill.SOME_LEFT)),  # sent unsigned
+        (4294967294, 100, (None, 100, None, Fill.UNKNOWN)),
+        (4294967295, 4294967294, (None, None, None, Fill.UNRESTRICTED)),
+        (9, 4294967294, (9, None, None, Fill.OK)),
     ],
 )
 def test_levels_and_special_values(level: int, capacity: int, told: tuple[object, ...]) -> None:
@@ -114,9 +118,13 @@ def test_levels_and_special_values(level: int, capacity: int, told: tuple[object
     assert (found.level, found.max_capacity, found.ratio, found.state) == told
 
 
-def test_a_percentage_needs_no_capacity() -> None:
-    assert supply(63, -2, SUPPLY_UNIT=19).ratio == 0.63
-    assert supply(163, -2, SUPPLY_UNIT=19).ratio is None
+def test_a_percentage_without_a_capacity_is_a_series_and_no_ratio() -> None:
+    found = supply(40, -2, SUPPLY_TYPE=3, SUPPLY_UNIT=19)
+    assert (found.level, found.max_capacity, found.ratio, found.state) == (40, None, None, Fill.OK)
+    told = {one.name: one.value for one in table_samples(Reading(supplies=(found,)))}
+    assert told["printer_supply_level_ratio"] == 0.4
+    (above,) = table_samples(Reading(supplies=(supply(163, -2, SUPPLY_UNIT=19),)))
+    assert above.name == "printer_supply_empty"
 
 
 @pytest.mark.parametrize(
