@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, NamedTuple, Self
 
 from agent.files import PRIVATE_FILE, PRIVATE_FOLDER, write_atomically
+from agent.settings import FILE_NAME as SETTINGS_NAME
 from protocol.errors import PermanentError
 
 
@@ -56,11 +57,18 @@ class StateFolder:
         self.ended_path = path / "ended"
         self.lock_path = path / "lock"
         self.machine_id_path = path / "machine-id"
+        self.inventory_path = path / "inventory.json"
         self.spool_path = path / "spool"
 
     def make(self) -> None:
-        """Make the folder, or take the rights of others to an existing one away. Raises StateError."""
+        """Make the folder, or take the rights of others to an existing one away. Raises StateError: of a folder that
+        holds what is not an agent's, too, since others may need their rights to it."""
         try:
+            strangers = self._strangers()
+            if strangers:
+                raise StateError(
+                    f"{self.path} is no state folder, it holds {strangers[0]}; name an empty folder, or a new one"
+                )
             self.path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
             self.path.chmod(PRIVATE_FOLDER)
             probe = self.path / ".writable"
@@ -70,6 +78,14 @@ class StateFolder:
             raise StateError(
                 f"cannot write to the state folder {self.path} ({error}); name one you may write to"
             ) from error
+
+    def _strangers(self) -> list[str]:
+        """What lies in a folder that no agent has used, and no administrator has made ready. Raises OSError."""
+        if not self.path.exists() or self.identity_path.exists() or os.path.lexists(self.path / SETTINGS_NAME):
+            return []
+        own = {path.name for path in vars(self).values() if path != self.path} | {".writable"}
+        names = sorted(file.name for file in self.path.iterdir())
+        return [name for name in names if {name, name.removeprefix(".").removesuffix(".tmp")}.isdisjoint(own)]
 
     def is_enrolled(self) -> bool:
         return self.identity_path.exists() and self.secret_path.exists()

@@ -14,7 +14,6 @@ from agent.probes.parsing import dig, dig_text, parse_json
 from agent.state import StateFolder, encode
 from protocol.wire import MAX_INVENTORY_BYTES
 
-FILE_NAME = "inventory.json"  # {digest, sent_at}: of the inventory that was sent last
 SENT_AGAIN_SECONDS = DAILY_INTERVAL_SECONDS
 MARGIN_SECONDS = 10.0
 SOURCE = "the reader of the inventory"
@@ -38,7 +37,7 @@ class InventoryProbe:
         interpreter: Sequence[str] = (sys.executable, "-P", "-m"),
     ) -> None:
         """`now` in Unix seconds."""
-        self._path = folder.path / FILE_NAME
+        self._path = folder.inventory_path  # {digest, sent_at}: of the inventory that was sent last
         self._now = now
         self._command = [*interpreter, "agent.inventory", str(folder.path.absolute())]
         self._waiting: dict[str, Any] | None = None

@@ -159,6 +159,23 @@ def test_a_folder_that_takes_nothing_does_not_use_up_the_token(collector: Collec
     assert collector.enrolled == []
 
 
+def test_a_folder_of_others_is_left_to_them(collector: Collector, tmp_path: Path) -> None:
+    for name in ("machine-id", "lock", "passwd"):  # as /etc and /var hold, too
+        (tmp_path / name).touch()
+    tmp_path.chmod(0o755)
+    result = enroll_cli(collector.url, tmp_path)
+    assert result.exit_code == 1
+    assert f"{tmp_path} is no state folder, it holds passwd; name an empty folder" in result.output
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert collector.enrolled == []
+
+
+def test_a_folder_that_was_made_ready_is_taken(collector: Collector, tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").symlink_to("/etc/quarkpulse-agent/agent.toml")
+    (tmp_path / "ca.pem").touch()
+    assert enroll_cli(collector.url, tmp_path).exit_code == 0
+
+
 def test_a_token_that_is_none_is_not_repeated_in_the_complaint(collector: Collector, tmp_path: Path) -> None:
     result = enroll_cli(collector.url, tmp_path / "state", "--token", "x" * 300)
     assert result.exit_code == 1

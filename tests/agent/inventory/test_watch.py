@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.inventory.watch import FILE_NAME, InventoryProbe
+from agent.inventory.watch import InventoryProbe
 from agent.probes.base import ProbeFailed
 from agent.state import StateFolder
 
@@ -62,7 +62,7 @@ def test_it_is_sent_when_it_has_changed_and_once_a_day(tmp_path: Path, told: Tol
 
 
 def test_a_damaged_note_means_that_it_is_sent(tmp_path: Path, told: Told) -> None:
-    (tmp_path / FILE_NAME).write_text('{"digest": 3, "sent_at": "soon"')
+    StateFolder(tmp_path).inventory_path.write_text('{"digest": 3, "sent_at": "soon"')
     told.say({"inventory": {}})
     probe = InventoryProbe(StateFolder(tmp_path), lambda: DAY, interpreter=told.interpreter)
     probe.sample()
