@@ -7,8 +7,15 @@ from pathlib import Path
 
 from protocol.errors import PermanentError
 
-# They run whatever they are given: a folder does not allow them, only their own names do.
-RUN_OTHERS = frozenset({"negate", "urlize", "check_by_ssh"})
+# Of monitoring-plugins 2.3: a folder does not allow them, only their own names do.
+AS_TOLD = frozenset(
+    {
+        *("negate", "urlize", "check_by_ssh"),  # run the program that they are given
+        *("check_breeze", "check_flexlm", "check_mailq", "check_oracle"),  # give arguments to a shell, or to sqlplus
+        *("check_dbi", "check_mysql_query", "check_pgsql"),  # run any SQL
+        "check_log",  # writes the file that it is given
+    }
+)
 
 
 class NotAllowedError(PermanentError):
@@ -43,7 +50,7 @@ class AllowList:
 def covers(allowed: Path, real: Path, name: str) -> bool:
     if real == allowed:
         return not real.is_dir()
-    return allowed in real.parents and not {real.name, name} & RUN_OTHERS
+    return allowed in real.parents and not {real.name, name} & AS_TOLD
 
 
 def is_open_to_all(path: Path) -> bool:

@@ -315,6 +315,15 @@ def test_there_is_no_way_out_of_an_allowed_folder(
         AllowList([inside]).resolve(str(make(inside, outside)))
 
 
+@pytest.mark.parametrize("name", ["check_log", "check_by_ssh", "check_flexlm", "check_pgsql"])
+def test_what_does_as_it_is_told_is_allowed_by_its_own_name_alone(allowed: tuple[Path, Path], name: str) -> None:
+    inside, _ = allowed
+    program = shell(inside, "echo OK", name)
+    with pytest.raises(NotAllowedError):
+        AllowList([inside]).resolve(str(program))
+    assert AllowList([inside, program]).resolve(str(program)) == str(program)
+
+
 def link(path: Path, target: Path) -> str:
     path.symlink_to(target)
     return str(path)
