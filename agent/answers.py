@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from agent.uplink import Answer, bare_etag
+from agent.etags import bare_etag
+from agent.uplink import Answer, is_plausible
 
 
 class Verdict(StrEnum):
@@ -36,7 +37,7 @@ def judge(answer: Answer, seq: int) -> Verdict:
 
 
 def judge_success(content: Mapping[str, object] | None, seq: int) -> Verdict:
-    if content is None or type(content.get("now")) is not int:
+    if content is None or parse_now(content.get("now")) is None:
         return Verdict.TRANSIENT
     if content.get("need_layouts"):
         return Verdict.NEED_LAYOUTS
@@ -70,8 +71,13 @@ def parse_push_reply(content: Mapping[str, object]) -> PushReply:
     now, need, refused, etag = (content.get(key) for key in ("now", "need_layouts", "refused", "config_etag"))
     refusals = [one for one in refused if isinstance(one, dict)] if isinstance(refused, list) else []
     return PushReply(
-        now_seconds=now / 1000 if isinstance(now, int) else 0.0,
+        now_seconds=parse_now(now) or 0.0,
         need_layouts=frozenset(one for one in need if isinstance(one, str)) if isinstance(need, list) else frozenset(),
         refused={one["frame"]: str(one.get("reason")) for one in refusals if type(one.get("frame")) is int},
-        config_etag=bare_etag(etag) if isinstance(etag, str) else "",
+        config_etag=bare_etag(etag),
     )
+
+
+def parse_now(found: object) -> float | None:
+    """Unix seconds of the Unix milliseconds in an answer; None if that can be no collector's time."""
+    return found / 1000 if type(found) is int and is_plausible(found // 1000) else None

@@ -55,7 +55,8 @@ class AgentClock:
             return self._now()
 
     def now_milliseconds(self) -> int:
-        return int(self.now() * 1000)
+        """Never negative: a clock without a battery begins in 1970, and a correction may lead from there to before."""
+        return max(0, int(self.now() * 1000))
 
     def correction_seconds(self) -> float:
         """What is missing from this machine's own clock: positive if it is slow."""

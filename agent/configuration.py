@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from agent.config import AgentConfig, ConfigError, parse_config
+from agent.etags import bare_etag
 from agent.files import write_atomically
 from agent.settings import SettingsError, load_settings
 from agent.state import StateFolder, encode
@@ -50,7 +51,7 @@ class Configuration:
             self.current = self._restrict(parse_config(content))
         except ConfigError:
             return  # written by another version: the collector sends a new one
-        self.etag = etag if isinstance(etag, str) else ""
+        self.etag = bare_etag(etag)
 
     def _restrict(self, config: AgentConfig) -> AgentConfig:
         asked = config.privacy

@@ -20,6 +20,7 @@ from protocol.wire import CONFIG_PATH, MAX_EVENTS_PER_PUSH, MAX_LAYOUTS_PER_PUSH
 logger = logging.getLogger(__name__)
 
 EVENT_BYTES = 500
+MAX_CRASHES_IN_ROW = 10  # a quarter of an hour of trying; then a new process may fare better
 LAYOUT_BYTES = 100  # of a series in a layout, in JSON; in memory it is several times that
 
 
@@ -96,13 +97,28 @@ class Delivery:
         self._known_layouts: set[str] = set()
         self._live_done = 0  # the newest record that went ahead of the others
         self._failures_in_row = 0
+        self._crashes_in_row = 0
         self._retry_at = 0.0  # boot-time clock; nothing is sent before
         self._backlog_at = 0.0  # likewise, what is not live
         self._round_trip_seconds = 0.0  # of the last answer
         self._trouble = ""
 
     def step(self) -> float | None:
-        """One push, or nothing if it is not yet time. Seconds until the next makes sense; None: when a record comes."""
+        """One push, or nothing if it is not yet time. Seconds until the next makes sense; None: when a record comes.
+
+        A bug that one answer brings out is as good as no answer; it is raised once it comes again and again."""
+        try:
+            return self._step()
+        except Exception:
+            self._crashes_in_row += 1
+            if self._crashes_in_row >= MAX_CRASHES_IN_ROW:
+                raise
+            logger.exception("push crashed, kept: spooled_records=%d", len(self._spool))
+        self.push_failures += 1
+        self._wait(Verdict.TRANSIENT, None)
+        return self._seconds_until_retry()
+
+    def _step(self) -> float | None:
         newest = self._spool.newest()
         if self.ended_reason is not None or newest is None:
             return None
@@ -238,7 +254,7 @@ class Delivery:
         if self._trouble:
             logger.warning("push works again: after_failures=%d", self._failures_in_row)
         self._trouble = ""
-        self._failures_in_row = 0
+        self._failures_in_row = self._crashes_in_row = 0
         if len(self._known_layouts) > MAX_LAYOUTS_PER_PUSH:
             self._known_layouts.clear()
         self._known_layouts |= {layout["id"] for _, record in batch for layout in record["layouts"]}

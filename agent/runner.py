@@ -53,6 +53,7 @@ GREETING_SECONDS = 3.0
 DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer took its time
 HUSHED_SECONDS = 30.0  # no frame after the goodbye before sleep, or it would count as being up again
 CLOCK_SAVED_FROM_SECONDS = 0.5  # a correction that moved by less is not worth writing down
+MAX_CORRECTION_SECONDS = 3_200_000_000  # a century: a clock without a battery begins in 1970
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SYSTEMD = Path("/run/systemd/system")
 
@@ -105,7 +106,7 @@ class Agent:
         identity, secret = folder.load_identity(), folder.load_secret()
         self._device_id = identity.device_id
         saved = folder.load_optional(folder.clock_path).get("correction_seconds")
-        self._saved_correction_seconds = float(saved) if isinstance(saved, int | float) else 0.0
+        self._saved_correction_seconds = parse_correction(saved)
         self._clock = AgentClock(wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step)
         self._events = Events(self._clock.now_milliseconds, make_uuid)
         self._uplink = reach(identity, secret, folder, self._clock.boot)
@@ -335,6 +336,13 @@ class Agent:
 
     def _on_unavailable(self, probe: str, reason: str) -> None:
         self._events.add(EventType.PROBE_UNAVAILABLE, probe=probe, reason=reason[:500])
+
+
+def parse_correction(found: object) -> float:
+    """Seconds, of what the last session kept; 0 if that is none."""
+    if isinstance(found, int | float) and abs(found) <= MAX_CORRECTION_SECONDS:
+        return float(found)
+    return 0.0
 
 
 def next_tick(now: float, interval_seconds: float, phase: float) -> float:

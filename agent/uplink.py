@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from agent import VERSION
 from agent.addresses import Proxy, parse_address
+from agent.etags import bare_etag
 from agent.spool import compress
 from agent.tls import Trust, make_tls_context
 from protocol.errors import TransientError
@@ -19,6 +20,9 @@ MAX_ANSWER_BYTES = 1 << 20
 TIMEOUT_SECONDS = 15.0  # of one wait: connecting, sending, or the next bytes of the answer
 DEADLINE_SECONDS = 60.0  # of the whole, against an answer that trickles
 COMPRESS_FROM_BYTES = 256
+# An answer may be odd in ways that no HTTP library foresees: what cannot be parsed is a ValueError.
+NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
+PLAUSIBLE_SECONDS = (1_577_836_800, 4_102_444_800)  # Unix time of 2020 and 2100: no collector's clock is beyond
 
 
 class UplinkError(TransientError):
@@ -96,13 +100,13 @@ class Uplink:
             self.close()
             if not is_reused:
                 raise UplinkError(f"the collector closed the connection ({error})") from error
-        except (OSError, http.client.HTTPException) as error:
+        except NO_ANSWER as error:
             self.close()
             raise UplinkError(describe(error)) from error
         # The kept connection had been closed meanwhile, as proxies do after a minute: once more on a new one.
         try:
             return self._exchange(method, path, body, headers)
-        except (OSError, http.client.HTTPException) as error:
+        except NO_ANSWER as error:
             self.close()
             raise UplinkError(describe(error)) from error
 
@@ -183,29 +187,32 @@ def parse_object(content: bytes) -> dict[str, object] | None:
         return None
     try:
         found = json.loads(content)
+        if b"\\u" in content:
+            json.dumps(found, ensure_ascii=False).encode()  # half a character can be escaped, but not written down
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def bare_etag(text: str) -> str:
-    """Without quotes and weakness, so that a header compares with what stands in an answer."""
-    return text.removeprefix("W/").strip('"')
+def is_plausible(seconds: float) -> bool:
+    """Whether this Unix time can be now."""
+    return PLAUSIBLE_SECONDS[0] <= seconds <= PLAUSIBLE_SECONDS[1]
 
 
 def parse_date(text: str) -> float | None:
-    """Unix seconds of an HTTP date; None if it is none."""
+    """Unix seconds of an HTTP date; None if it is none, or no time that can be now."""
     try:
-        return parsedate_to_datetime(text).timestamp()
+        seconds = parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):
         return None
+    return seconds if is_plausible(seconds) else None
 
 
 def parse_retry_after(text: str | None, date: str) -> float | None:
     """Seconds to wait, from seconds or an HTTP date. A date is taken against the answer's own, not this machine's."""
     if text is None:
         return None
-    if text.strip().isdigit():
+    if text.isascii() and text.strip().isdigit():
         return float(text.strip()[:9])
     until, answered = parse_date(text), parse_date(date)
     return max(0.0, until - answered) if until is not None and answered is not None else None

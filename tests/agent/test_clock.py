@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import SLEW_RATE, AgentClock
+from agent.runner import parse_correction
 
 
 class Machine:
@@ -87,6 +88,17 @@ def test_setting_the_machines_clock_moves_no_stamp() -> None:
     machine.boot_seconds += 1.0
     assert clock.now() == before + 1.0
     assert clock.correction_seconds() == pytest.approx(7201.0)
+
+
+def test_a_stamp_is_never_negative_even_where_a_clock_begins_in_1970() -> None:
+    clock, _ = Machine(wall=60.0).clock(correction=-3600.0)
+    assert clock.now_milliseconds() == 0
+
+
+@pytest.mark.parametrize("found", [10**400, -1e300, float("nan"), float("inf"), "1", None])
+def test_a_correction_that_can_be_none_is_left_out(found: object) -> None:
+    assert parse_correction(found) == 0.0
+    assert parse_correction(-3600) == -3600.0
 
 
 @given(

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.config import AgentConfig, ConfigError, parse_config
+from agent.configuration import Configuration
+from agent.state import StateFolder, encode
 from protocol import models, wire
 
 GOLDEN = Path("protocol/examples/config.response.json")
@@ -126,3 +128,15 @@ ANYTHING = st.recursive(
 def test_whatever_comes_is_read_or_refused(content: dict[str, object]) -> None:
     with contextlib.suppress(ConfigError):
         assert isinstance(parse_config(content), AgentConfig)
+
+
+@pytest.mark.parametrize("etag", ["€", "a\r\nX: 1", 'a"b', 7])
+def test_what_was_kept_under_no_etag_holds_and_is_asked_for_anew(tmp_path: Path, etag: object) -> None:
+    """It would go into a header at each start, and no header takes it."""
+    folder = StateFolder(tmp_path)
+    folder.config_path.write_bytes(encode({"etag": etag, "config": FULL}))
+    configuration = Configuration(folder, lambda *_: None)
+    assert configuration.etag == ""
+    assert configuration.current.push_interval_seconds == 30.0
+    folder.config_path.write_bytes(encode({"etag": "third", "config": FULL}))
+    assert Configuration(folder, lambda *_: None).etag == "third"

@@ -9,7 +9,7 @@ import pytest
 
 from agent.clock import AgentClock
 from agent.config import ConfigError
-from agent.delivery import Delivery, Policy
+from agent.delivery import MAX_CRASHES_IN_ROW, Delivery, Policy
 from agent.spool import Record, Spool
 from agent.uplink import Answer, Uplink
 from protocol import models
@@ -203,8 +203,10 @@ def test_an_unreachable_collector_keeps_everything(bench: Bench, caplog: pytest.
         ({"Retry-After": "999999999999"}, 3600.0),
         ({"Retry-After": "Thu, 26 Nov 2026 10:02:00 GMT", "Date": "Thu, 26 Nov 2026 10:00:00 GMT"}, 120.0),
         ({"Retry-After": "soon"}, 1.0),
+        ({"Retry-After": "\xb2"}, 1.0),
+        ({"Retry-After": "Thu, 26 Nov 9999 10:02:00 GMT", "Date": "Thu, 26 Nov 2026 10:00:00 GMT"}, 1.0),
     ],
-    ids=["seconds", "bounded", "date", "nonsense"],
+    ids=["seconds", "bounded", "date", "nonsense", "squared", "far away"],
 )
 def test_retry_after_is_obeyed(bench: Bench, header: dict[str, str], seconds: float) -> None:
     bench.append(1)
@@ -312,6 +314,83 @@ def test_an_answer_without_end_is_no_answer(bench: Bench) -> None:
     bench.boot += 1.0
     bench.run()
     assert bench.stored == [[1]]
+
+
+def answer_of(bench: Bench, **changes: object) -> Reply:
+    """An acknowledgement of the first push of the first record, but for the changes."""
+    now = int(bench.collector.now_seconds() * 1000)
+    return Reply(200, {"acked": 2, "now": now, "need_layouts": [], "refused": [], "config_etag": '"first"'} | changes)
+
+
+@pytest.mark.parametrize("now", [10**400, -(10**15), 0, 1_577_836_799_999, 4_102_444_801_000, 1.8e12, True])
+def test_a_time_that_no_collector_can_have_is_nobodys_answer(bench: Bench, now: float) -> None:
+    bench.append(1)
+    before = bench.clock.now()
+    bench.collector.script.append(answer_of(bench, now=now))
+    assert bench.delivery.step() == 1.0
+    assert bench.clock.now() == pytest.approx(before, abs=1.0)
+    assert len(bench.spool) == 1
+
+
+@pytest.mark.parametrize("etag", ["€", "a\r\nX-Evil: 1", 'a"b', "a b", "", '""', "x" * 129, 7, None])
+def test_what_can_be_no_etag_is_not_asked_for(bench: Bench, etag: object) -> None:
+    bench.append(1)
+    bench.collector.script.append(answer_of(bench, config_etag=etag))
+    bench.run()
+    assert len(bench.spool) == 0
+    assert [method for method, *_ in bench.collector.requests] == ["POST"]
+
+
+def test_half_a_character_in_an_answer_is_nobodys_answer(bench: Bench) -> None:
+    """It could be written into no file: neither the status nor the reason of an end."""
+    bench.append(1)
+    bench.collector.script.append(Reply(410, b'{"error": "ended", "message": "\\ud83d"}'))
+    assert bench.delivery.step() == 1.0
+    bench.boot += 1.0
+    bench.collector.script.append(Reply(410, b'{"error": "ended", "message": "\\ud83d\\ude00"}'))
+    assert bench.delivery.step() is None
+    assert bench.delivery.ended_reason == "410 \U0001f600"
+
+
+def test_a_bug_in_a_step_is_told_and_backed_off_and_raised_only_when_it_stays(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        """Where an answer brings out what nobody foresaw."""
+
+        is_broken = True
+
+        def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+            return bench.uplink.get(path, headers)
+
+        def post(self, path: str, content: bytes) -> Answer:
+            if self.is_broken:
+                raise ZeroDivisionError("unforeseen")
+            return bench.uplink.post(path, content)
+
+    broken = Broken()
+    delivery = Delivery(broken, bench.spool, bench.clock, boot_id="boot", config_etag="first", uniform=highest)
+    bench.append(1)
+
+    def crash(times: int) -> list[float | None]:
+        delays = []
+        for _ in range(times):
+            delays.append(delivery.step())
+            bench.boot += 300.0
+        return delays
+
+    assert crash(3) == [1.0, 2.0, 4.0]
+    assert delivery.push_failures == 3
+    assert "ZeroDivisionError: unforeseen" in caplog.text
+    broken.is_broken = False
+    delivery.step()
+    assert bench.stored == [[1]]
+    broken.is_broken = True
+    bench.append(2)
+    crash(MAX_CRASHES_IN_ROW - 1)
+    with pytest.raises(ZeroDivisionError):
+        delivery.step()
+    assert len(bench.spool) == 1
 
 
 def test_a_new_configuration_is_fetched_once(bench: Bench) -> None:
