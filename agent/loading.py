@@ -9,6 +9,8 @@ from agent.settings import FILE_NAME, Settings, SettingsError, load_settings
 from agent.state import ProbeEntry, StateFolder
 from protocol.errors import PermanentError
 
+BESIDE_PROBES = ("inventory", "printers")  # that the agent reads; turned off like a probe
+
 
 class ProbeError(PermanentError):
     """A probe in the list cannot be loaded."""
@@ -52,7 +54,7 @@ def assemble_probes(folder: StateFolder, complain: Callable[[str, str], None]) -
         for problem in settings.without_probe(entries):
             complain(FILE_NAME, problem)
         off = settings.probes_off()
-        for name in sorted(set(off) - entries.keys()):
+        for name in sorted(set(off) - entries.keys() - set(BESIDE_PROBES)):
             complain(FILE_NAME, f"{FILE_NAME}: probes.off: no such probe: {name}")
         settings.forbidden()
         settings.proxy()
@@ -67,6 +69,14 @@ def assemble_probes(folder: StateFolder, complain: Callable[[str, str], None]) -
         except (ProbeError, SettingsError) as error:
             complain(name, str(error))
     return probes
+
+
+def turned_off(folder: StateFolder) -> tuple[str, ...]:
+    """What the settings turn off; nothing where they cannot be used, which `assemble_probes` tells."""
+    try:
+        return load_settings(folder.path).probes_off()
+    except SettingsError:
+        return ()
 
 
 def make_probe(name: str, entry: ProbeEntry, folder: StateFolder, settings: Settings | None) -> Probe:

@@ -22,7 +22,7 @@ from agent.failover import reach
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
 from agent.inventory.watch import InventoryProbe
-from agent.loading import assemble_probes
+from agent.loading import assemble_probes, turned_off
 from agent.logs import set_up_logging
 from agent.notify import Notifier, take_notifier
 from agent.own import OwnMetrics
@@ -141,6 +141,7 @@ class Agent:
         self._frames = FrameBuilder()
         self._printers = PrinterSupervisor(self._clock.boot, make_uuid)
         self._inventory = InventoryProbe(folder, self._clock.now)
+        self._off = turned_off(folder)
         self._sampler = self._make_sampler()
         self._shedder = Shedder(self._load_caps(), [one.name for one in self._sampler.schedules], self._on_shed)
         # Agents that start together do not push together: each has its own place in the interval.
@@ -199,7 +200,7 @@ class Agent:
         self._shedder.review(self._own.weight(), self._clock.boot())
         self._sampler.configure(self._configuration.current, self._push_interval_seconds(), self._shedder.shed)
         if not self._options.once:
-            self._printers.configure(self._configuration.current.printers)
+            self._printers.configure(() if "printers" in self._off else self._configuration.current.printers)
         self._sampler.read_due(slack_seconds=self._push_interval_seconds() / 2)
         now = self._clock.boot()
         samples = self._own.sample(self._sampler.schedules, now, self._shedder.shed)
@@ -265,7 +266,9 @@ class Agent:
     # Parts.
 
     def _make_sampler(self) -> Sampler:
-        probes = [*assemble_probes(self._folder, self._on_left_out), self._inventory]
+        probes = assemble_probes(self._folder, self._on_left_out)
+        if "inventory" not in self._off:
+            probes.append(self._inventory)
         return Sampler(probes, boot=self._clock.boot, on_unavailable=self._on_unavailable)
 
     def _load_caps(self) -> Caps:

@@ -99,6 +99,23 @@ def test_the_reader_is_there_while_printers_are_and_comes_again_when_it_dies(
     assert agent.wait(10) == 0
 
 
+def test_what_agent_toml_turns_off_the_collector_does_not_turn_on(
+    collector: Collector, state: Path, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    (state / "agent.toml").write_text('[probes]\noff = ["inventory", "printers"]\n')
+    configure(collector, "one", printer("prn-utax", 9, "utax"))
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 5)
+    ages = {dict(one.labels).get("probe") for layout in collector.layouts.values() for one in layout.series}
+    assert "uptime" in ages
+    assert "inventory" not in ages
+    assert readers_of(agent) == []
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(10) == 0
+    assert not any(push.inventory for push in collector.pushes)
+    assert "no such probe" not in (tmp_path / "agent.log").read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_agent_takes_its_reader_with_it(
     collector: Collector, state: Path, start_agent: StartAgent, recordings_port: int, number: int
