@@ -15,8 +15,19 @@ from agent.printers.vendors import Maker, maker_of
 MAX_SUPPLIES = MAX_TRAYS = MAX_COVERS = 60  # a press with a finisher has half of it
 MAX_ALERTS = 100
 MAX_CONSOLE_LINES = 16
+# Rows of a printer: the first part of their index is that of its device.
+DEVICE_COLUMNS = (
+    mibs.GENERAL_SERIAL,
+    mibs.SUPPLY_LEVEL,
+    mibs.SUPPLY_DESCRIPTION,
+    mibs.MARKER_LIFE_COUNT,
+    mibs.INPUT_LEVEL,
+    mibs.ALERT_SEVERITY,
+)
 UNTOLD = (None, "other", "unknown")  # types that say nothing
 MAX_COUNT = (1 << 32) - 1  # all ones is what agents say that do not count
+MODEL_IN_TEXT = re.compile(r"\bPID:\s*([^,;]+)")
+BEHIND_MODEL = re.compile(r" / |;")
 # `SN:VNB3J99999`, `S/N ABC`; without one behind it, nothing.
 SERIAL_IN_TEXT = re.compile(r"(?<![A-Za-z])S/?N[:# ]+([A-Za-z0-9-]{4,})")
 
@@ -35,7 +46,7 @@ def decode(rows: Rows) -> Reading:
     errors = decode_errors(rows.get(mibs.HR_PRINTER_ERRORS, device))
     pages, pages_unit = _pages(rows)
     return Reading(
-        model=_text(rows.get(mibs.HR_DEVICE_DESCR, device), charset) or description,
+        model=_text(rows.get(mibs.HR_DEVICE_DESCR, device), charset) or _model_in(description or ""),
         serial=_serial(rows, maker, charset, description),
         firmware=_vendor_text(rows, maker.firmware, charset) or _text(rows.first(mibs.ENTITY_FIRMWARE), charset),
         name=_text(rows.first(mibs.SYS_NAME), charset),
@@ -71,8 +82,8 @@ def decode_state(rows: Rows, device: Index, known: Reading) -> Reading:
 
 
 def find_marker(rows: Rows) -> Index:
-    """The row of the marker that counts pages, mostly the printer's first."""
-    counted = [index for index in rows.indices(mibs.MARKER_LIFE_COUNT) if _counts_pages(rows, index)]
+    """The row of the marker that counts, mostly the printer's first."""
+    counted = [index for index in rows.indices(mibs.MARKER_LIFE_COUNT) if _counts(rows, index)]
     return counted[0] if counted else (*find_device(rows), 1)
 
 
@@ -84,7 +95,7 @@ def find_device(rows: Rows) -> Index:
     for index in rows.indices(mibs.HR_DEVICE_TYPE):
         if rows.get(mibs.HR_DEVICE_TYPE, index) == mibs.HR_DEVICE_PRINTER:
             return index[:1]
-    for column in (mibs.GENERAL_SERIAL, mibs.SUPPLY_LEVEL, mibs.SUPPLY_DESCRIPTION):
+    for column in DEVICE_COLUMNS:
         for index in rows.indices(column):
             return index[:1]
     return (1,)
@@ -124,6 +135,12 @@ def _vendor_text(rows: Rows, objects: Iterable[str], charset: str | None) -> str
     return next((text for oid in objects if (text := _text(rows.get(oid, ()), charset))), None)
 
 
+def _model_in(description: str) -> str | None:
+    """Of a sysDescr: what it calls the product, else its beginning."""
+    product = MODEL_IN_TEXT.search(description)
+    return (product[1] if product else BEHIND_MODEL.split(description, maxsplit=1)[0]).strip() or description or None
+
+
 def _serial(rows: Rows, maker: Maker, charset: str | None, description: str | None) -> str | None:
     in_text = SERIAL_IN_TEXT.search(description or "")
     return (
@@ -153,17 +170,16 @@ def _is_asleep(rows: Rows, device: Index, errors: tuple[str, ...] | None, alerts
 
 
 def _pages(rows: Rows) -> tuple[int | None, str | None]:
-    """Of the first marker that counts pages. One that does not tell what it counts is taken to count pages."""
+    """Of the first marker that counts, in whatever unit."""
     for index in rows.indices(mibs.MARKER_LIFE_COUNT):
-        if _counts_pages(rows, index):
+        if _counts(rows, index):
             return rows.number(mibs.MARKER_LIFE_COUNT, index), _name(mibs.UNITS, rows.number(mibs.MARKER_UNIT, index))
     return None, None
 
 
-def _counts_pages(rows: Rows, marker: Index) -> bool:
+def _counts(rows: Rows, marker: Index) -> bool:
     count = rows.number(mibs.MARKER_LIFE_COUNT, marker)
-    unit = _name(mibs.UNITS, rows.number(mibs.MARKER_UNIT, marker))
-    return count is not None and 0 <= count < MAX_COUNT and (unit is None or unit in mibs.PAGE_UNITS)
+    return count is not None and 0 <= count < MAX_COUNT
 
 
 def _page_counts(rows: Rows, maker: Maker) -> Iterable[PageCount]:

@@ -91,7 +91,7 @@ def state_samples(reading: Reading) -> Iterator[Sample]:
     if reading.error_states is not None:
         for name in mibs.ERROR_STATES:
             yield _flag("printer_error", name in reading.error_states, printer_error=name)
-    if reading.pages is not None:
+    if reading.pages is not None and reading.pages_unit in (*UNTOLD, *mibs.PAGE_UNITS):
         yield Sample("printer_pages_total", reading.pages)
     if reading.uptime_seconds is not None:
         yield Sample("printer_uptime_seconds", reading.uptime_seconds)

@@ -82,7 +82,7 @@ class Reading:
     is_asleep: bool = False
     error_states: tuple[str, ...] | None = None  # as RFC 2790 names them
     pages: int | None = None
-    pages_unit: str | None = None  # impressions or sheets
+    pages_unit: str | None = None  # impressions or sheets, mostly; of some plotters feet
     page_counts: tuple[PageCount, ...] = ()
     supplies: tuple[Supply, ...] = ()
     trays: tuple[Tray, ...] = ()

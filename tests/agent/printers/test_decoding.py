@@ -268,6 +268,46 @@ def test_the_printer_need_not_be_the_first_device() -> None:
     assert (reading.model, [one.index for one in reading.supplies]) == ("device 3", ["1"])
 
 
+@pytest.mark.parametrize(
+    ("unit", "is_series"), [(None, True), (1, True), (2, True), (7, True), (8, True), (16, False), (99, False)]
+)
+def test_pages_are_what_the_first_marker_counts_and_a_series_unless_it_counts_something_else(
+    unit: int | None, is_series: bool
+) -> None:
+    rows = rows_of(MARKER_LIFE_COUNT={1: 1234, 2: 7})
+    if unit is not None:
+        rows.update(rows_of(MARKER_UNIT={1: unit, 2: 7}))
+    reading = decode(rows)
+    assert to_json(reading)["pages"] == 1234
+    assert any(one.name == "printer_pages_total" for one in state_samples(reading)) is is_series
+
+
+@pytest.mark.parametrize("column", ["MARKER_LIFE_COUNT", "INPUT_LEVEL", "ALERT_SEVERITY"])
+def test_a_printer_is_where_it_has_rows(column: str) -> None:
+    rows = rows_of(HR_DEVICE_DESCR={1: b"A network card", 3: b"A printer"})
+    rows.add(getattr(mibs, column), (3, 1), 4)
+    assert decode(rows).model == "A printer"
+
+
+@pytest.mark.parametrize(
+    ("description", "model"),
+    [
+        (
+            b"HP ETHERNET MULTI-ENVIRONMENT,SN:VNB3J99999,PID:HP Color LaserJet Pro M252dw",
+            "HP Color LaserJet Pro M252dw",
+        ),
+        (b"HP ETHERNET,PID:HP LaserJet 400,FN:1", "HP LaserJet 400"),
+        (b"RICOH Aficio MP C3002 2.20 / RICOH Network Printer C model", "RICOH Aficio MP C3002 2.20"),
+        (b"Samsung M4080FX; V11.01.03.04_02-27-2017;Engine V1.00.06", "Samsung M4080FX"),
+        (b"Canon TM-5300 /P", "Canon TM-5300 /P"),
+        (b";", ";"),
+        (b"", None),
+    ],
+)
+def test_without_a_device_a_model_is_found_in_the_description(description: bytes, model: str | None) -> None:
+    assert decode(rows_of(SYS_DESCR={0: description})).model == model
+
+
 VALUES = st.one_of(
     st.none(), st.integers(-(2**64), 2**64), st.binary(max_size=60), st.text(max_size=20), st.floats(), st.booleans()
 )
