@@ -24,6 +24,7 @@ DEVICE_COLUMNS = (
     mibs.INPUT_LEVEL,
     mibs.ALERT_SEVERITY,
 )
+NO_SERIAL = frozenset({"na", "none", "null", "unknown", "notavailable", "notset", "notapplicable", "tobefilledbyoem"})
 UNTOLD = (None, "other", "unknown")  # types that say nothing
 MAX_COUNT = (1 << 32) - 1  # all ones is what agents say that do not count
 MODEL_IN_TEXT = re.compile(r"\bPID:\s*([^,;]+)")
@@ -112,6 +113,12 @@ def decode_errors(value: Value) -> tuple[str, ...] | None:
     )
 
 
+def is_placeholder(serial: str | None) -> bool:
+    """Whether it is none: nothing, `N/A`, or one sign again and again."""
+    bare = re.sub(r"[^a-z0-9]", "", (serial or "").lower())
+    return len(set(bare)) < 2 or bare in NO_SERIAL
+
+
 def stable_label(description: str) -> str:
     """A supply's description without the serial number that some put behind it: a new cartridge is the same series."""
     return SERIAL_BEHIND.split(description, maxsplit=1)[0].strip() or description
@@ -142,13 +149,15 @@ def _model_in(description: str) -> str | None:
 
 
 def _serial(rows: Rows, maker: Maker, charset: str | None, description: str | None) -> str | None:
+    """The first that is a number; else what stands in the place of one."""
     in_text = SERIAL_IN_TEXT.search(description or "")
-    return (
-        _text(rows.first(mibs.GENERAL_SERIAL), charset)
-        or _vendor_text(rows, maker.serial, charset)
-        or (in_text[1] if in_text else None)
-        or _text(rows.first(mibs.ENTITY_SERIAL), charset)
+    found = (
+        _text(rows.first(mibs.GENERAL_SERIAL), charset),
+        *(_text(rows.get(oid, ()), charset) for oid in maker.serial),
+        in_text[1] if in_text else None,
+        _text(rows.first(mibs.ENTITY_SERIAL), charset),
     )
+    return next((one for one in found if not is_placeholder(one)), next(filter(None, found), None))
 
 
 def _status(rows: Rows, device: Index) -> str | None:
@@ -214,7 +223,7 @@ def _supplies(rows: Rows, device: Index, charset: str | None, alerts: tuple[Aler
             max_capacity=amount.max_capacity,
             unit=unit,
             ratio=amount.ratio,
-            state=_alerted(index, alerts) or amount.state,
+            state=_worse(amount.state, _alerted(index, alerts)),
             is_receptacle=is_receptacle,
         )
 
@@ -242,6 +251,11 @@ def _alerted(supply: Index, alerts: Iterable[Alert]) -> Fill | None:
     if codes & mibs.USED_UP:
         return Fill.EMPTY
     return Fill.LOW if codes & mibs.ALMOST_USED_UP else None
+
+
+def _worse(told: Fill, alerted: Fill | None) -> Fill:
+    """Empty as either says; else as the alert does."""
+    return Fill.EMPTY if Fill.EMPTY in (told, alerted) else alerted or told
 
 
 def _trays(rows: Rows, device: Index, charset: str | None) -> Iterable[Tray]:

@@ -17,6 +17,7 @@ from agent.printers.metrics import METRICS, state_samples, table_samples
 from agent.printers.reading import Fill, Reading, Supply, to_json
 from agent.printers.rows import Rows, Value
 from agent.printers.text import MAX_TEXT_CHARS, decode_text
+from agent.printers.vendors import maker_of
 from protocol.errors import QuarkpulseError
 
 COLUMNS = sorted(value for name, value in vars(mibs).items() if name.isupper() and str(value).startswith("1.3.6.1.2"))
@@ -183,6 +184,25 @@ def test_an_alert_says_what_a_level_cannot(alert: tuple[int, int, int, int, byte
     rows = rows_of(SUPPLY_TYPE={1: 4}, SUPPLY_LEVEL={1: 0}, SUPPLY_MAX_CAPACITY={1: 100})
     rows.update(alert_rows(alert))
     assert decode(rows).supplies[0].state is state
+
+
+def test_empty_is_worse_than_an_alert_of_almost_empty() -> None:
+    rows = rows_of(SUPPLY_TYPE={1: 3}, SUPPLY_LEVEL={1: 0}, SUPPLY_MAX_CAPACITY={1: 100})
+    rows.update(alert_rows((5, 11, 1, 1104, b"Toner low")))
+    assert decode(rows).supplies[0].state is Fill.EMPTY
+
+
+@pytest.mark.parametrize("placeholder", [b"N/A", b"none", b"0000000000", b"XXXXXXXXXX", b"Unknown", b"----"])
+def test_a_placeholder_hides_no_serial_number(placeholder: bytes) -> None:
+    rows = rows_of(GENERAL_SERIAL={1: placeholder})
+    assert decode(rows).serial == placeholder.decode()
+    rows.update(rows_of(SYS_DESCR={0: b"HP ETHERNET,SN:VNB3J99999,PID:HP LaserJet"}))
+    assert decode(rows).serial == "VNB3J99999"
+    rows.update(rows_of(SYS_OBJECT_ID={0: "1.3.6.1.4.1.11.2.3.9.1"}))
+    rows.add(maker_of("1.3.6.1.4.1.11.1").serial[0], (), b"CNB1234567")
+    assert decode(rows).serial == "CNB1234567"
+    rows.update(rows_of(GENERAL_SERIAL={1: b"0505571100"}))
+    assert decode(rows).serial == "0505571100"
 
 
 def test_colours_come_from_colorants_or_descriptions() -> None:
