@@ -1,10 +1,11 @@
 """Which questions make a reading: one small one for its state, walks for its tables, a few for what never changes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from agent.printers import mibs
-from agent.printers.decoding import decode
+from agent.printers.decoding import decode, is_placeholder
 from agent.printers.errors import BadAnswer, NoAnswer
 from agent.printers.reading import Reading
 from agent.printers.rows import Index, Rows, Value
@@ -27,9 +28,9 @@ ENTITY = (mibs.ENTITY_SERIAL, mibs.ENTITY_FIRMWARE)
 TABLES: Mapping[str, tuple[str, ...]] = {
     "alerts": (
         mibs.ALERT_SEVERITY,
+        mibs.ALERT_CODE,
         mibs.ALERT_GROUP,
         mibs.ALERT_GROUP_INDEX,
-        mibs.ALERT_CODE,
         mibs.ALERT_DESCRIPTION,
     ),
     "supplies": (
@@ -56,15 +57,16 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 
 COUNTS = "page_counts"  # of the maker's own objects
 ALL_TABLES = frozenset({*TABLES, COUNTS})
-# Not asked for where this other column is empty.
+_ALERTS = (mibs.ALERT_SEVERITY, mibs.ALERT_CODE)
+# Not asked for where all of these other columns are empty.
 NEEDS = {
-    mibs.ALERT_GROUP: mibs.ALERT_SEVERITY,
-    mibs.ALERT_GROUP_INDEX: mibs.ALERT_SEVERITY,
-    mibs.ALERT_CODE: mibs.ALERT_SEVERITY,
-    mibs.ALERT_DESCRIPTION: mibs.ALERT_SEVERITY,
-    mibs.COLORANT_VALUE: mibs.SUPPLY_COLORANT,
-    mibs.COVER_DESCRIPTION: mibs.COVER_STATUS,
+    mibs.ALERT_GROUP: _ALERTS,
+    mibs.ALERT_GROUP_INDEX: _ALERTS,
+    mibs.ALERT_DESCRIPTION: _ALERTS,
+    mibs.COLORANT_VALUE: (mibs.SUPPLY_COLORANT,),
+    mibs.COVER_DESCRIPTION: (mibs.COVER_STATUS,),
 }
+MAX_SILENT = 3  # questions of an identity without an answer: then it has gone
 
 
 class Asked(Protocol):
@@ -120,16 +122,20 @@ async def collect_state(client: Asked, device: Index, marker: Index) -> Rows:
     return rows
 
 
-async def collect_identity(client: Asked) -> Rows:
-    """What it is, and its state. Raises NoAnswer, BadAnswer and AccessRefused."""
+async def collect_identity(client: Asked) -> tuple[Rows, Exception | None]:
+    """What it is, and its state; and why some of that is not known.
+
+    Raises NoAnswer, BadAnswer and AccessRefused if not even the beginning came."""
     rows = Rows()
     for oid, value in (await client.get([f"{column}.0" for column in SYSTEM])).items():
         rows.add_object(oid, SYSTEM, value)
-    await _walk(client, IDENTITY, rows)
-    await _ask_maker(client, rows)
-    if decode(rows).serial is None:
-        await _walk(client, ENTITY, rows)
-    return rows
+    troubles: list[Exception] = []
+    for column in IDENTITY:
+        await _tolerate(partial(_walk, client, (column,), rows), troubles)
+    await _tolerate(partial(_ask_maker, client, rows), troubles)
+    if is_placeholder(decode(rows).serial):
+        await _tolerate(partial(_walk, client, ENTITY, rows), troubles)
+    return rows, next(iter(troubles), None)
 
 
 async def collect_tables(client: Asked, maker: Maker, names: Collection[str] = ALL_TABLES) -> Collected:
@@ -155,15 +161,24 @@ async def collect_all(client: Asked) -> tuple[Reading, Exception | None]:
     """Everything at once, and what ended it before it was whole.
 
     Raises NoAnswer, BadAnswer and AccessRefused if not even the beginning came."""
-    rows = await collect_identity(client)
+    rows, trouble = await collect_identity(client)
     tables = await collect_tables(client, maker_of(rows.first(mibs.SYS_OBJECT_ID)))
     rows.update(tables.rows)
-    return decode(rows), tables.trouble
+    return decode(rows), tables.trouble or trouble
+
+
+async def _tolerate(question: Callable[[], Awaitable[None]], troubles: list[Exception]) -> None:
+    """One question that is not answered does not end the others."""
+    if len(troubles) < MAX_SILENT:
+        try:
+            await question()
+        except (NoAnswer, BadAnswer) as error:
+            troubles.append(error)
 
 
 async def _walk(client: Asked, columns: Sequence[str], rows: Rows) -> None:
     for column in columns:
-        if column in NEEDS and not rows.has(NEEDS[column]):
+        if column in NEEDS and not any(map(rows.has, NEEDS[column])):
             continue
         for index, value in (await client.walk(column)).items():
             rows.add(column, index, value)

@@ -22,6 +22,7 @@ TABLES_OF_AN_EVENT = frozenset({"alerts", "supplies", "trays"})
 # What decoding a table needs to know beside its own rows.
 CONTEXT = (mibs.CHARACTER_SET, mibs.SYS_OBJECT_ID, mibs.HR_PRINTER_ERRORS, mibs.HR_PRINTER_STATUS)
 EVENT_COUNTERS = (mibs.GENERAL_CRITICAL_EVENTS, mibs.GENERAL_ALL_EVENTS, mibs.GENERAL_CONFIG_CHANGES)
+IDENTITY = ("model", "serial", "firmware", "name", "location")  # what a printer is
 NEVER = -math.inf
 
 
@@ -67,14 +68,17 @@ class SnmpSide:
             self._repetitions = client.repetitions
 
     async def _identify(self, client: Client, now: float) -> None:
-        rows = await collect_identity(client)
+        rows, trouble = await collect_identity(client)
         found, known = decode(rows), self.reading or Reading()
         kept = {name: getattr(known, name) for name in ALL_TABLES}
+        if trouble is not None:
+            kept |= {name: getattr(known, name) for name in IDENTITY if getattr(found, name) is None}
         self.reading = replace(found, **kept)
         self._context = rows.only(CONTEXT)
         self._device, self._marker = find_device(rows), find_marker(rows)
         self._maker = maker_of(rows.first(mibs.SYS_OBJECT_ID))
-        self._identity_at = now
+        # What was not told is asked again with the tables.
+        self._identity_at = now if trouble is None else now - IDENTITY_INTERVAL_SECONDS + TABLES_INTERVAL_SECONDS
 
     async def _read_state(self, client: Client, now: float) -> None:
         rows = await collect_state(client, self._device, self._marker)

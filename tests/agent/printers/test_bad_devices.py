@@ -229,6 +229,29 @@ async def test_one_that_falls_silent_in_the_middle_has_told_what_it_told() -> No
     assert reading.trays == ()
 
 
+@pytest.mark.parametrize("column", [mibs.HR_DEVICE_TYPE, mibs.HR_PRINTER_ERRORS, mibs.CHARACTER_SET])
+async def test_one_silent_column_of_what_it_is_costs_no_more_than_itself(column: str) -> None:
+    silent = parse_oid(column)
+
+    def all_but_one(request: Request) -> list[bytes]:
+        return [] if request.objects[0][: len(silent)] == silent else [HP.answer(request)]
+
+    with Device(all_but_one) as device:
+        reading, trouble = await read(device)
+    assert str(trouble) == "fell silent in the middle"
+    assert (reading.serial, reading.model) == ("VNB3J99999", "HP Color LaserJet Pro M252dw")
+    assert [one.level for one in reading.supplies] == [63, 63, 88, 36]
+
+
+async def test_alerts_need_no_severity() -> None:
+    printer = printer_with(ALERT_CODE=[integer(808)], ALERT_GROUP=[integer(8)], ALERT_DESCRIPTION=[octets(b"Tray 1")])
+    with Device(serving(printer)) as device:
+        reading, _ = await read(device)
+    (alert,) = reading.alerts
+    told = (alert.severity, alert.group, alert.code, alert.description)
+    assert told == ("unknown", "input", "inputMediaSupplyEmpty", "Tray 1")
+
+
 async def test_nothing_listens_there() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
