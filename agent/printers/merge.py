@@ -15,13 +15,18 @@ def merge(snmp: Reading | None, ipp: Reading | None) -> Reading:
     filled = {
         one.name: getattr(ipp, one.name)
         for one in fields(Reading)
-        if getattr(snmp, one.name) in (None, ()) and getattr(ipp, one.name) is not None
+        if _is_open(one.name, getattr(snmp, one.name)) and getattr(ipp, one.name) is not None
     }
     return replace(
         replace(snmp, **filled),
         is_asleep=snmp.is_asleep or ipp.is_asleep,
         supplies=_merge_supplies(snmp.supplies, ipp.supplies),
     )
+
+
+def _is_open(name: str, value: object) -> bool:
+    """An empty table may be one that is not told; no error at all is an answer."""
+    return value is None or (value == () and name != "error_states")
 
 
 def _merge_supplies(own: tuple[Supply, ...], others: tuple[Supply, ...]) -> tuple[Supply, ...]:

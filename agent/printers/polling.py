@@ -104,8 +104,8 @@ class SnmpSide:
         self.trouble = str(collected.trouble or "")
         collected.rows.update(self._context)
         found, known = decode(collected.rows), self.reading or Reading()
-        taken = {name: getattr(found, name) for name in names if name in collected.complete or not getattr(known, name)}
-        self.reading = replace(known, **taken)
+        # Half a table would be other series under other names: the last whole one stands.
+        self.reading = replace(known, **{name: getattr(found, name) for name in names & collected.complete})
         if "supplies" in collected.complete or self.tables_at == NEVER:
             self.tables_at = now
         if collected.complete >= ALL_TABLES:
@@ -165,7 +165,7 @@ class PrinterPoll:
         self.refusal = "; ".join(refusals)
         self.trouble = "; ".join(refusals + troubles)
         if self.is_reachable:
-            self._combine(now, by_snmp=by_snmp)
+            self._combine(now, by_snmp=by_snmp, by_ipp=by_ipp)
 
     def give_up(self, trouble: str) -> None:
         """What was begun and did not end."""
@@ -178,7 +178,7 @@ class PrinterPoll:
         taken, self._snmp.happened = self._snmp.happened, []
         return taken
 
-    def _combine(self, now: float, *, by_snmp: bool) -> None:
+    def _combine(self, now: float, *, by_snmp: bool, by_ipp: bool) -> None:
         self.state_at = now
         if self._snmp is None:
             self.reading, self.counted_at, self.tables_at = self._ipp_reading or Reading(), now, now
@@ -188,6 +188,8 @@ class PrinterPoll:
         if ipp is not None:
             # Two counters of one thing never agree, and a series must not jump from one to the other.
             ipp = replace(ipp, pages=None, pages_unit=None, uptime_seconds=None)
+        if ipp is not None and not by_ipp:  # an hour ago is not now
+            ipp = replace(ipp, error_states=None, alerts=(), is_asleep=False)
         self.reading = merge(self._snmp.reading, ipp)
         self.tables_at = self._snmp.tables_at if self._snmp.reading is not None else self._ipp_at
         if not by_snmp and ipp is not None:

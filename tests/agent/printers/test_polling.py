@@ -41,6 +41,7 @@ class Printer:
     def __init__(self) -> None:
         self.objects = Objects(load_recording(RECORDINGS / "jetdirect_m252dw.snmprec"))
         self.is_on = True
+        self.silent = ""  # the column that it does not answer
         self.set("HR_PRINTER_STATUS", integer(3))
         self.set("GENERAL_ALL_EVENTS", integer(7, COUNTER32))
         self.set("MARKER_LIFE_COUNT", integer(1_000, COUNTER32), 1, 1)
@@ -55,7 +56,9 @@ class Printer:
         self.set("ALERT_DESCRIPTION", octets(description), 1, row)
 
     def answer(self, request: Request) -> list[bytes]:
-        return [self.objects.answer(request)] if self.is_on else []
+        silent = parse_oid(self.silent) if self.silent else None
+        is_silent = silent is not None and request.objects[0][: len(silent)] == silent
+        return [self.objects.answer(request)] if self.is_on and not is_silent else []
 
 
 class Followed:
@@ -221,7 +224,7 @@ async def test_ipp_answers_for_a_silent_snmp_and_no_series_changes() -> None:
     with Device(printer.answer) as device:
         followed = Followed(printer, device, ipp)
         line = await followed.at(0)
-        series = list(followed._series)
+        series = [one for one in followed._series if one[0] != "printer_alert"]  # it stands only while it is told
         assert followed.value(line, "printer_pages_total") == 1_000
         assert followed.value(line, "printer_queued_jobs") == 2
         assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
@@ -236,6 +239,46 @@ async def test_ipp_answers_for_a_silent_snmp_and_no_series_changes() -> None:
         line = await followed.at(4 * INTERVAL)
         assert followed.value(line, "printer_pages_total") == 1_000
         assert followed._series == series
+
+
+async def test_half_a_table_of_supplies_is_not_told(followed: Followed) -> None:
+    followed.printer.silent = mibs.SUPPLY_DESCRIPTION
+    await followed.at(0)
+    assert not followed.has("printer_supply_level_ratio")
+    followed.printer.silent = ""
+    line = await followed.at(INTERVAL)
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_type="toner", printer_supply_index="1")
+    series = list(followed._series)
+    followed.printer.silent = mibs.SUPPLY_DESCRIPTION
+    followed.printer.set("SUPPLY_LEVEL", integer(1), 1, 1)
+    line = await followed.at(2 * HOUR)
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
+    assert followed._series == series
+
+
+async def test_what_it_is_stays_known_while_it_does_not_say_and_is_asked_again_soon(followed: Followed) -> None:
+    await followed.at(0)
+    followed.printer.silent = mibs.HR_DEVICE_DESCR
+    line = await followed.at(DAY)
+    assert (followed.poll.reading.model, line["events"]) == ("HP Color LaserJet Pro M252dw", [])
+    followed.printer.silent = ""
+    followed.printer.set("HR_DEVICE_DESCR", octets(b"Another model"))
+    (event,) = (await followed.at(DAY + HOUR))["events"]
+    assert event["model"] == "Another model"
+
+
+async def test_errors_of_ipp_do_not_outlive_their_round_nor_outweigh_snmp() -> None:
+    printer = Printer()
+    ipp: dict[str, Any] = {"printer-state": [5], "printer-state-reasons": [b"media-jam-error", b"power-saver"]}
+    with Device(printer.answer) as device:
+        followed = Followed(printer, device, ipp)
+        line = await followed.at(0)
+        assert followed.value(line, "printer_error", printer_error="jammed") == 0
+        assert followed.has("printer_alert")  # SNMP tells no alerts
+        line = await followed.at(INTERVAL)
+        assert followed.value(line, "printer_error", printer_error="jammed") == 0
+        assert followed.value(line, "printer_asleep") == 0
+        assert not followed.has("printer_alert")
 
 
 async def test_what_will_not_pass_by_itself_is_told_once() -> None:
