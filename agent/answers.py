@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 
 RETRIABLE_STATUSES = (408, 425, 429)
-# A proxy's limit or refusal is as binding as the collector's.
+# A proxy's limit or refusal is as binding as the collector's; only, nothing is given up at a proxy's word.
 REGARDLESS_OF_BODY = {413: Verdict.TOO_LARGE, 401: Verdict.UNAUTHORIZED, 403: Verdict.UNAUTHORIZED}
 
 

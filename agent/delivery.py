@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from agent.answers import PushReply, Verdict, explain, judge, parse_push_reply
+from agent.answers import PushReply, Verdict, explain, is_problem, judge, parse_push_reply
 from agent.clock import AgentClock
 from agent.config import ConfigError
 from agent.spool import Record
@@ -181,6 +181,8 @@ class Delivery:
                 self._spool.remove(seq)
             return True
         self.push_failures += 1
+        if verdict is Verdict.TOO_LARGE and len(batch) == 1 and not (answer and is_problem(answer.content)):
+            verdict = Verdict.TRANSIENT  # a proxy's limit, which is mended there: no reason to give a record up
         if verdict in (Verdict.TOO_LARGE, Verdict.REJECTED):
             if len(batch) > 1:
                 middle = len(batch) // 2

@@ -181,7 +181,7 @@ class Spool:
                 self._delete(at)
 
     def set_aside(self, seq: int) -> None:
-        """Keep a record out of the way, for people to look at: bounded, the oldest deleted first."""
+        """Keep a record out of the way, for people to look at: bounded, the oldest dropped first."""
         with self._lock:
             at = self._index(seq)
             if at is None:
@@ -308,6 +308,7 @@ class Spool:
             oldest = files.pop(0)
             size -= on_disk(oldest.stat().st_size)
             oldest.unlink(missing_ok=True)
+            self.dropped += 1
 
     def _complain(self, error: OSError) -> None:
         if self._is_writable:

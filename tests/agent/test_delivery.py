@@ -273,6 +273,25 @@ def test_a_push_too_large_is_split(bench: Bench) -> None:
     assert bench.spool.set_aside_total == 0
 
 
+def test_a_proxy_that_finds_everything_too_large_empties_no_spool(bench: Bench) -> None:
+    bench.append(*range(40))
+    bench.collector.reject = lambda _: Reply(413, b"<h1>413 nginx</h1>")
+    for _ in range(5):
+        assert bench.delivery.step()
+        bench.boot += 300.0
+    assert (len(bench.spool), bench.spool.set_aside_total) == (40, 0)
+    bench.collector.reject = lambda _: None
+    bench.run()
+    assert sorted(value for push in bench.stored for value in push if value is not None) == list(range(40))
+
+
+def test_one_record_that_the_collector_itself_finds_too_large_is_set_aside(bench: Bench) -> None:
+    bench.append(1)
+    bench.collector.script.append(Reply(413))
+    bench.run()
+    assert (len(bench.spool), bench.spool.set_aside_total) == (0, 1)
+
+
 def test_a_failure_in_the_midst_of_halving_loses_nothing(bench: Bench) -> None:
     bench.append(*range(40))
     bench.delivery.step()
