@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from agent.addresses import find_proxy, parse_address
-from agent.answers import REGARDLESS_OF_BODY, is_problem
+from agent.answers import is_problem
 from agent.settings import Settings, SettingsError, load_settings
 from agent.state import Identity, StateFolder
 from agent.tls import Trust
@@ -41,7 +41,7 @@ class Failover:
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         """Raises UplinkError."""
-        return self._ask(lambda uplink: uplink.get(path, headers))
+        return self._ask(lambda uplink: uplink.get(path, headers), may_be_unchanged=headers is not None)
 
     def post(self, path: str, content: bytes) -> Answer:
         """Raises UplinkError."""
@@ -57,7 +57,7 @@ class Failover:
         for uplink in self._uplinks:
             uplink.close()
 
-    def _ask(self, ask: Callable[[Uplink], Answer]) -> Answer:
+    def _ask(self, ask: Callable[[Uplink], Answer], *, may_be_unchanged: bool = False) -> Answer:
         """The first answer that is the collector's own; else one that is somebody's; else the error."""
         foreign: Answer | None = None
         failure: UplinkError | None = None
@@ -67,7 +67,7 @@ class Failover:
             except UplinkError as error:
                 failure = error
                 continue
-            if is_collectors(answer):
+            if is_collectors(answer) or (may_be_unchanged and answer.status == 304):
                 self._move_to(at)
                 return answer
             foreign = answer
@@ -96,10 +96,7 @@ class Failover:
 
 
 def is_collectors(answer: Answer) -> bool:
-    """Whether the collector itself answered, or somebody whose word counts as much; not a login page, nor a gateway
-    that does not reach it."""
-    if answer.status in REGARDLESS_OF_BODY or answer.status == 304:
-        return True
+    """Whether the collector itself answered; not a login page, nor a gateway that refuses or does not reach it."""
     return answer.content is not None and (answer.status < 300 or is_problem(answer.content))
 
 

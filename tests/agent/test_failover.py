@@ -84,8 +84,12 @@ def test_the_next_address_is_asked_when_one_fails_and_the_first_again_after_a_wh
         (Reply(502, b"<h1>Bad gateway</h1>"), "second"),
         (Reply(404, b"<h1>no such page</h1>"), "second"),
         (BUSY, "first"),
-        (Reply(413, b"<h1>413 nginx</h1>"), "first"),
-        (Reply(401, b""), "first"),
+        (Reply(413, b"<h1>413 nginx</h1>"), "second"),
+        (Reply(401, b""), "second"),
+        (Reply(403, b"<h1>blocked</h1>"), "second"),
+        (Reply(304, b""), "second"),
+        (Reply(413), "first"),
+        (Reply(401), "first"),
         (Reply(422), "first"),
         (Reply(410, {"error": "ended", "message": "no longer"}), "first"),
     ],
@@ -99,6 +103,11 @@ def test_what_is_not_the_collectors_answer_is_asked_elsewhere(ways: Ways, reply:
     assert status == (503 if answered == "second" else reply.status)
     if answered == "second":
         assert content is not None
+
+
+def test_a_configuration_that_has_not_changed_is_the_collectors_word(ways: Ways) -> None:
+    answer = ways.failover.get(CONFIG_PATH, {"If-None-Match": f'"{ways.first.config_etag}"'})
+    assert (answer.status, len(ways.second.requests)) == (304, 0)
 
 
 def test_when_nobody_answers_rightly_the_failure_is_told(ways: Ways) -> None:
