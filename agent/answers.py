@@ -24,6 +24,8 @@ RETRIABLE_STATUSES = (408, 425, 429)
 # A proxy's limit or refusal is as binding as the collector's; only, nothing is given up at a proxy's word.
 REGARDLESS_OF_BODY = {413: Verdict.TOO_LARGE, 401: Verdict.UNAUTHORIZED, 403: Verdict.UNAUTHORIZED}
 
+CONFIG_KEYS = {"push_interval_seconds", "custom_checks", "presence_policy", "printers"}
+
 
 def judge(answer: Answer, seq: int) -> Verdict:
     """The verdict on push `seq`. A body that is not the collector's (a login page, a proxy's error) proves nothing."""
@@ -47,6 +49,12 @@ def judge_success(content: Mapping[str, object] | None, seq: int) -> Verdict:
 def is_problem(content: Mapping[str, object] | None) -> bool:
     """Whether a refusal's body is the collector's own."""
     return content is not None and isinstance(content.get("error"), str) and isinstance(content.get("message"), str)
+
+
+def is_config(content: Mapping[str, object] | None) -> bool:
+    """Whether this is a configuration at all: the collector always sends these keys, and each has its default, so that
+    any other object would pass for one that turns everything off."""
+    return content is not None and content.keys() >= CONFIG_KEYS
 
 
 def explain(answer: Answer) -> str:

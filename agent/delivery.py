@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from agent.answers import PushReply, Verdict, explain, is_problem, judge, parse_push_reply
+from agent.answers import PushReply, Verdict, explain, is_config, is_problem, judge, parse_push_reply
 from agent.clock import AgentClock
 from agent.config import ConfigError
 from agent.spool import Record
@@ -299,7 +299,8 @@ class Delivery:
         except UplinkError as error:
             logger.warning("configuration not fetched: reason=%r", str(error))
             return
-        if answer.status == 200 and answer.content is not None:
+        if answer.status == 200 and answer.content is not None and is_config(answer.content):
+            self._wanted_etag = answer.etag or self._wanted_etag  # it may have changed since the push
             try:
                 self._on_config(self._wanted_etag, answer.content)
             except ConfigError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent import VERSION
+from agent.answers import is_config
 from agent.children import Ending, end_children
 from agent.clock import AgentClock
 from agent.config import ConfigError
@@ -305,7 +306,7 @@ class Agent:
         # A login page's clock is anyone's; the collector's own refusals are as good as its answers.
         if answer.date_seconds is not None and (answer.status == 304 or answer.content is not None):
             self._clock.calibrate(answer.date_seconds + 0.5, DATE_ERROR_SECONDS)
-        if answer.status == 200 and answer.content is not None:
+        if answer.status == 200 and answer.content is not None and is_config(answer.content):
             try:
                 self._on_config(answer.etag, answer.content)
             except ConfigError as error:

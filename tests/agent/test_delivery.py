@@ -425,6 +425,29 @@ def test_a_new_configuration_is_fetched_once(bench: Bench) -> None:
     assert [(etag, content["push_interval_seconds"]) for etag, content in bench.configs] == [("second", 30.0)]
 
 
+def test_any_object_is_no_configuration_and_is_asked_for_again(bench: Bench) -> None:
+    whole = bench.collector.config
+    bench.collector.config_etag = "second"
+    bench.collector.config = {"status": "maintenance"}
+    bench.append(1)
+    bench.run()
+    assert bench.configs == []
+    bench.collector.config = whole
+    bench.append(2)
+    bench.run()
+    assert bench.configs == [("second", whole)]
+
+
+def test_a_configuration_that_changed_between_push_and_question_has_its_own_etag(bench: Bench) -> None:
+    bench.append(1)
+    bench.collector.script.append(answer_of(bench, config_etag='"second"'))
+    bench.collector.config_etag = "third"
+    bench.run()
+    bench.append(2)
+    bench.run()
+    assert [etag for etag, _ in bench.configs] == ["third"]
+
+
 def test_a_bad_configuration_is_refused_once_and_said(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     def refuse(*_: object) -> None:
         raise ConfigError("push_interval_seconds must be 1 to 120, got 0")
