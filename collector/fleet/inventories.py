@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.revisions import Topic, bump
@@ -20,6 +20,7 @@ MAX_KEPT = 100  # of a device; the oldest goes first
 KEYS = ("serial", "mac", "mountpoint", "source", "name")
 PASSING = ("read_at", "users")  # who is logged in is no change of the machine
 MAX_SERIAL_CHARS = 256
+BATCH = 50  # inventories that are in memory at once: with a list of software each has some hundred KiB
 
 Content = Mapping[str, object]
 
@@ -52,6 +53,7 @@ async def keep_inventory(connection: AsyncConnection, device: str, content: Cont
         )
         .join(customers, customers.c.id == devices.c.customer)
         .where(devices.c.id == device)
+        .with_for_update(read=True, of=customers)  # an allowance that is being withdrawn is waited for
     )
     row = (await connection.execute(query)).one_or_none()
     if row is None:
@@ -111,6 +113,30 @@ async def erase_inventories(connection: AsyncConnection, customer: str, kept_fie
         if isinstance(content, dict):
             kept = {name: content[name] for name in kept_fields if isinstance(content.get(name), str)}
             await connection.execute(update(devices).where(devices.c.id == device).values(inventory=kept))
+
+
+async def strip_inventories(connection: AsyncConnection, customer: str, *, user_names: bool, software: bool) -> None:
+    """Takes out of the customer's inventories, those of the past too, what is not allowed (any more). Called under the
+    lock of the customer's row, so that none is kept meanwhile."""
+    of_customer = list(await connection.scalars(select(devices.c.id).where(devices.c.customer == customer)))
+    for device in of_customer:
+        ids = list(await connection.scalars(select(inventories.c.id).where(inventories.c.device == device)))
+        for start in range(0, len(ids), BATCH):
+            query = select(inventories.c.id, inventories.c.content).where(
+                inventories.c.id.in_(ids[start : start + BATCH])
+            )
+            changed = [
+                {"of": id_, "stripped": stripped}
+                for id_, content in await connection.execute(query)
+                if (stripped := _allowed(content, user_names=user_names, software=software)) != content
+            ]
+            if changed:
+                statement = update(inventories).where(inventories.c.id == bindparam("of"))
+                await connection.execute(statement.values(content=bindparam("stripped")), changed)
+        newest = await connection.scalar(select(devices.c.inventory).where(devices.c.id == device))
+        if isinstance(newest, Mapping):
+            stripped = _allowed(newest, user_names=user_names, software=software)
+            await connection.execute(update(devices).where(devices.c.id == device).values(inventory=stripped))
 
 
 def differences(before: Content, after: Content) -> list[Difference]:

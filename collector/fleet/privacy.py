@@ -11,6 +11,7 @@ from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import customers
 from collector.fleet.customers import get_customer
+from collector.fleet.inventories import strip_inventories
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,9 @@ async def set_privacy(
     actor: str,
     now: datetime,
 ) -> Privacy:
-    """None: as it is. Agents are told at their next push. Raises NotFoundError."""
+    """None: as it is. Agents are told at their next push. What is allowed no more is taken out of all inventories.
+
+    Raises NotFoundError."""
     await get_customer(connection, customer)
     before = (await load_privacy(connection, customer)).get(customer, Privacy())
     after = Privacy(
@@ -43,6 +46,8 @@ async def set_privacy(
         .where(customers.c.id == customer)
         .values(user_names_allowed=after.user_names, software_allowed=after.software)
     )
+    if (before.user_names and not after.user_names) or (before.software and not after.software):
+        await strip_inventories(connection, customer, user_names=after.user_names, software=after.software)
     data = {"user_names": after.user_names, "software": after.software}
     await audit.record(connection, actor=actor, action="customers.set-privacy", subject=customer, now=now, data=data)
     await bump(connection, Topic.FLEET)

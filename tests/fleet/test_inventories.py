@@ -21,6 +21,7 @@ from collector.fleet.inventories import (
     inventory_at,
     keep_inventory,
 )
+from collector.fleet.privacy import set_privacy
 from tests.fleet.world import ACTOR, NOW, World, make_customer, make_token, request
 
 FULL: dict[str, Any] = {
@@ -117,6 +118,25 @@ async def test_erasing_a_customer_leaves_what_the_machine_is(database: Database,
     async with database.connect() as connection:
         assert await get_inventory(connection, device) == {"model": "Latitude 5420"}
     assert await kept(database, device) == []
+
+
+async def test_a_withdrawn_allowance_is_taken_out_of_what_is_kept(database: Database, device: str) -> None:
+    await allow(database)
+    await keep(database, device, FULL)
+    await keep(database, device, {**FULL, "read_at": 2_000, "model": "Latitude 5430"})
+    async with database.begin() as connection:
+        await set_privacy(connection, "acme", software=False, actor=ACTOR, now=NOW)
+    for content in await kept(database, device):
+        assert (content["software"], content["users"]) == ({"count": 2}, {"logged_in": 1, "names": ["jan"]})
+    async with database.begin() as connection:
+        await set_privacy(connection, "acme", user_names=False, actor=ACTOR, now=NOW)
+    found = await kept(database, device)
+    assert [content["model"] for content in found] == ["Latitude 5430", "Latitude 5420"]
+    async with database.connect() as connection:
+        newest = await get_inventory(connection, device)
+    assert newest is not None
+    for left in (*found, newest):
+        assert (left["software"], left["users"]) == ({"count": 2}, {"logged_in": 1})
 
 
 async def test_of_a_device_that_is_not_there_nothing_is_kept(database: Database) -> None:
