@@ -34,9 +34,11 @@ def parse_address(collector: str, allow_plain_http: bool) -> tuple[str, int, boo
         parts = urlsplit(collector)
         port = parts.port
     except ValueError as error:
-        raise AddressError(f"the collector's address {collector!r} is not valid ({error})") from error
+        raise AddressError(f"the collector's address {masked(collector)!r} is not valid ({error})") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise AddressError(f"the collector's address {collector!r} must look like https://collector.example.com")
+        raise AddressError(
+            f"the collector's address {masked(collector)!r} must look like https://collector.example.com"
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise AddressError("the collector's address must hold no user name, query or fragment")
     is_encrypted = parts.scheme == "https"
@@ -85,3 +87,10 @@ def is_exempt(host: str, no_proxy: str) -> bool:
         if entry.strip() == "*" or (name and (host.lower() == name or host.lower().endswith(f".{name}"))):
             return True
     return False
+
+
+def masked(text: str) -> str:
+    """For messages, which are kept and sent: without what stands before the last @ of an address, as passwords do."""
+    before, at, rest = text.rpartition("@")
+    scheme, slashes, _ = before.partition("://") if "://" in before else ("", "", "")
+    return f"{scheme}{slashes}***@{rest}" if at else text

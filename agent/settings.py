@@ -7,7 +7,7 @@ probe that takes settings, named like the probe; unknown sections and keys are r
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from agent.addresses import NO_PROXY, AddressError, parse_proxy
+from agent.addresses import NO_PROXY, AddressError, masked, parse_proxy
 from protocol.errors import PermanentError
 from protocol.wire import PrivacyConfig
 
@@ -66,14 +66,14 @@ class Section:
         if found is None:
             return None
         if not Path(found).is_absolute():
-            self._complain(key, f"must be an absolute path, got {found!r:.100}")
+            self._complain(key, f"must be an absolute path, got {masked(found)!r:.100}")
         return Path(found)
 
     def paths(self, key: str) -> tuple[Path, ...]:
         found = self.texts(key)
         relative = [one for one in found if not Path(one).is_absolute()]
         if relative:
-            self._complain(key, f"must be absolute paths, got {relative[0]!r:.100}")
+            self._complain(key, f"must be absolute paths, got {masked(relative[0])!r:.100}")
         return tuple(Path(one) for one in found)
 
     def tables(self) -> dict[str, "Section"]:

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from agent.addresses import masked
 from agent.children import run_child
 from agent.probes.base import (
     HOURLY_INTERVAL_SECONDS,
@@ -71,8 +72,11 @@ class ResticBackup(NamedTuple):
 
     def read(self) -> BackupReading:
         """Raises ProbeUnavailable or ProbeFailed."""
-        variables = {"RESTIC_PASSWORD_FILE": str(self.password_file)} if self.password_file else {}
-        command = ["restic", "--repo", self.repository, "--no-lock", "--no-cache", "--quiet", "snapshots", "--json"]
+        # By the environment, since every user of the machine sees arguments, and an address may hold a password.
+        variables = {"RESTIC_REPOSITORY": self.repository}
+        if self.password_file:
+            variables["RESTIC_PASSWORD_FILE"] = str(self.password_file)
+        command = ["restic", "--no-lock", "--no-cache", "--quiet", "snapshots", "--json"]
         answer = run_child(command, timeout_seconds=TOOL_TIMEOUT_SECONDS, max_bytes=8 << 20, variables=variables)
         if answer.exit_code != 0:
             raise ProbeFailed(f"restic ended with exit code {answer.exit_code}; run `restic snapshots` by hand")
@@ -85,10 +89,14 @@ class BorgBackup(NamedTuple):
 
     def read(self) -> BackupReading:
         """Raises ProbeUnavailable or ProbeFailed."""
-        variables = {"BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes", "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+        variables = {
+            "BORG_REPO": self.repository,
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+        }
         if self.password_file:
             variables["BORG_PASSCOMMAND"] = f"cat {shlex.quote(str(self.password_file))}"
-        command = ["borg", "--bypass-lock", "info", "--last", "1", "--json", self.repository]
+        command = ["borg", "--bypass-lock", "info", "--last", "1", "--json"]
         answer = run_child(command, timeout_seconds=TOOL_TIMEOUT_SECONDS, variables=variables)
         if answer.exit_code not in (0, 1):  # 1: warnings
             raise ProbeFailed(f"borg ended with exit code {answer.exit_code}; run `borg info --last 1` by hand")
@@ -193,7 +201,7 @@ def make_backup(table: Section) -> Backup | None:
         return None
     for key, repository in (("restic", restic), ("borg", borg)):
         if repository is not None and repository.startswith("-"):
-            table.refuse(f"must be a repository, got {repository!r:.100}", key)
+            table.refuse(f"must be a repository, got {masked(repository)!r:.100}", key)
     if path is not None:
         if password_file is not None:
             table.refuse("is for restic and borg", "password_file")

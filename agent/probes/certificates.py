@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from agent.addresses import masked
 from agent.probes.base import HOURLY_INTERVAL_SECONDS, Metric, MetricType, ProbeUnavailable, Sample
 from agent.probes.parsing import decode
 from agent.settings import Section
@@ -158,7 +159,7 @@ class CertificateProbe:
         for text in section.texts("endpoints"):
             match = ENDPOINT.match(text)
             if match is None or not 0 < int(match["port"]) < 1 << 16:
-                section.refuse(f"must look like host:443, got {text!r:.100}", "endpoints")
+                section.refuse(f"must look like host:443, got {masked(text)!r:.100}", "endpoints")
             else:
                 endpoints.append(Endpoint(match["host"].strip("[]"), int(match["port"])))
         if len(files) + len(endpoints) > MAX_SOURCES:

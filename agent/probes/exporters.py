@@ -21,6 +21,7 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from agent.acceptance import MAX_SERIES_PER_PROBE, is_sound
+from agent.addresses import masked
 from agent.probes.base import SLOW_INTERVAL_SECONDS, Metric, MetricType, ProbeUnavailable, Sample
 from agent.settings import Section
 from protocol.wire import MAX_LABEL_VALUE_CHARS, is_reserved_metric
@@ -121,7 +122,7 @@ def target_from(name: str, table: Section) -> Target:
     if (url is None) == (files is None):
         table.refuse("needs either url or files")
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        table.refuse(f"must be an http or https address, got {url!r:.100}", "url")
+        table.refuse(f"must be an http or https address, got {masked(url)!r:.100}", "url")
     if not metrics:
         table.refuse('must name the metrics to send, such as ["node_load1", "node_nfs_*"]', "metrics")
     return Target(name, metrics, url, files)

@@ -89,6 +89,27 @@ def test_a_folder_with_too_much_in_it_is_not_looked_through(tmp_path: Path, monk
         FileBackup(tmp_path).read()
 
 
+@pytest.mark.parametrize(
+    ("backup", "variable", "program"),
+    [(ResticBackup, "RESTIC_REPOSITORY", "restic"), (BorgBackup, "BORG_REPO", "borg")],
+)
+def test_an_address_with_its_password_is_in_no_list_of_processes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backup: type[ResticBackup | BorgBackup],
+    variable: str,
+    program: str,
+) -> None:
+    file = tmp_path / program
+    file.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\necho "${variable}" >{tmp_path}/variable\nexit 9\n')
+    file.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(ProbeFailed):
+        backup("rest:https://me:secret@nas/").read()
+    assert "secret" not in (tmp_path / "arguments").read_text()
+    assert (tmp_path / "variable").read_text() == "rest:https://me:secret@nas/\n"
+
+
 @pytest.mark.slow
 def test_a_real_restic_repository(tmp_path: Path) -> None:
     restic = require("restic")

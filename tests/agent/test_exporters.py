@@ -173,6 +173,8 @@ def test_without_settings_there_is_nothing_to_read() -> None:
         ({"url": "http://127.0.0.1/", "files": "/x", "metrics": ["*"]}, "either url or files"),
         ({"metrics": ["*"]}, "either url or files"),
         ({"url": "file:///etc/shadow", "metrics": ["*"]}, "http or https"),
+        ({"url": "prom:secret@127.0.0.1/metrics", "metrics": ["*"]}, r"got '\*\*\*@127\.0\.0\.1/metrics'"),
+        ({"url": "ftp://prom:" + "x" * 200 + "@nas/", "metrics": ["*"]}, r"got 'ftp://\*\*\*@nas/'"),
         ({"url": "http://127.0.0.1/"}, "metrics"),
         ({"files": "relative/*.prom", "metrics": ["*"]}, "absolute"),
         ({"url": "http://127.0.0.1/", "metrics": ["*"], "limit": 3}, "no such setting"),
