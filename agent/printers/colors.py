@@ -3,13 +3,25 @@
 import re
 
 WORDS = {
-    "black": ("black", "zwart", "schwarz", "noir", "noire", "nero", "negro", "preto", "bk"),
+    "black": ("black", "zwart", "schwarz", "noir", "noire", "nero", "negro", "preto", "bk", "blk"),
     "cyan": ("cyan", "cyaan", "ciano", "cian"),
     "magenta": ("magenta",),
     "yellow": ("yellow", "geel", "gelb", "jaune", "giallo", "amarillo", "amarelo"),
+    "gray": ("gray", "grey", "grijs", "grau", "gris", "grigio", "cinza"),
+    "red": ("red", "rood", "rot", "rouge", "rosso", "rojo", "vermelho"),
+    "green": ("green", "groen", "grün", "vert", "verde"),
+    "blue": ("blue", "blauw", "blau", "bleu", "blu", "azul"),
+    "white": ("white", "wit", "weiß", "blanc", "bianco", "blanco", "branco"),
+    "orange": ("orange", "oranje", "naranja", "laranja"),
 }
 PREFIXES = ("photo", "matte", "light", "vivid")
-_COLOR_OF = {word: color for color, words in WORDS.items() for word in words}
+_COLOR_OF = {
+    **{word: color for color, words in WORDS.items() for word in words},
+    # In one word: `Photoblack`.
+    **{f"{one}{word}": f"{one} {color}" for one in PREFIXES for color, words in WORDS.items() for word in words},
+    "pbk": "photo black",
+    "mbk": "matte black",
+}
 _WORD = re.compile(r"[^\W\d_]+")
 _HEX = re.compile(r"^#([0-9a-fA-F]{6})$")
 NAMES_OF_HEX = {
