@@ -34,7 +34,9 @@ SERIAL_IN_TEXT = re.compile(r"(?<![A-Za-z])S/?N[:# ]+([A-Za-z0-9-]{4,})")
 
 # `Fuser S/N:`, `Black Toner, PN 006R01509;SN48178080E0000481`
 SERIAL_BEHIND = re.compile(r"[\s,;(]*(?:\b[Ss]/?[Nn]\s*[:#]|[;,]\s*SN(?:unknown|\w*\d))")
-WASTE_IN_TEXT = re.compile(r"(?i)\bwaste\b|afval|resttoner|alttoner|récup|usagé")
+WASTE_IN_TEXT = re.compile(
+    r"(?i)waste|used (toner|ink)|afval|abfall|rest-?(toner|ink)|alttoner|r[ée]cup|usagé|residu|maintenance (box|tank)"
+)
 
 
 def decode(rows: Rows) -> Reading:

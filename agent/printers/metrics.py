@@ -66,6 +66,8 @@ METRICS = (
         ("printer_alert_group", "printer_alert_index", "printer_alert_code"),
     ),
 )
+PART = "part"  # what wears out and has no keyword: rollers, kits, pads
+INK_IN_TEXT = re.compile(r"(?i)ink|tinte|encre|maintenance")  # a maintenance box takes the ink of cleaning
 # The parts first: a `toner drum` is a drum, a `transfer roller` no toner.
 KINDS_IN_TEXT = tuple(
     (kind, re.compile(words, re.IGNORECASE))
@@ -75,8 +77,10 @@ KINDS_IN_TEXT = tuple(
         ("transferUnit", r"transfer|transport belt|\bitb\b"),
         ("developer", r"developer|entwickler|ontwikkel"),
         ("cleanerUnit", r"clean"),
+        (PART, r"maintenance|wartung|onderhoud|entretien|roller|\bbelt|\bpad\b"),
         ("toner", r"toner"),
         ("ink", r"\bink|tinte|encre"),
+        (PART, r"kit\b"),  # no toner kit
     )
 )
 STATUSES = ("idle", "printing", "warmup", "stopped", "other", "unknown")
@@ -141,11 +145,14 @@ def share_of(supply: Supply) -> float | None:
 
 
 def kind_of(supply: Supply) -> str:
-    """Its type; where the printer tells none, the one that its description speaks of, since rules go by it."""
+    """Its type; where the printer tells none, the one that its description speaks of, since rules go by it.
+
+    What is filled is waste, whatever it is called."""
+    if supply.is_receptacle and supply.type not in mibs.RECEPTACLE_TYPES:
+        is_ink = INK_IN_TEXT.search(supply.description) or supply.type in ("ink", "inkCartridge")
+        return "wasteInk" if is_ink else "wasteToner"
     if supply.type not in UNTOLD:
         return str(supply.type)
-    if supply.is_receptacle:
-        return "wasteInk" if re.search(r"(?i)\bink", supply.description) else "wasteToner"
     found = (kind for kind, words in KINDS_IN_TEXT if words.search(supply.description))
     return next(found, supply.type or "unknown")
 

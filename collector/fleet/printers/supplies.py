@@ -14,9 +14,10 @@ from collector.fleet.printers.pages import Counter
 
 ROWS_AT_ONCE = 200
 
-# Beginnings of keywords of the IANA printer MIB. Waste boxes are no supplies, and how long they last no level tells.
+# Beginnings of keywords of the IANA printer MIB; `part` is what it has no word for: rollers, kits.
+# Waste boxes are no supplies, and how long they last no level tells.
 WASTE_TYPES = ("waste",)
-PART_TYPES = ("opc", "developer", "fuser", "corona", "cleaner", "transfer")
+PART_TYPES = ("opc", "developer", "fuser", "corona", "cleaner", "transfer", "part")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from agent.acceptance import accept
 from agent.printers import mibs
+from agent.printers.colors import color_in
 from agent.printers.decoding import decode, decode_errors, find_device, stable_label
 from agent.printers.ipp_codec import decode_answer, encode_request
 from agent.printers.ipp_decoding import decode_attributes
 from agent.printers.merge import merge
-from agent.printers.metrics import METRICS, state_samples, table_samples
+from agent.printers.metrics import METRICS, state_samples, supply_labels, table_samples
 from agent.printers.reading import Fill, Reading, Supply, to_json
 from agent.printers.rows import Rows, Value
 from agent.printers.text import MAX_TEXT_CHARS, decode_text
@@ -60,6 +61,30 @@ def rows_of(**columns: Mapping[int, Value]) -> Rows:
 )
 def test_texts_of_any_encoding(value: bytes, charset: str | None, text: str) -> None:
     assert decode_text(value, charset) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "color"),
+    [
+        ("HP 72 Gray Ink", "gray"),
+        ("Light grey", "light gray"),
+        ("Rouge", "red"),
+        ("Green ink", "green"),
+        ("Blau", "blue"),
+        ("White Toner", "white"),
+        ("Orange", "orange"),
+        ("PBK", "photo black"),
+        ("MBK ink tank", "matte black"),
+        ("BLK", "black"),
+        ("Photoblack", "photo black"),
+        ("Photo Black", "photo black"),
+        ("K", None),
+        ("C", None),
+        ("Black/Red", None),
+    ],
+)
+def test_a_colour_is_named_in_words(text: str, color: str | None) -> None:
+    assert color_in(text) == color
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, *mibs.CHARSETS.values()]))
@@ -233,6 +258,48 @@ def test_what_its_type_does_not_say_its_description_may() -> None:
     levels = [one.labels for one in table_samples(reading) if one.name == "printer_supply_level_ratio"]
     kinds = ["opc", "fuser", "transferUnit", "toner", "wasteInk", "unknown"]
     assert [labels["printer_supply_type"] for labels in levels] == kinds
+
+
+@pytest.mark.parametrize(
+    ("description", "kind"),
+    [
+        ("Wastetoner", "wasteToner"),
+        ("Resttonerbehälter", "wasteToner"),
+        ("Abfallbehälter", "wasteToner"),
+        ("Vaschetta recupero toner", "wasteToner"),
+        ("Recup. toner", "wasteToner"),
+        ("Contenedor de toner residual", "wasteToner"),
+        ("Used Toner Container", "wasteToner"),
+        ("Maintenance Box", "wasteInk"),
+        ("Waste Ink Pad", "wasteInk"),
+        ("Maintenance Kit", "part"),
+        ("Roller Kit", "part"),
+        ("ADF Roller", "part"),
+        ("Tray 1 Retard Roller Life", "part"),
+        ("Feed Kit", "part"),
+        ("Belt Unit", "part"),
+        ("Separation Pad", "part"),
+        ("Transfer Roller", "transferUnit"),
+        ("Toner Kit", "toner"),
+        ("Ink Cartridge", "ink"),
+    ],
+)
+def test_waste_and_parts_of_type_other_are_not_for_ordering(description: str, kind: str) -> None:
+    found = supply(50, 100, SUPPLY_TYPE=1, SUPPLY_DESCRIPTION=description.encode())
+    assert (found.type, supply_labels(found)["printer_supply_type"]) == ("other", kind)
+    assert found.is_receptacle is kind.startswith("waste")
+
+
+def test_a_waste_box_without_a_type_is_one_by_ipp_too() -> None:
+    (found,) = decode_attributes(
+        {"marker-names": [b"Abfallbeh\xc3\xa4lter"], "marker-types": [b"other"], "marker-levels": [0]}
+    ).supplies
+    assert (found.is_receptacle, found.ratio, supply_labels(found)["printer_supply_type"]) == (True, 1.0, "wasteToner")
+
+
+def test_what_is_filled_is_waste_whatever_its_type() -> None:
+    found = supply(50, 100, SUPPLY_TYPE=3, SUPPLY_CLASS=4, SUPPLY_DESCRIPTION=b"Toner Collector")
+    assert (found.type, supply_labels(found)["printer_supply_type"]) == ("toner", "wasteToner")
 
 
 @pytest.mark.parametrize(
