@@ -198,7 +198,12 @@ class Delivery:
         seq = self._spool.take_seq()
         for _ in range(2):
             try:
-                answer = self._transport.post(PUSH_PATH, encode_push(self._make_push(batch, seq)))
+                body = encode_push(self._make_push(batch, seq))
+            except (ValueError, RecursionError) as error:
+                self._say(f"a record cannot be sent as JSON ({error})")
+                return Verdict.REJECTED, None
+            try:
+                answer = self._transport.post(PUSH_PATH, body)
             except UplinkError as error:
                 self._say(str(error))
                 self._remember(str(error))

@@ -18,7 +18,7 @@ import threading
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
 
@@ -338,7 +338,7 @@ def decode(body: bytes) -> Record:
     content = unpacker.decompress(body, MAX_DECODED_BYTES)
     if not unpacker.eof:
         raise ValueError("cut short, or far too long")
-    found = json.loads(content)
+    found = json.loads(content, parse_constant=refuse_constant)
     if not is_record(found):
         raise ValueError("not a record")
     record = Record(layouts=found["layouts"], frames=found["frames"], events=found["events"])
@@ -356,6 +356,26 @@ def is_record(found: object) -> bool:
         return False
     if not isinstance(found.get("inventory", {}), dict):
         return False
-    return all(isinstance(layout.get("id"), str) for layout in found["layouts"]) and all(
-        isinstance(frame.get("v"), list) for frame in found["frames"]
+    return (
+        all(is_layout(layout) for layout in found["layouts"])
+        and all(has_all(frame, layout=str, t=int, v=list) for frame in found["frames"])
+        and all(has_all(event, id=str, t=int, type=str) for event in found["events"])
     )
+
+
+def is_layout(found: Mapping[str, object]) -> bool:
+    series = found.get("series")
+    return (
+        isinstance(found.get("id"), str)
+        and isinstance(series, list)
+        and all(isinstance(one, dict) and has_all(one, name=str, labels=dict) for one in series)
+    )
+
+
+def has_all(found: Mapping[str, object], **types: type) -> bool:
+    return all(isinstance(found.get(key), kind) for key, kind in types.items())
+
+
+def refuse_constant(name: str) -> None:
+    """NaN and the infinities are no JSON."""
+    raise ValueError(f"{name} is no number")

@@ -273,6 +273,21 @@ def test_a_push_too_large_is_split(bench: Bench) -> None:
     assert bench.spool.set_aside_total == 0
 
 
+@pytest.mark.parametrize(
+    "event",
+    [b'{"id": "a", "t": 1, "type": "x", "value": 1e999}', b'{"id": "a", "t": 1, "type": "x", "text": "\\ud83d"}'],
+    ids=["infinite", "half a character"],
+)
+def test_a_record_that_cannot_be_sent_is_set_aside_and_the_rest_goes_on(bench: Bench, event: bytes) -> None:
+    bench.append(1)
+    now = bench.clock.now_milliseconds()
+    bench.spool.append_encoded(b'{"layouts": [], "frames": [], "events": [%s]}' % event, now)
+    bench.append(2, 3)
+    bench.run()
+    assert sorted(value for push in bench.stored for value in push if value is not None) == [1, 2, 3]
+    assert (len(bench.spool), bench.spool.set_aside_total) == (0, 1)
+
+
 def test_a_proxy_that_finds_everything_too_large_empties_no_spool(bench: Bench) -> None:
     bench.append(*range(40))
     bench.collector.reject = lambda _: Reply(413, b"<h1>413 nginx</h1>")

@@ -67,9 +67,27 @@ def test_a_damaged_number_file_begins_a_new_spool_and_keeps_its_records(tmp_path
         compress(b"[1, 2]"),
         compress(b'{"layouts": [7], "frames": [], "events": []}'),
         compress(b'{"layouts": [{}], "frames": [{"v": 3}], "events": []}'),
+        compress(b'{"layouts": [{"id": "a"}], "frames": [], "events": []}'),
+        compress(b'{"layouts": [{"id": "a", "series": [7]}], "frames": [], "events": []}'),
+        compress(b'{"layouts": [], "frames": [{"layout": 7, "t": 1, "v": []}], "events": []}'),
+        compress(b'{"layouts": [], "frames": [{"layout": "a", "t": 1, "v": [NaN]}], "events": []}'),
+        compress(b'{"layouts": [], "frames": [], "events": [{"id": "a"}]}'),
         compress(b"[" * 100_000),
     ],
-    ids=["empty", "garbage", "cut short", "no record", "no layout", "no frame", "too deep"],
+    ids=[
+        "empty",
+        "garbage",
+        "cut short",
+        "no record",
+        "no layout",
+        "no frame",
+        "no series",
+        "a number for a series",
+        "a frame of no layout",
+        "not a number",
+        "no event",
+        "too deep",
+    ],
 )
 def test_a_damaged_record_is_set_aside_and_counted(tmp_path: Path, damage: bytes | None) -> None:
     spool = Spool(tmp_path)
