@@ -20,6 +20,7 @@ from protocol.wire import CONFIG_PATH, MAX_EVENTS_PER_PUSH, MAX_LAYOUTS_PER_PUSH
 logger = logging.getLogger(__name__)
 
 EVENT_BYTES = 500
+UNREADABLE_SECONDS = 60.0  # until a record is tried again that could not be read
 MAX_CRASHES_IN_ROW = 10  # a quarter of an hour of trying; then a new process may fare better
 LAYOUT_BYTES = 100  # of a series in a layout, in JSON; in memory it is several times that
 
@@ -100,6 +101,7 @@ class Delivery:
         self._crashes_in_row = 0
         self._retry_at = 0.0  # boot-time clock; nothing is sent before
         self._backlog_at = 0.0  # likewise, what is not live
+        self._is_hindered = False  # a record could not be read in this step
         self._round_trip_seconds = 0.0  # of the last answer
         self._trouble = ""
 
@@ -127,6 +129,7 @@ class Delivery:
         wait_seconds = not_before - self._clock.boot()
         if wait_seconds > 0:
             return wait_seconds
+        self._is_hindered = False
         if not self._deliver(self._load([newest] if is_live else self._spool.oldest(self._policy.batch_records))):
             return self._seconds_until_retry()
         if is_live:
@@ -139,6 +142,8 @@ class Delivery:
         if not is_live:  # a live frame does not put the next part of the backlog off
             rest_seconds = self._uniform(*self._policy.backlog_rest) * self._round_trip_seconds
             self._backlog_at = now + max(self._uniform(*self._policy.backlog_pause_seconds), rest_seconds)
+        if self._is_hindered:
+            self._backlog_at = max(self._backlog_at, now + UNREADABLE_SECONDS)
         return max(0.0, self._backlog_at - now)
 
     def _seconds_until_retry(self) -> float | None:
@@ -154,7 +159,11 @@ class Delivery:
         shared: dict[str, Layout] = {}  # a hundred copies of one layout would take 5 MiB
         size = layouts = events = 0
         for seq in seqs:
-            record = self._spool.read(seq)
+            try:
+                record = self._spool.read(seq)
+            except OSError:  # the spool has said so; what can be read goes on without it
+                self._is_hindered = True
+                continue
             if record is None:
                 continue
             size += EVENT_BYTES * len(record["events"])

@@ -59,7 +59,7 @@ EncodedRecord: TypeAlias = bytes  # inside, `bytes` is a size
 class Spool:
     """Records in order of their seq. Used by the main thread, which appends, and the sender, which takes away.
 
-    No method raises on a disk that is full, read-only or gone: records then stay in memory, few of them."""
+    No method but `read` raises on a disk that is full, read-only or gone: records then stay in memory, few of them."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Spool:
         self._disk_bytes = 0
         self._in_memory: dict[int, bytes] = {}
         self._is_writable = True
+        self._is_readable = True
         self._next = 1
         self._reserved = 0
         self._open()
@@ -157,20 +158,30 @@ class Spool:
         return seq
 
     def read(self, seq: int) -> Record | None:
-        """A record; None if it is gone or damaged. A damaged one is set aside and counted."""
+        """A record; None if it is gone or damaged. A damaged one is set aside and counted.
+
+        Raises OSError if it cannot be read now: no descriptor is free, the disk hangs, the right to is missing."""
         with self._lock:
             at = self._index(seq)
             if at is None:
                 return None
             try:
-                return decode(self._in_memory.get(seq) or self._read(seq, at))
+                record = decode(self._in_memory.get(seq) or self._read(seq, at))
             except FileNotFoundError:
                 self._forget(at)
                 self.dropped += 1
-            except (OSError, ValueError, RecursionError, zlib.error) as error:
+            except OSError as error:
+                if self._is_readable:
+                    self._is_readable = False
+                    logger.warning("record not readable, kept: seq=%d reason=%r", seq, str(error))
+                raise
+            except (ValueError, RecursionError, zlib.error) as error:
                 logger.warning("damaged record set aside: seq=%d reason=%r", seq, str(error))
                 self._note_damage(f"record {seq}: {error}")
                 self.set_aside(seq)
+            else:
+                self._is_readable = True
+                return record
         return None
 
     def remove(self, seq: int) -> None:

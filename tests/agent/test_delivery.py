@@ -9,7 +9,7 @@ import pytest
 
 from agent.clock import AgentClock
 from agent.config import ConfigError
-from agent.delivery import MAX_CRASHES_IN_ROW, Delivery, Policy
+from agent.delivery import MAX_CRASHES_IN_ROW, UNREADABLE_SECONDS, Delivery, Policy
 from agent.spool import Record, Spool
 from agent.uplink import Answer, Uplink
 from protocol import models
@@ -286,6 +286,23 @@ def test_a_record_that_cannot_be_sent_is_set_aside_and_the_rest_goes_on(bench: B
     bench.run()
     assert sorted(value for push in bench.stored for value in push if value is not None) == [1, 2, 3]
     assert (len(bench.spool), bench.spool.set_aside_total) == (0, 1)
+
+
+def test_a_record_that_cannot_be_read_now_is_kept_and_holds_nobody_up(bench: Bench, tmp_path: Path) -> None:
+    bench.append(0, 1, 2)
+    first = min((tmp_path / "spool").glob("*.json.gz"))
+    hidden = first.rename(tmp_path / "elsewhere")
+    first.mkdir()  # refuses to be read by root as well
+    assert [bench.delivery.step(), bench.delivery.step()] == [0.0, UNREADABLE_SECONDS]
+    bench.append(3)
+    assert bench.delivery.step() == UNREADABLE_SECONDS
+    assert bench.stored == [[2], [1], [3]]
+    assert (len(bench.spool), bench.spool.set_aside_total, bench.spool.damaged) == (1, 0, 0)
+    first.rmdir()
+    hidden.rename(first)
+    bench.boot += UNREADABLE_SECONDS
+    bench.run()
+    assert bench.stored[-1] == [0]
 
 
 def test_a_proxy_that_finds_everything_too_large_empties_no_spool(bench: Bench) -> None:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import logging
 import resource
@@ -19,7 +20,11 @@ def record(value: float, t: int = NOW) -> Record:
 
 
 def values(spool: Spool) -> list[float | None]:
-    found = [spool.read(seq) for seq in spool.oldest(1000)]
+    """Of what can be read now."""
+    found = []
+    for seq in spool.oldest(1000):
+        with contextlib.suppress(OSError):
+            found.append(spool.read(seq))
     return [frame["v"][0] for one in found if one for frame in one["frames"]]
 
 
@@ -164,7 +169,7 @@ def test_a_disk_that_takes_nothing_is_bridged_in_memory_and_said_once(
     folder.unlink()
     hidden.rename(folder)
     seq = spool.append(record(6), NOW)
-    assert values(spool)[-4:] == [3, 4, 5, 6]
+    assert values(spool) == [0, 3, 4, 5, 6]
     spool.remove(seq)
     assert values(spool)[-3:] == [3, 4, 5]
     assert spool.id == kept_id
