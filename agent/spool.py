@@ -31,6 +31,9 @@ GZIP_WINDOW = 31  # zlib's word for the gzip format, so that `zcat` reads the re
 RECORD_NAME = re.compile(r"^(\d{16})-(\d{13})\.json\.gz$")
 # `spool.json` is written once per so many numbers, not for each.
 RESERVE = 1_000
+# By how much the time that ages are judged by moves on with a record: one wrong answer days ahead must not drop what
+# waits. After a long sleep ages are judged rightly some hundred records later; until then the collector refuses.
+MAX_AGING_MILLISECONDS = 3_600_000
 BLOCK_BYTES = 4096  # what a file takes of the disk is a multiple of it
 
 
@@ -86,6 +89,7 @@ class Spool:
         self._in_memory: dict[int, bytes] = {}
         self._is_writable = True
         self._is_readable = True
+        self._aged_at = 0  # Unix milliseconds by which ages were judged last; 0: not yet
         self._next = 1
         self._reserved = 0
         self._open()
@@ -218,6 +222,8 @@ class Spool:
         except OSError as error:
             self._complain(error)
             found = []
+        if found:
+            self._aged_at = found[-1][1]
         for seq, time, size in found:
             self._seqs.append(seq)
             self._times.append(time)
@@ -298,7 +304,8 @@ class Spool:
 
     def _keep_within_limits(self, now_milliseconds: int) -> None:
         limits = self._limits
-        too_old = now_milliseconds - limits.age_seconds * 1000
+        self._aged_at = min(now_milliseconds, (self._aged_at or self._times[0]) + MAX_AGING_MILLISECONDS)
+        too_old = self._aged_at - limits.age_seconds * 1000
         while len(self._seqs) > 1 and (
             self._disk_bytes > limits.bytes - limits.aside_bytes
             or len(self._seqs) > limits.records

@@ -133,12 +133,34 @@ def test_the_oldest_goes_first_when_they_are_too_large(tmp_path: Path) -> None:
     assert spool.bytes <= one.bytes * 3
 
 
-def test_what_is_older_than_a_week_goes(tmp_path: Path) -> None:
+def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Limits(age_seconds=2 * 3600.0))
+    for hour in range(5):
+        spool.append(record(hour), NOW + hour * 3_600_000)
+    assert values(spool) == [2, 3, 4]
+    assert spool.dropped == 2
+
+
+def test_one_answer_days_ahead_drops_nothing_before_or_after_a_restart(tmp_path: Path) -> None:
+    ahead = NOW + 8 * 86_400_000
     spool = Spool(tmp_path)
-    spool.append(record(0), NOW - 8 * 86_400_000)
-    spool.append(record(1), NOW - 6 * 86_400_000)
-    spool.append(record(2), NOW)
-    assert values(spool) == [1, 2]
+    for minute in range(3):
+        spool.append(record(minute), NOW + minute * 60_000)
+    spool.append(record(3), ahead)
+    spool.append(record(4), NOW + 240_000)
+    assert values(spool) == [0, 1, 2, 3, 4]
+    again = Spool(tmp_path)
+    again.append(record(5), ahead)
+    assert values(again) == [0, 1, 2, 3, 4, 5]
+    assert again.dropped == 0
+
+
+def test_a_time_that_stays_is_believed_within_a_week_of_hours(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(record(0), NOW)
+    later = NOW + 9 * 86_400_000
+    for minute in range(8 * 24):
+        spool.append(record(1), later + minute * 60_000)
     assert spool.dropped == 1
 
 
