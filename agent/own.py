@@ -1,6 +1,5 @@
 """What the agent says about itself in every frame."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from agent.delivery import Delivery
 from agent.events import Events
 from agent.probes.base import Metric, MetricType, Sample
 from agent.sampling import Schedule
-from agent.shedding import Weight, cpu_seconds
+from agent.shedding import PAGE_BYTES, Weight, cpu_seconds
 from agent.spool import Spool
 
 METRICS = (
@@ -79,7 +78,6 @@ METRICS = (
 )
 
 STATM = Path("/proc/self/statm")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class OwnMetrics:

@@ -32,7 +32,7 @@ from agent.printers.supervision import PrinterSupervisor
 from agent.probes.base import Sample
 from agent.sampling import Sampler, Schedule
 from agent.settings import SettingsError, load_settings
-from agent.shedding import Caps, Shedder
+from agent.shedding import Caps, Shedder, Weight
 from agent.spool import Record, Spool
 from agent.state import FolderLock, StateFolder, encode
 from agent.status import StatusFile
@@ -144,7 +144,8 @@ class Agent:
         self._inventory = InventoryProbe(folder, self._clock.now)
         self._off = turned_off(folder)
         self._sampler = self._make_sampler()
-        self._shedder = Shedder(self._load_caps(), [one.name for one in self._sampler.schedules], self._on_shed)
+        names = [*(one.name for one in self._sampler.schedules), "printers"]
+        self._shedder = Shedder(self._load_caps(), [name for name in names if name not in self._off], self._on_shed)
         # Agents that start together do not push together: each has its own place in the interval.
         self._phase = (zlib.crc32(self._device_id.encode()) & 0xFFFF) / 0x10000
 
@@ -198,10 +199,11 @@ class Agent:
         self._save_clock()
 
     def _make_frame(self) -> None:
-        self._shedder.review(self._own.weight(), self._clock.boot())
+        self._shedder.review(self._weigh(), self._clock.boot())
         self._sampler.configure(self._configuration.current, self._push_interval_seconds(), self._shedder.shed)
         if not self._options.once:
-            self._printers.configure(() if "printers" in self._off else self._configuration.current.printers)
+            is_off = "printers" in (*self._off, *self._shedder.shed)
+            self._printers.configure(() if is_off else self._configuration.current.printers)
         self._sampler.read_due(slack_seconds=self._push_interval_seconds() / 2)
         now = self._clock.boot()
         samples = self._own.sample(self._sampler.schedules, now, self._shedder.shed)
@@ -225,6 +227,11 @@ class Agent:
         self._status.frame_made(self._clock.wall())
         self._write_status()
         self._notifier.alive(f"version {VERSION}, {len(self._spool)} records to send")
+
+    def _weigh(self) -> Weight:
+        own = self._own.weight()
+        memory_bytes, cpu_seconds = self._printers.weight()
+        return Weight(own.memory_bytes + memory_bytes, own.cpu_seconds + cpu_seconds, own.sent_bytes)
 
     def _write_status(self) -> None:
         self._status.write(self._push_interval_seconds(), self._delivery, self._spool, self._sampler.schedules)

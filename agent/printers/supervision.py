@@ -18,6 +18,7 @@ from typing import cast
 
 from agent.children import CREATION_FLAGS, RUNNING, end_with_offspring, lower_priority, make_environment
 from agent.printers.exchange import MAX_LINE_BYTES, READER
+from agent.shedding import weigh_process
 from protocol.wire import (
     MAX_FRAME_INTERVAL_SECONDS,
     MAX_SERIES_PER_LAYOUT,
@@ -80,6 +81,11 @@ class PrinterSupervisor:
     @property
     def is_running(self) -> bool:
         return self._child is not None
+
+    def weight(self) -> tuple[int, float]:
+        """Resident bytes and CPU-seconds of the reader that runs; those that have ended are among the children."""
+        child = self._child
+        return (0, 0.0) if child is None else weigh_process(child.pid)
 
     def configure(self, printers: tuple[PrinterConfig, ...]) -> None:
         """Read these and no others."""

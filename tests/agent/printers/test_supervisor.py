@@ -167,3 +167,16 @@ def test_a_program_that_is_not_there_is_tried_again() -> None:
     supervised.it.configure(config("prn-1"))
     wait_until(lambda: supervised.it.restarts >= 1)
     supervised.it.stop()
+
+
+def test_the_reader_that_runs_is_weighed() -> None:
+    supervised = Supervised("import sys, time\nwhile time.process_time() < 0.3: pass\nsys.stdin.read()")
+    try:
+        assert supervised.it.weight() == (0, 0.0)
+        supervised.it.configure(config("prn-1"))
+        wait_until(lambda: supervised.it.weight()[1] >= 0.1)
+        assert 2 << 20 < supervised.it.weight()[0] < 64 << 20
+        supervised.it.configure(())
+        wait_until(lambda: supervised.it.weight() == (0, 0.0))
+    finally:
+        supervised.it.stop()
