@@ -1,13 +1,17 @@
 """Puts an inventory together from what the system alone can tell and what psutil tells on all of them."""
 
 import json
+import re
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 import psutil
 
 from agent.inventory.facts import MAX_DISKS, Facts, Section, clean, section, unique
+from agent.machine import read_line
 from agent.probes.base import ProbeUnavailable
 from protocol.wire import MAX_INVENTORY_BYTES, PrivacyConfig
 
@@ -16,6 +20,7 @@ MAX_ADDRESSES = 8
 MAX_NAMES = 50
 # Come and go with containers, virtual machines and tunnels.
 PASSING_INTERFACES = ("lo", "veth", "br-", "docker", "virbr", "vnet", "tap", "tun", "cali", "flannel", "utun", "awdl")
+BLOCK_DEVICES = Path("/sys/class/block")
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smbfs", "fuse.sshfs", "afs", "autofs", "squashfs", "iso9660", "overlay")
 
 
@@ -53,7 +58,7 @@ def read_inventory(allowed: PrivacyConfig, read: Callable[[], Facts] = read_fact
             ),
         },
         "disks": facts.disks,
-        "filesystems": read_filesystems(),
+        "filesystems": read_filesystems(allowed["user_names"]),
         "network": read_network(),
         "software": {"count": len(packages)},
         "users": read_users(allowed["user_names"]),
@@ -71,18 +76,36 @@ def read_inventory(allowed: PrivacyConfig, read: Callable[[], Facts] = read_fact
     return inventory
 
 
-def read_filesystems() -> list[Section]:
-    """Those on disks of this machine, with their sizes; how full they are is a metric."""
+def read_filesystems(
+    are_names_allowed: bool,
+    partitions: Callable[[], Iterable[Any]] = psutil.disk_partitions,
+    size_of: Callable[[str], int] = lambda mountpoint: int(psutil.disk_usage(mountpoint).total),
+) -> list[Section]:
+    """Those on disks that stay in this machine, with their sizes; how full they are is a metric. Where names of users
+    are not allowed, places that are named after one have a `*` there."""
     found = []
-    for part in psutil.disk_partitions(all=False):
-        if part.fstype in NETWORK_FILE_SYSTEMS:
+    for part in partitions():
+        if part.fstype in NETWORK_FILE_SYSTEMS or is_removable(part.device, part.mountpoint, part.opts):
             continue
         try:
-            size = psutil.disk_usage(part.mountpoint).total
+            size = size_of(part.mountpoint)
         except OSError:
             continue
-        found.append({"mountpoint": clean(part.mountpoint) or "?", "type": part.fstype, "size_bytes": size})
-    return sorted(found, key=lambda one: str(one["mountpoint"]))[:MAX_DISKS]
+        place = clean(part.mountpoint if are_names_allowed else without_user(part.mountpoint))
+        found.append({"mountpoint": place or "?", "type": part.fstype, "size_bytes": size})
+    return sorted(found, key=lambda one: (str(one["mountpoint"]), int(one["size_bytes"])))[:MAX_DISKS]
+
+
+def is_removable(device: str, mountpoint: str, options: str) -> bool:
+    """What the system calls so, and what a desktop has mounted for whoever put it in."""
+    if "removable" in options.split(",") or re.match(r"(/run)?/media/[^/]+/.", mountpoint):
+        return True
+    block = (BLOCK_DEVICES / Path(device).name).resolve()
+    return any(read_line(folder / "removable") == "1" for folder in (block, block.parent))  # of a partition: its disk's
+
+
+def without_user(mountpoint: str) -> str:
+    return re.sub(r"^((?:/run|/var)?/(?:home|media|Users))/[^/]+", r"\1/*", mountpoint)
 
 
 def read_network() -> list[Section]:

@@ -2,15 +2,18 @@
 
 import json
 import os
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
-from agent.inventory import linux, macos, windows
+from agent.inventory import linux, macos, reading, windows
 from agent.inventory.facts import Facts, Package, clean
-from agent.inventory.reading import read_inventory
+from agent.inventory.reading import read_filesystems, read_inventory
 from agent.probes.parsing import parse_json
 from protocol.wire import MAX_INVENTORY_BYTES, PrivacyConfig
+
+sdiskpart = namedtuple("sdiskpart", "device mountpoint fstype opts")  # as psutil's
 
 NOTHING = PrivacyConfig(user_names=False, software=False)
 EVERYTHING = PrivacyConfig(user_names=True, software=True)
@@ -84,6 +87,33 @@ def test_this_machine_is_read_and_names_are_held_back() -> None:
     assert "names" not in inventory["users"]
     assert inventory["hardware"]["memory_bytes"] > 1 << 28
     assert any(one["mountpoint"] == "/" for one in inventory["filesystems"])
+
+
+def test_places_named_after_users_are_told_where_names_are_allowed() -> None:
+    parts = [
+        sdiskpart("/dev/sda2", "/", "ext4", "rw"),
+        sdiskpart("/dev/sda3", "/home/jan/photos", "ext4", "rw"),
+        sdiskpart("/dev/sda4", "/media/data", "ext4", "rw"),
+        sdiskpart("/dev/sdx1", "/media/jan/HOLIDAY", "vfat", "rw"),
+        sdiskpart("/dev/sdx2", "/run/media/jan/HOLIDAY", "vfat", "rw"),
+        sdiskpart("E:", "E:", "FAT32", "rw,removable"),
+        sdiskpart("nas:/home", "/home/piet", "nfs4", "rw"),
+    ]
+    places = [
+        [one["mountpoint"] for one in read_filesystems(are_allowed, lambda: parts, lambda _: 512)]
+        for are_allowed in (False, True)
+    ]
+    assert places == [["/", "/home/*/photos", "/media/*"], ["/", "/home/jan/photos", "/media/data"]]
+
+
+def test_a_drive_that_its_kernel_calls_removable_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for disk, flag in (("sda", "0\n"), ("sdb", "1\n")):
+        write(tmp_path / f"devices/{disk}/removable", flag)
+        (tmp_path / f"devices/{disk}/{disk}1").mkdir()
+        (tmp_path / f"{disk}1").symlink_to(tmp_path / f"devices/{disk}/{disk}1")
+    monkeypatch.setattr(reading, "BLOCK_DEVICES", tmp_path)
+    assert not reading.is_removable("/dev/sda1", "/srv", "rw")
+    assert reading.is_removable("/dev/sdb1", "/srv", "rw")
 
 
 def test_software_is_listed_where_it_is_allowed() -> None:
