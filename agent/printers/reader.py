@@ -71,17 +71,25 @@ class Reader:
         # Each has a place of its own in the interval, so that they do not come all together.
         phase = zlib.crc32(config["device_id"].encode()) / (1 << 32)
         due = self._clock() + phase * min(FIRST_SPREAD_SECONDS, SPREAD_SECONDS_EACH * len(self._followed))
-        trouble = ""
+        trouble, failed = "", 0
         while True:
             await asyncio.sleep(max(0.0, due - self._clock()))
-            async with self._gate:
-                now = self._clock()
-                await self._poll(poll, now)
-            if poll.trouble != trouble:
-                trouble = poll.trouble
-                self._log(config["device_id"], trouble)
-            self._say(teller.tell(poll, now))
+            try:
+                trouble = await self._take_turn(poll, teller, config["device_id"], trouble)
+            except Exception:
+                failed += 1
+                logger.exception("printer not told of: device_id=%s times=%d", config["device_id"], failed)
             due = max(due + interval_seconds, self._clock())  # what was late is not caught up
+
+    async def _take_turn(self, poll: PrinterPoll, teller: Teller, device_id: str, trouble: str) -> str:
+        """The trouble that it is in now, said if it is another than before."""
+        async with self._gate:
+            now = self._clock()
+            await self._poll(poll, now)
+        if poll.trouble != trouble:
+            self._log(device_id, poll.trouble)
+        self._say(teller.tell(poll, now))
+        return poll.trouble
 
     async def _poll(self, poll: PrinterPoll, now: float) -> None:
         """One printer must not spoil the rest, whatever it makes of us."""

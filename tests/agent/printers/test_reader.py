@@ -1,13 +1,16 @@
 """`python -m agent.printers.reader` as a real process: told by lines, telling by lines."""
 
+import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from agent.config import parse_config
+from agent.printers import reader as reader_module
 from bench._snmp_device import Device, Objects, load_recording
 from tests.agent.printers.snmpsim import RECORDINGS
 
@@ -68,6 +71,27 @@ def test_it_reads_what_it_is_told_until_its_stdin_ends(reader: Reader) -> None:
         reader.configure(printer("prn-1", device.port), printer("prn-2", device.port))
         assert reader.hear()["device_id"] == "prn-2"
     assert reader.end() == ""
+
+
+async def test_a_turn_that_fails_is_logged_and_another_follows(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[Mapping[str, object]] = []
+    is_told = asyncio.Event()
+
+    def say(line: Mapping[str, object]) -> None:
+        told.append(line)
+        if len(told) == 1:
+            raise ValueError("cannot be said")
+        is_told.set()
+
+    with Device(lambda request: [HP.answer(request)]) as device:
+        (config,) = parse_config({"printers": [printer("prn-1", device.port)]}).printers
+        config["interval_seconds"] = 0.01
+        reading = reader_module.Reader(say)
+        reading.configure((config,))
+        async with asyncio.timeout(30):
+            await is_told.wait()
+        await reading.stop()
+    assert "printer not told of: device_id=prn-1 times=1" in caplog.text
 
 
 def test_what_is_no_configuration_leaves_the_one_before(reader: Reader) -> None:
