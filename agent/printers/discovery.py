@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -13,9 +14,12 @@ from agent.printers.errors import NotPossible
 from agent.printers.ipp import ask_printer
 from agent.printers.ipp_decoding import decode_attributes
 from agent.printers.rows import Rows
-from agent.printers.targets import IppAccess, SnmpAccess
+from agent.printers.targets import IppAccess, SnmpAccess, make_ipp_access
 from agent.printers.vendors import maker_of
 from protocol.errors import QuarkpulseError
+from protocol.wire import IppConfig
+
+logger = logging.getLogger(__name__)
 
 MIN_PREFIX = 20  # 4096 addresses: two minutes
 AT_ONCE = 64
@@ -89,13 +93,23 @@ async def discover(
 ) -> list[Found]:
     """Printers in these networks, in the order of their addresses. Raises NotPossible without the extra.
 
-    mDNS is spoken on the interfaces with these addresses, on all if None, on none if there are none."""
-    swept, announced = await asyncio.gather(sweep(networks, access), listen(networks, interfaces))
+    mDNS is spoken on the interfaces with these addresses, on all if None, on none if there are none; it is listened to
+    where SNMP is missing, too."""
+    sweeping = _sweep_if_possible(networks, access) if interfaces or interfaces is None else sweep(networks, access)
+    swept, announced = await asyncio.gather(sweeping, listen(networks, interfaces))
     found = {one.address: one for one in swept}
     for one in announced:
         known = found.get(one.address) or await _ask(one)
         found[one.address] = replace(known, ipp=True, model=known.model or one.model)
     return [found[address] for address in sorted(found, key=IPv4Address)]
+
+
+async def _sweep_if_possible(networks: Sequence[IPv4Network], access: SnmpAccess) -> list[Found]:
+    try:
+        return await sweep(networks, access)
+    except NotPossible as error:
+        logger.warning("no sweep, only what announces itself is found: reason=%r", str(error))
+        return []
 
 
 async def sweep(networks: Sequence[IPv4Network], access: SnmpAccess) -> list[Found]:
@@ -169,19 +183,22 @@ async def listen(networks: Sequence[IPv4Network], interfaces: Sequence[str] | No
                 continue
             for address in info.parsed_addresses(IPVersion.V4Only):
                 if not networks or any(IPv4Address(address) in network for network in networks):
-                    found.setdefault(address, _announced(address, info.port or 631, service_type, info.properties))
+                    with contextlib.suppress(NotPossible):  # what is announced is no path: nothing can be asked there
+                        one = _announced(address, info.port or 631, service_type, info.properties)
+                        found.setdefault(address, one)
         return list(found.values())
     finally:
         await zeroconf.async_close()
 
 
 def _announced(address: str, port: int, service_type: str, properties: object) -> Announced:
-    """The record's texts: `rp` is the path, `ty` what it is."""
+    """The record's texts: `rp` is the path, `ty` what it is. Raises NotPossible."""
     told = {}
     if isinstance(properties, dict):
         told = {key: value.decode(errors="replace") for key, value in properties.items() if isinstance(value, bytes)}
     path = "/" + told.get(b"rp", "ipp/print").lstrip("/")[:200]
-    return Announced(address, IppAccess(port, path, "_ipps" in service_type), told.get(b"ty", "")[:200] or None)
+    access = make_ipp_access(IppConfig(port=port, path=path, tls="_ipps" in service_type))
+    return Announced(address, access, told.get(b"ty", "")[:200] or None)
 
 
 async def _ask(announced: Announced) -> Found:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from agent.isolated import IsolatedProbe
 from agent.printers import discovery
-from agent.printers.discovery import Found, parse_networks, sweep
+from agent.printers.discovery import Found, discover, parse_networks, sweep
 from agent.printers.errors import NotPossible
 from agent.printers.looking import DiscoveryProbe
 from agent.printers.targets import Secret, SnmpAccess
@@ -32,7 +33,7 @@ EPSON = http_answer((RECORDED / "get-printer-attributes-epsonxp6000.bin").read_b
 
 @pytest.fixture
 def announced() -> Iterator[None]:
-    """An IPP printer on this machine that says so, to this machine alone."""
+    """An IPP printer on this machine that says so, to this machine alone; and one with a path that is none."""
     with serving(EPSON) as port:
         zeroconf = Zeroconf(interfaces=["127.0.0.1"], ip_version=IPVersion.V4Only)
         info = ServiceInfo(
@@ -42,9 +43,18 @@ def announced() -> Iterator[None]:
             port=port,
             properties={"rp": "ipp/print", "ty": "EPSON XP-6000"},
         )
-        zeroconf.register_service(info)
+        odd = ServiceInfo(
+            "_ipp._tcp.local.",
+            "Odd one._ipp._tcp.local.",
+            addresses=[socket.inet_aton("127.0.0.6")],
+            port=port,
+            properties={"rp": b"dr\xfcck er", "ty": "Odd"},
+        )
+        for one in (odd, info):
+            zeroconf.register_service(one)
         yield
-        zeroconf.unregister_service(info)
+        for one in (odd, info):
+            zeroconf.unregister_service(one)
         zeroconf.close()
 
 
@@ -64,6 +74,20 @@ def test_what_answers_and_what_announces_itself_is_found() -> None:
         {"address": "127.0.0.1", "serial": "VNB3J99999", "model": model, "snmp": True, "ipp": False},
         {"address": "127.0.0.7", "serial": None, "model": "EPSON XP-6000", "snmp": False, "ipp": True},
     ]
+
+
+@pytest.mark.usefixtures("announced")
+async def test_without_snmp_there_is_what_announces_itself(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "gufo.snmp", None)
+    networks, access = parse_networks(["127.0.0.0/29"]), SnmpAccess(SnmpVersion.V2C, 161)
+    assert await discover(networks, access, interfaces=["127.0.0.1"]) == [
+        Found("127.0.0.7", model="EPSON XP-6000", ipp=True)
+    ]
+    assert "no sweep" in caplog.text
+    with pytest.raises(NotPossible, match=r"install quarkpulse\[printers\]"):
+        await discover(networks, access, interfaces=())
 
 
 def test_what_is_no_printer_is_not_found() -> None:
