@@ -216,7 +216,7 @@ BODIES: dict[str, Any] = {
 }
 # They are only looked at.
 OPERATIONS = cast("Any", desk_operations)(
-    dict, dict, load_service_models(), None, book=None, escalate_to="", max_devices=1
+    dict, dict, load_service_models(), None, tasks=None, book=None, escalate_to="", max_devices=1
 )
 OF_ONE = sorted((one.method, one.path, one.name) for one in OPERATIONS if one.path.startswith("/tickets/{number}"))
 
@@ -227,7 +227,7 @@ async def test_someone_elses_ticket_is_not_there_whatever_is_asked(desk: Desk, w
     before = await desk.get(f"/tickets/{number}")
     seen = set()
     for method, path, name in OF_ONE:
-        at = path.format(number=number, id=1, other=number, watcher="a@b.example", position=1, entry=1)
+        at = path.format(number=number, id=1, other=number, watcher="a@b.example", position=1, entry=1, item=1)
         more: dict[str, Any] = {"headers": {"If-Match": '"x"'}}
         if name == "add_attachment":
             more |= {"data": PNG}
@@ -249,6 +249,6 @@ async def test_who_only_reads_changes_nothing(desk: Desk) -> None:
     for method, path, name in OF_ONE:
         if method == "GET":
             continue
-        at = path.format(number=number, id=1, other=number, watcher="a@b.example", position=1, entry=1)
+        at = path.format(number=number, id=1, other=number, watcher="a@b.example", position=1, entry=1, item=1)
         status = (await desk.ask(method, at, BODIES.get(name), who="viewer")).status
         assert status == 403, (method, path)
