@@ -73,7 +73,7 @@ def test_of_an_agent_that_is_well(collector: Collector, state: Path, start_agent
 def test_of_an_agent_whose_collector_is_away(collector: Collector, state: Path, start_agent: StartAgent) -> None:
     collector.script.extend([Reply(503)] * 100)
     agent = start_agent(state)
-    status = until(state, collector, lambda it: it["spooled_records"] >= 2)
+    status = until(state, collector, lambda it: it["spooled_records"] >= 2 and it["push_answer"])
     assert (status["is_running"], status["is_well"], status["acked_at"]) == (True, False, None)
     assert status["push_answer"] == "503 as the test wants"
     assert status["started_at"] <= status["oldest_spooled_at"] <= status["push_at"]
