@@ -227,10 +227,15 @@ def test_a_result_that_is_too_old_is_not_known(tmp_path: Path) -> None:
     deadline = time.monotonic() + 10.0
     while not note.exists():
         assert time.monotonic() < deadline
+    other = tmp_path / "other"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    other.rename(tmp_path / "check_it")
     end_children()
-    watch.probe._patience_seconds = 10.0  # it is due again at once, and that run is ended too
-    while watch.read() != {("it",): 3}:  # ended by a signal
+    watch.probe._patience_seconds = 10.0  # it is due again at once
+    while watch.read() != {("it",): 1}:
         assert time.monotonic() < deadline
+    assert [one.details["status"] for one in watch.probe.take_occurrences()] == [3, 1]  # ended by a signal, then run
 
 
 def test_a_change_is_told_once_with_the_plugins_words(tmp_path: Path) -> None:
