@@ -3,10 +3,12 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from bench._prometheus import running_prometheus
 from tests.conftest import require
@@ -117,6 +119,13 @@ def test_what_the_collector_tells_of_itself_is_evaluated_all_the_same(collector:
     assert watchdog["rule"] == "Watchdog"
 
 
+def is_known(collector: Collector, file: Path) -> bool:
+    """`serve` notices a new token within a second."""
+    secret = file.read_text().partition("credentials: ")[2].rstrip("}\n")
+    answer = requests.get(f"{collector.url}/api/v2/status", headers={"Authorization": f"Bearer {secret}"}, timeout=10)
+    return answer.status_code != 401
+
+
 def test_amtool_shows_alerts_and_silences_them(collector: Collector, tmp_path: Path) -> None:
     program = require("amtool")
     sender = collector.enrol("acme")
@@ -133,6 +142,8 @@ def test_amtool_shows_alerts_and_silences_them(collector: Collector, tmp_path: P
 
     place = (f"device_id={sender.device_id}", "customer=acme", "site=hq")
     why = ("--comment=known", "--author=anna", "--duration=1h")
+    for role, file in files.items():
+        eventually(partial(is_known, collector, file), f"the token of the {role}")
     silence = amtool("silence", "add", "alertname=DiskFull", *why).strip()
     amtool("alert", "add", "DiskFull", *place, "severity=major", "--annotation=summary=full", role="ruler")
     amtool("alert", "add", "Hot", *place, role="ruler")
