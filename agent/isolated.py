@@ -1,8 +1,7 @@
 """Probes in a process of their own: what they load and leave behind is gone with it.
 
-The agent starts `python -m agent.reading` for each reading; what comes back is a JSON object with one of the keys
-`samples` ([[name, value, labels], …]), `unavailable` and `failed` (each a sentence); beside `samples`, what is to be
-told as events: `occurrences` ([[type, details], …]).
+The agent starts `python -m agent.reading` for each reading; what comes back is as `agent.answering` has it, with the
+keys `samples` ([[name, value, labels], …]) and, what is to be told as events, `occurrences` ([[type, details], …]).
 """
 
 import sys
@@ -10,9 +9,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.children import run_child
-from agent.probes.base import Metric, Occurrence, ProbeFailed, ProbeUnavailable, Sample
-from agent.probes.parsing import dig, dig_list, dig_text, parse_json
+from agent.answering import ask
+from agent.probes.base import Metric, Occurrence, ProbeFailed, Sample
+from agent.probes.parsing import dig, dig_list
 from protocol.wire import EventType
 
 MAX_OCCURRENCES = 100  # of one reading
@@ -43,14 +42,7 @@ class IsolatedProbe:
         self._occurrences: list[Occurrence] = []
 
     def sample(self) -> list[Sample]:
-        answer = run_child(self._command, timeout_seconds=max(1.0, self.timeout_seconds - MARGIN_SECONDS))
-        if answer.exit_code != 0:
-            raise ProbeFailed(f"{self._source} ended with exit code {answer.exit_code}")
-        content = parse_json(answer.output, self._source)
-        if unavailable := dig_text(content, "unavailable"):
-            raise ProbeUnavailable(unavailable)
-        if failed := dig_text(content, "failed"):
-            raise ProbeFailed(failed)
+        content = ask(self._command, self._source, timeout_seconds=max(1.0, self.timeout_seconds - MARGIN_SECONDS))
         samples = dig(content, "samples")
         if not isinstance(samples, list) or not all(isinstance(one, list) and len(one) == 3 for one in samples):
             raise ProbeFailed(f"{self._source} gave no samples")

@@ -1,33 +1,23 @@
 """Reads one probe once and says what it read, for `agent.isolated`: `python -m agent.reading NAME PLACE STATE`."""
 
-import json
-import os
 import sys
 from pathlib import Path
 
-from agent.children import Grouping
+from agent.answering import answer
 from agent.configuration import load_config
 from agent.loading import load_probe
-from agent.probes.base import ProbeUnavailable, configure
-from agent.settings import SettingsError, load_settings
+from agent.probes.base import configure
+from agent.settings import load_settings
 from agent.state import StateFolder
-from protocol.errors import QuarkpulseError
 
 
 def read_once(name: str, place: str, state: Path) -> dict[str, object]:
-    """The answer, as `agent.isolated` describes it."""
-    try:
-        probe = load_probe(name, place, load_settings(state))
-        configure(probe, load_config(StateFolder(state)))
-        samples = probe.sample()
-        take = getattr(probe, "take_occurrences", None)
-        return {"samples": [list(one) for one in samples], "occurrences": [list(one) for one in take()] if take else []}
-    except (ProbeUnavailable, SettingsError) as error:
-        return {"unavailable": str(error)}
-    except QuarkpulseError as error:
-        return {"failed": str(error)}
-    except Exception as error:  # noqa: BLE001 - told to the agent, which logs and counts it
-        return {"failed": f"{type(error).__name__}: {error}"}
+    """As `agent.isolated` describes it. Raises what the probe raises, and SettingsError."""
+    probe = load_probe(name, place, load_settings(state))
+    configure(probe, load_config(StateFolder(state)))
+    samples = probe.sample()
+    take = getattr(probe, "take_occurrences", None)
+    return {"samples": [list(one) for one in samples], "occurrences": [list(one) for one in take()] if take else []}
 
 
 def main(arguments: list[str]) -> int:
@@ -35,11 +25,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 3:
         sys.stderr.write("usage: python -m agent.reading NAME PLACE STATE\n")
         return 2
-    Grouping.own_session = False
-    # What a probe or its libraries print must not get into the answer.
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
-        os.dup2(2, 1)
-        json.dump(read_once(arguments[0], arguments[1], Path(arguments[2])), out)
+    answer(lambda: read_once(arguments[0], arguments[1], Path(arguments[2])))
     return 0
 
 

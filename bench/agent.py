@@ -21,7 +21,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -136,28 +136,23 @@ def measure(seconds: float, interval_seconds: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as name:
         folder = Path(name)
         certificate = make_certificate(folder)
-        state = str(folder / "state")
-        with running_sink(certificate) as url:
-            enroll = [
-                AGENT,
-                "enroll",
-                "--collector",
-                url,
-                "--token",
-                "bench",
-                "--state",
-                state,
-                "--ca",
-                str(certificate),
-            ]
-            subprocess.run(enroll, check=True, capture_output=True)
-            run = [AGENT, "run", "--state", state, "--interval", f"{interval_seconds:g}s"]
-            agent = subprocess.Popen(run, stderr=subprocess.DEVNULL, env=os.environ | service_variables())
-            try:
-                return watch(agent.pid, seconds, interval_seconds)
-            finally:
-                agent.send_signal(signal.SIGTERM)
-                agent.wait(10)
+        interval = ("--interval", f"{interval_seconds:g}s")
+        with running_sink(certificate) as url, running_agent(url, folder / "state", certificate, interval) as pid:
+            return watch(pid, seconds, interval_seconds)
+
+
+@contextlib.contextmanager
+def running_agent(url: str, state: Path, certificate: Path, options: Sequence[str] = ()) -> Iterator[int]:
+    """The process id of an agent that is enrolled at `url` and runs as the shipped service does."""
+    enroll = ["enroll", "--collector", url, "--token", "bench", "--state", str(state), "--ca", str(certificate)]
+    subprocess.run([AGENT, *enroll], check=True, capture_output=True)
+    run = [AGENT, "run", "--state", str(state), *options]
+    agent = subprocess.Popen(run, stderr=subprocess.DEVNULL, env=os.environ | service_variables())
+    try:
+        yield agent.pid
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        agent.wait(10)
 
 
 def service_variables() -> dict[str, str]:

@@ -11,11 +11,9 @@ import argparse
 import contextlib
 import http.client
 import json
-import os
 import signal
 import socket
 import ssl
-import subprocess
 import tempfile
 import time
 import zlib
@@ -29,7 +27,7 @@ from typing import Any, ClassVar
 import psutil
 
 from bench._snmp_device import Device, Objects, Request, load_recording
-from bench.agent import AGENT, Sink, make_certificate, read_cpu_seconds, read_memory_kib, service_variables
+from bench.agent import Sink, make_certificate, read_cpu_seconds, read_memory_kib, running_agent
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, ENROLL_PATH
 
 RECORDINGS = Path("tests/data/printers")
@@ -147,30 +145,10 @@ def measure(seconds: float, printers: int, dead: float) -> dict[str, Any]:
         folder = Path(name)
         certificate = make_certificate(folder)
         config = make_config(printers, dead, port, silent.getsockname()[1])
-        state = str(folder / "state")
         with running(serve_sink, certificate, config) as sink:
             url = f"https://localhost:{sink}"
-            enroll = [
-                AGENT,
-                "enroll",
-                "--collector",
-                url,
-                "--token",
-                "bench",
-                "--state",
-                state,
-                "--ca",
-                str(certificate),
-            ]
-            subprocess.run(enroll, check=True, capture_output=True)
-            agent = subprocess.Popen(
-                [AGENT, "run", "--state", state], stderr=subprocess.DEVNULL, env=os.environ | service_variables()
-            )
-            try:
-                return watch(agent.pid, seconds, printers, url)
-            finally:
-                agent.send_signal(signal.SIGTERM)
-                agent.wait(10)
+            with running_agent(url, folder / "state", certificate) as pid:
+                return watch(pid, seconds, printers, url)
 
 
 def watch(pid: int, seconds: float, printers: int, url: str) -> dict[str, Any]:

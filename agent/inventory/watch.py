@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from agent.children import run_child
+from agent.answering import ask
 from agent.files import write_atomically
-from agent.probes.base import DAILY_INTERVAL_SECONDS, Metric, ProbeFailed, ProbeUnavailable, Sample
-from agent.probes.parsing import dig, dig_text, parse_json
+from agent.probes.base import DAILY_INTERVAL_SECONDS, Metric, ProbeFailed, Sample
+from agent.probes.parsing import dig
 from agent.state import StateFolder, encode
 from protocol.wire import MAX_INVENTORY_BYTES
 
@@ -46,17 +46,15 @@ class InventoryProbe:
         self._sent_at = float(sent_at) if isinstance(sent_at, int | float) else 0.0
 
     def sample(self) -> list[Sample]:
-        answer = run_child(
-            self._command, timeout_seconds=self.timeout_seconds - MARGIN_SECONDS, max_bytes=2 * MAX_INVENTORY_BYTES
+        content = ask(
+            self._command,
+            SOURCE,
+            timeout_seconds=self.timeout_seconds - MARGIN_SECONDS,
+            max_bytes=2 * MAX_INVENTORY_BYTES,
         )
-        if answer.exit_code != 0:
-            raise ProbeFailed(f"{SOURCE} ended with exit code {answer.exit_code}")
-        content = parse_json(answer.output, SOURCE)
-        if unavailable := dig_text(content, "unavailable"):
-            raise ProbeUnavailable(unavailable)
         inventory = dig(content, "inventory")
         if not isinstance(inventory, dict):
-            raise ProbeFailed(dig_text(content, "failed") or f"{SOURCE} gave none")
+            raise ProbeFailed(f"{SOURCE} gave none")
         is_due = not 0 <= self._now() - self._sent_at < SENT_AGAIN_SECONDS
         if is_due or digest_of(inventory) != self._digest:
             self._waiting = {"read_at": int(self._now() * 1000), **inventory}
