@@ -215,21 +215,7 @@ async def dismiss(database: Database, _settings: Settings, number: int) -> None:
 
 def _row(printer: Printer) -> Row:
     return {
-        "id": printer.id,
-        "customer": printer.customer,
-        "site": printer.site,
-        "name": printer.name,
-        "address": printer.address,
-        "model": printer.told("model"),
-        "serial": printer.serial,
-        "firmware": printer.told("firmware"),
-        "location": printer.told("location"),
-        "reader": printer.reader,
-        "preferred_reader": printer.preferred_reader,
-        "reader_since": printer.reader_since,
-        "last_seen": printer.last_seen_at,
-        "added_at": printer.added_at,
-        "ended_at": printer.ended_at,
+        **printer.shown(),
         **shown_asking(printer.asking),
     }
 

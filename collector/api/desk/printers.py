@@ -446,21 +446,7 @@ async def _told(connection: AsyncConnection, printer: store.Printer) -> PrinterI
 def _fields(printer: store.Printer) -> dict[str, Any]:
     snmp, ipp = printer.asking.snmp, printer.asking.ipp
     return {
-        "id": printer.id,
-        "customer": printer.customer,
-        "site": printer.site,
-        "name": printer.name,
-        "address": printer.address,
-        "model": printer.told("model"),
-        "serial": printer.serial,
-        "firmware": printer.told("firmware"),
-        "location": printer.told("location"),
-        "reader": printer.reader,
-        "preferred_reader": printer.preferred_reader,
-        "reader_since": printer.reader_since,
-        "last_seen": printer.last_seen_at,
-        "added_at": printer.added_at,
-        "ended_at": printer.ended_at,
+        **printer.shown(),
         "snmp": None if snmp is None else SnmpTold(**{name: getattr(snmp, name) for name in SnmpTold.model_fields}),
         "ipp": None if ipp is None else IppTold(**{name: getattr(ipp, name) for name in IppTold.model_fields}),
         "interval_seconds": printer.asking.interval_seconds,

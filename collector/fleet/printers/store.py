@@ -48,6 +48,26 @@ class Printer:
         value = self.inventory.get(name)
         return value if isinstance(value, str) and value else None
 
+    def shown(self) -> dict[str, object]:
+        """What lists and pages tell of it, beside how it is asked."""
+        return {
+            "id": self.id,
+            "customer": self.customer,
+            "site": self.site,
+            "name": self.name,
+            "address": self.address,
+            "model": self.told("model"),
+            "serial": self.serial,
+            "firmware": self.told("firmware"),
+            "location": self.told("location"),
+            "reader": self.reader,
+            "preferred_reader": self.preferred_reader,
+            "reader_since": self.reader_since,
+            "last_seen": self.last_seen_at,
+            "added_at": self.added_at,
+            "ended_at": self.ended_at,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class NewPrinter:

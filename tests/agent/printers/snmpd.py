@@ -1,13 +1,12 @@
 """Debian's snmpd with users of SNMP version 3, made to look like a printer."""
 
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from agent.printers import mibs
-from tests.agent.printers.snmpsim import free_udp_port
+from tests.agent.printers.snmpsim import free_udp_port, once_it_says
 from tests.conftest import require
 
 READY = "NET-SNMP version"
@@ -38,21 +37,6 @@ def running_snmpd(folder: Path, users: Sequence[str]) -> Iterator[int]:
         text=True,
         env={"SNMP_PERSISTENT_DIR": str(folder), "PATH": "/usr/sbin:/usr/bin"},
     )
-    output = server.stderr
-    assert output is not None
-    try:
-        said = []
-        for line in output:
-            said.append(line)
-            if READY in line:
-                break
-        else:
-            raise AssertionError("".join(said))
-        drain = threading.Thread(target=output.read)
-        drain.start()
+    assert server.stderr is not None
+    with once_it_says(READY, server, server.stderr):
         yield port
-    finally:
-        server.kill()
-        server.wait()
-    drain.join()
-    output.close()

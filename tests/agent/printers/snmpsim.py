@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.conftest import require
 
@@ -28,22 +29,28 @@ def running_simulator(cache: Path, data: Path = RECORDINGS, options: Sequence[st
     if os.geteuid() == 0:
         command += ["--process-user=root", "--process-group=root"]
     simulator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    output = simulator.stdout
-    assert output is not None
+    assert simulator.stdout is not None
+    with once_it_says(READY, simulator, simulator.stdout):
+        yield port
+
+
+@contextmanager
+def once_it_says(ready: str, server: "subprocess.Popen[str]", output: IO[str]) -> Iterator[None]:
+    """Entered when the server has printed this; it is ended afterwards."""
     try:
         said = []
         for line in output:
             said.append(line)
-            if READY in line:
+            if ready in line:
                 break
         else:
             raise AssertionError("".join(said))
         drain = threading.Thread(target=output.read)
         drain.start()
-        yield port
+        yield
     finally:
-        simulator.kill()
-        simulator.wait()
+        server.kill()
+        server.wait()
     drain.join()
     output.close()
 
