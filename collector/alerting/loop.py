@@ -334,12 +334,8 @@ class Evaluator:
 
 
 def _alert_series(active: Sequence[Mapping[str, Alert]]) -> list[tuple[str, dict[str, str], float]]:
-    """The series of some rules' alerts; two rules of one name may give the same one: the first counts."""
-    samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    for alerts in active:
-        for metric, labels, value in alert_samples(alerts):
-            samples.setdefault((metric, frozenset(labels.items())), value)
-    return [(metric, dict(labels), value) for (metric, labels), value in samples.items()]
+    """The series of some rules' alerts; two rules of one name may give the same one."""
+    return [sample for alerts in active for sample in alert_samples(alerts)]
 
 
 def record_stream(group: Group, rule: RecordingRule) -> str:

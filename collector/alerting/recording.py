@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Protocol
 
@@ -31,10 +31,29 @@ class SampleSink(Protocol):
     async def append(self, frames: Sequence[DeviceFrame]) -> None: ...
 
 
+class _Series:
+    """A series that a stream gives, taken apart once. The same series of the same stream is the same object."""
+
+    __slots__ = ("labels", "metric", "target")
+
+    def __init__(self, metric: str, labels: Mapping[str, str]) -> None:
+        self.metric = metric
+        self.target = Target(**{name: labels.get(name, "") for name in _TARGET_LABELS})
+        self.labels = {name: text for name, text in labels.items() if name not in _TARGET_LABELS}
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What a stream gave at its last evaluation: most of it comes again at the next."""
+
+    series: dict[tuple[str, frozenset[tuple[str, str]]], _Series] = field(default_factory=dict)
+    owned: dict[Target, tuple[list[_Series], Layout]] = field(default_factory=dict)
+
+
 class Recorder:
     def __init__(self, store: SampleSink) -> None:
         self._store = store
-        self._written: dict[str, set[Target]] = {}  # by stream, who had series at its last evaluation
+        self._streams: dict[str, _Stream] = {}
 
     async def record(self, stream: str, metric: str, samples: LabelledValues, at: datetime) -> None:
         """The samples of one metric: see `record_all`."""
@@ -42,36 +61,44 @@ class Recorder:
 
     async def record_all(self, stream: str, samples: NamedSamples, at: datetime) -> None:
         """Returns once the samples are durable. `stream` names who gives them; the series that it gave before and
-        gives no more get a staleness marker. Without samples now and before, nothing is written.
+        gives no more get a staleness marker. Of a series that stands there twice the first sample counts. Without
+        samples now and before, nothing is written.
 
         Raises what the store's `append` raises.
         """
-        by_target: dict[Target, list[tuple[str, Mapping[str, str], float]]] = {
-            target: [] for target in self._written.get(stream, ())
-        }
+        before, given = self._streams.get(stream, _Stream()), _Stream()
+        owned: dict[Target, tuple[list[_Series], list[float]]] = {target: ([], []) for target in before.owned}
         for count, (metric, labels, value) in enumerate(samples, start=1):
             if count % SAMPLES_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            own = {name: text for name, text in labels.items() if name not in _TARGET_LABELS}
-            target = Target(**{name: labels.get(name, "") for name in _TARGET_LABELS})
-            by_target.setdefault(target, []).append((metric, own, value))
+            key = (metric, frozenset(labels.items()))
+            if key in given.series:
+                continue
+            one = given.series[key] = before.series.get(key) or _Series(metric, labels)
+            series, values = owned.setdefault(one.target, ([], []))
+            series.append(one)
+            values.append(value)
         now = to_milliseconds(at)
         frames = []
-        for count, (target, owned) in enumerate(by_target.items()):
+        for count, (target, (series, values)) in enumerate(owned.items()):
             if count % TARGETS_AT_ONCE == TARGETS_AT_ONCE - 1:
                 await asyncio.sleep(0)
-            series = self._store.series([(metric, own) for metric, own, _ in owned])
-            values = np.array([value for _, _, value in owned], dtype=np.float64).tobytes()
-            frames.append(DeviceFrame(self._store.layout(target, series, stream), now, now, values))
+            known = before.owned.get(target)
+            layout = known[1] if known is not None and known[0] == series else self._layout(stream, target, series)
+            if series:
+                given.owned[target] = (series, layout)
+            frames.append(DeviceFrame(layout, now, now, np.array(values, dtype=np.float64).tobytes()))
         if frames:
             await self._store.append(frames)
-        written = {target for target, owned in by_target.items() if owned}
-        if written:
-            self._written[stream] = written
+        if given.owned:
+            self._streams[stream] = given
         else:
-            self._written.pop(stream, None)
+            self._streams.pop(stream, None)
+
+    def _layout(self, stream: str, target: Target, series: Sequence[_Series]) -> Layout:
+        return self._store.layout(target, self._store.series([(one.metric, one.labels) for one in series]), stream)
 
     async def end_others(self, streams: Collection[str], at: datetime) -> None:
         """Ends the series of all streams but these, whose rules are no longer loaded. Raises as `record_all` does."""
-        for stream in self._written.keys() - set(streams):
+        for stream in self._streams.keys() - set(streams):
             await self.record_all(stream, [], at)

@@ -152,15 +152,18 @@ class RingPool:
         """The samples in (start, end]: times and values of shape (n, k), counts of shape (n,)."""
         blocks, of_block = np.unique(self.block_of[rows], return_inverse=True)
         counts = self.counts[blocks]
-        oldest_first = (counts % self.depth)[:, None] + np.arange(self.depth)
-        np.subtract(oldest_first, self.depth, out=oldest_first, where=oldest_first >= self.depth)
-        times = np.take_along_axis(self.times[blocks], oldest_first, axis=1)
-        written = np.arange(self.depth) >= (self.depth - counts)[:, None]
-        inside = written & (times > start) & (times <= end)
-        first = inside.argmax(axis=1)
-        inside_counts = inside.sum(axis=1)
+        times = self.times[blocks]
+        written = np.minimum(counts, self.depth)
+        past, over = times <= end, times <= start
+        if int(written.min(initial=self.depth)) < self.depth:
+            is_written = np.arange(self.depth) < written[:, None]
+            past &= is_written
+            over &= is_written
+        # Times rise in a block, so that it is enough to count those before the window and those in it.
+        until_start, until_end = over.sum(axis=1), past.sum(axis=1)
+        inside_counts = until_end - until_start
         width = int(inside_counts.max(initial=0))
-        starts = ((counts + first) % self.depth)[of_block]
+        starts = ((counts - written + until_start) % self.depth)[of_block]
         row_times, values = self._slices(rows, starts, width)
         row_counts = inside_counts[of_block]
         empty = is_absent(values)
@@ -174,7 +177,7 @@ class RingPool:
         Rows with one start are copied together, as slices: far faster than picking every sample by its own index."""
         times = np.empty((len(rows), width), dtype=np.int64)
         values = np.empty((len(rows), width))
-        order = np.argsort(starts, kind="stable")
+        order = np.argsort(starts.astype(np.uint16), kind="stable")  # of so small numbers it is a radix sort
         heads = np.flatnonzero(np.diff(starts[order], prepend=-1))
         for group in np.split(order, heads[1:]) if width else []:
             start = int(starts[group[0]])
