@@ -114,6 +114,10 @@ class Fleet:
         """When each device has this step, Unix ms, shape (devices,)."""
         return self.start_ms + step * STEP_MS + self.offsets_ms
 
+    def sampled_at(self, at_ms: int) -> int:
+        """How many devices have a step in the very millisecond; windows of whole minutes then begin with one, too."""
+        return int(np.count_nonzero((at_ms - self.start_ms) % STEP_MS == self.offsets_ms))
+
     def values(self, step: int) -> Values:
         """Shape (devices, 40)."""
         noise = np.random.default_rng(step).random(self._level.shape)

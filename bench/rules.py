@@ -164,7 +164,8 @@ def last_alerts(server: Prometheus) -> tuple[float, dict[str, int]]:
 
 
 def compare(program: str, plan: Plan) -> dict[str, Any]:
-    """Both servers on one fleet. Raises AssertionError where they find different alerts."""
+    """Both servers on one fleet. Raises AssertionError where they find different alerts, save of devices that have a
+    sample just where windows begin."""
     say(f"{plan.devices} devices: {program}, about {minutes(plan)} minutes …")
     with tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as name:
         theirs_folder, ours_folder = Path(name, "prometheus"), Path(name, "collector")
@@ -174,7 +175,14 @@ def compare(program: str, plan: Plan) -> dict[str, Any]:
         say(f"{plan.devices} devices: the collector, about {minutes(plan)} minutes …")
         ours = measured_collector(plan, ours_folder, theirs.compared_at)
     found = {alert: count for alert, count in ours.alerts.items() if count}
-    assert found == theirs.alerts, f"different alerts: collector {found}, Prometheus {theirs.alerts}"
+    # Before 3.0 Prometheus counted a sample at the very beginning of a window to it.
+    on_edge = Fleet(plan.devices, 0).sampled_at(round(theirs.compared_at * 1000))
+    apart = {
+        alert
+        for alert in found.keys() | theirs.alerts.keys()
+        if abs(found.get(alert, 0) - theirs.alerts.get(alert, 0)) > on_edge
+    }
+    assert not apart, f"different alerts: {sorted(apart)}: collector {found}, Prometheus {theirs.alerts}"
     return {
         "devices": plan.devices,
         "series": plan.devices * len(SERIES),
