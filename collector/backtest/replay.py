@@ -28,6 +28,7 @@ MAX_EPISODES = 200_000
 SWEEP_EVERY = timedelta(minutes=5)  # while something is held back, unknown or unstable
 ENTRIES = (tickets_table, shadow_tickets)
 AT_ONCE = 50  # events between two turns of the event loop
+RULES_AT_ONCE = 2  # in threads: DuckDB and NumPy leave each other the processor's cores
 
 Progress = Callable[[str], None]
 # What rules did over one stretch with the same thresholds, by their text: rules that stand in both sets are replayed
@@ -82,18 +83,37 @@ async def episodes_of(
     known: Known,
 ) -> list[Episode]:
     """What the rules did, evaluated every `step`. Raises PromqlError and TooManyAlertsError."""
-    found: list[Episode] = []
+    new: dict[tuple[str, timedelta], tuple[int, Group, AlertRule]] = {}
     for number, (group, rule) in enumerate(rules, start=1):
-        text = rule.version, group.query_offset
-        if text not in known:
+        if _text(group, rule) not in known:
+            new.setdefault(_text(group, rule), (number, group, rule))
+    turn = asyncio.Semaphore(RULES_AT_ONCE)
+    failures: list[Exception] = []
+
+    async def replayed(number: int, group: Group, rule: AlertRule) -> None:
+        async with turn:
+            if failures:
+                return
             progress(f"rule {number} of {len(rules)}: {rule.alert}")
-            replayed = rule_replay.episodes(rule, group, engine, interval=step, start=start, end=end)
-            known[text] = await asyncio.to_thread(_bounded, replayed, is_wanted)
-        of_rule = [replace(one, rule=rule) for one in known[text]]
-        if len(found) + len(of_rule) > MAX_EPISODES:
+            one_by_one = rule_replay.episodes(rule, group, engine, interval=step, start=start, end=end)
+            try:
+                known[_text(group, rule)] = await asyncio.to_thread(_bounded, one_by_one, is_wanted)
+            except Exception as error:  # noqa: BLE001 - it is raised when nobody reads the samples any more
+                failures.append(error)
+
+    await asyncio.gather(*(replayed(*one) for one in new.values()))
+    if failures:
+        raise failures[0]
+    found: list[Episode] = []
+    for group, rule in rules:
+        found += [replace(one, rule=rule) for one in known[_text(group, rule)]]
+        if len(found) > MAX_EPISODES:
             raise TooManyAlertsError(f"{rule.alert} fires too often: more than {MAX_EPISODES} alerts in all")
-        found += of_rule
     return found
+
+
+def _text(group: Group, rule: AlertRule) -> tuple[str, timedelta]:
+    return rule.version, group.query_offset
 
 
 def _bounded(replayed: Iterator[Episode], is_wanted: Callable[[Episode], bool]) -> list[Episode]:
