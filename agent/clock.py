@@ -7,7 +7,7 @@ the collector's answers. So a machine whose clock is an hour off, or is set whil
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 logger = logging.getLogger(__name__)
 
@@ -15,11 +15,25 @@ STEP_BEYOND_SECONDS = 10.0  # a larger difference is mended at once
 SLEW_RATE = 0.1  # a smaller one at a tenth of the time that passes, so that stamps never run backwards
 
 
+def find_boot_clock(clocks: Container[str]) -> str | None:
+    """The name of the system's clock that counts sleep, of those that it has; None: `time.monotonic` counts it.
+
+    Linux has CLOCK_BOOTTIME. On macOS `time.monotonic` stands still in sleep, as CLOCK_UPTIME_RAW does, and
+    CLOCK_MONOTONIC_RAW, which Linux has as well, goes on. Windows has no such clocks, and ticks on in sleep: Python
+    reads GetTickCount64 there, from 3.13 on QueryPerformanceCounter."""
+    if "CLOCK_BOOTTIME" in clocks:
+        return "CLOCK_BOOTTIME"
+    if "CLOCK_UPTIME_RAW" in clocks:  # macOS alone has it
+        return "CLOCK_MONOTONIC_RAW"
+    return None
+
+
+BOOT_CLOCK = find_boot_clock(vars(time))
+
+
 def read_boot_seconds() -> float:
-    """Seconds since boot, sleep included where the system counts it."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    """Seconds since boot, sleep included."""
+    return time.monotonic() if BOOT_CLOCK is None else time.clock_gettime(getattr(time, BOOT_CLOCK))
 
 
 class AgentClock:

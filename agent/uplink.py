@@ -4,13 +4,13 @@ import http.client
 import json
 import ssl
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from agent import VERSION
 from agent.addresses import Proxy, parse_address
+from agent.clock import read_boot_seconds
 from agent.etags import bare_etag
 from agent.spool import compress
 from agent.tls import Trust, make_tls_context
@@ -51,12 +51,14 @@ class Uplink:
         trust: Trust = Trust(),  # noqa: B008 - a tuple of constants
         allow_plain_http: bool = False,
         proxy: Proxy | None = None,
+        boot: Callable[[], float] = read_boot_seconds,
     ) -> None:
-        """Raises AddressError."""
+        """`boot` measures round trips: a machine that sleeps within one gets an old answer. Raises AddressError."""
         self.sent_bytes = 0  # of bodies, as they went out
         self.address = collector
         self.proxy = proxy
         self.host, self.port, self.is_encrypted, self._base = parse_address(collector, allow_plain_http)
+        self._boot = boot
         self._timeout_seconds = TIMEOUT_SECONDS
         self._deadline_seconds = DEADLINE_SECONDS
         self._headers = {"User-Agent": f"quarkpulse-agent/{VERSION}", "Accept": "application/json"}
@@ -118,12 +120,12 @@ class Uplink:
         try:
             if connection.sock is None:
                 connection.connect()
-            began = time.monotonic()  # connecting is no part of how old the answer's time is
+            began = self._boot()  # connecting is no part of how old the answer's time is
             connection.request(method, self._base + path, body, {**self._headers, **headers})
             self.sent_bytes += len(body or b"")
             response = connection.getresponse()
             content = response.read(MAX_ANSWER_BYTES + 1)
-            round_trip_seconds = time.monotonic() - began  # the body holds the time, and may take its own
+            round_trip_seconds = self._boot() - began  # the body holds the time, and may take its own
         finally:
             watchdog.cancel()
         if len(content) > MAX_ANSWER_BYTES or response.will_close:

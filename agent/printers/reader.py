@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
+from agent.clock import read_boot_seconds
 from agent.config import ConfigError, parse_config
 from agent.printers.connecting import connect_snmp
 from agent.printers.exchange import MAX_LINE_BYTES
@@ -39,7 +40,7 @@ class Reader:
     """Follows the printers of the newest configuration."""
 
     def __init__(
-        self, say: Callable[[Mapping[str, object]], None], clock: Callable[[], float] = time.monotonic
+        self, say: Callable[[Mapping[str, object]], None], clock: Callable[[], float] = read_boot_seconds
     ) -> None:
         self._say = say
         self._clock = clock

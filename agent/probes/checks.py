@@ -6,7 +6,6 @@ What may run is named in `agent.toml` alone: a check of its own there, or a prog
 import logging
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple, Self
 
 from agent.allow_list import AllowList, NotAllowedError
 from agent.children import run_child
+from agent.clock import read_boot_seconds
 from agent.config import CHECK_NAME, AgentConfig
 from agent.probes.base import (
     FAST_INTERVAL_SECONDS,
@@ -138,7 +138,7 @@ class CheckProbe:
         local: Iterable[Check] = (),
         allow: AllowList = AllowList(),  # noqa: B008 - nothing changes it
         *,
-        boot: Callable[[], float] = time.monotonic,
+        boot: Callable[[], float] = read_boot_seconds,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._local = tuple(local)

@@ -1,10 +1,13 @@
+import time
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import SLEW_RATE, AgentClock
+from agent.clock import BOOT_CLOCK, SLEW_RATE, AgentClock, find_boot_clock, read_boot_seconds
+from agent.printers.reader import Reader
+from agent.probes.checks import CheckProbe
 from agent.runner import parse_correction
 
 
@@ -28,6 +31,30 @@ class Machine:
             on_step=steps.append,
         )
         return clock, steps
+
+
+@pytest.mark.parametrize(
+    ("clocks", "expected"),
+    [
+        ({"CLOCK_REALTIME", "CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME"}, "CLOCK_BOOTTIME"),
+        ({"CLOCK_REALTIME", "CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW"}, "CLOCK_MONOTONIC_RAW"),
+        (set(), None),
+    ],
+    ids=["Linux", "macOS", "Windows"],
+)
+def test_the_clock_that_counts_sleep_is_taken(clocks: set[str], expected: str | None) -> None:
+    assert find_boot_clock(clocks) == expected
+
+
+def test_the_boot_clock_is_this_systems() -> None:
+    assert BOOT_CLOCK == "CLOCK_BOOTTIME"
+    assert read_boot_seconds() == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME), abs=1.0)
+
+
+def test_the_ages_of_checks_and_printers_count_sleep() -> None:
+    """Or what was read before the night would pass for new in the morning."""
+    assert (CheckProbe.__init__.__kwdefaults__ or {})["boot"] is read_boot_seconds
+    assert (Reader.__init__.__defaults__ or ())[-1] is read_boot_seconds
 
 
 def test_before_any_answer_the_wall_clock_and_the_last_sessions_correction_serve() -> None:

@@ -118,6 +118,14 @@ def test_a_body_that_comes_late_is_part_of_the_round_trip() -> None:
     assert found.round_trip_seconds >= 0.2
 
 
+def test_a_round_trip_counts_the_sleep_within_it(collector: Collector) -> None:
+    """Or the clock would take an answer from before the sleep for one of now."""
+    times = iter([1000.0, 29_800.0])
+    uplink = Uplink(collector.url, boot=lambda: next(times))
+    assert uplink.get(CONFIG_PATH).round_trip_seconds == 28_800.0
+    uplink.close()
+
+
 def test_an_administrators_own_bundle_is_used(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert find_hashed_certificates() is None
