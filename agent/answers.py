@@ -1,6 +1,7 @@
 """What the collector's answers to a push mean. The running agent has no pydantic: what it reads, it checks here."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -24,13 +25,16 @@ RETRIABLE_STATUSES = (408, 425, 429)
 # A proxy's limit or refusal is as binding as the collector's; only, nothing is given up at a proxy's word.
 REGARDLESS_OF_BODY = {413: Verdict.TOO_LARGE, 401: Verdict.UNAUTHORIZED, 403: Verdict.UNAUTHORIZED}
 
+PROBLEM_WORD = re.compile("[a-z]+(_[a-z]+)*")
+MAX_EXPLANATION_CHARS = 300
 CONFIG_KEYS = {"push_interval_seconds", "custom_checks", "presence_policy", "printers"}
 
 
-def judge(answer: Answer, seq: int) -> Verdict:
-    """The verdict on push `seq`. A body that is not the collector's (a login page, a proxy's error) proves nothing."""
+def judge(answer: Answer, seq: int, layouts: Collection[str] = ()) -> Verdict:
+    """The verdict on push `seq` of frames of these layouts. A body that is not the collector's (a login page, a proxy's
+    error) proves nothing."""
     if answer.status == 200:
-        return judge_success(answer.content, seq)
+        return judge_success(answer.content, seq, layouts)
     if answer.status in REGARDLESS_OF_BODY:
         return REGARDLESS_OF_BODY[answer.status]
     if not is_problem(answer.content) or answer.status in RETRIABLE_STATUSES or not 400 <= answer.status < 500:
@@ -38,17 +42,45 @@ def judge(answer: Answer, seq: int) -> Verdict:
     return Verdict.ENDED if answer.status == 410 else Verdict.REJECTED
 
 
-def judge_success(content: Mapping[str, object] | None, seq: int) -> Verdict:
+def judge_success(content: Mapping[str, object] | None, seq: int, layouts: Collection[str]) -> Verdict:
     if content is None or parse_now(content.get("now")) is None:
         return Verdict.TRANSIENT
-    if content.get("need_layouts"):
-        return Verdict.NEED_LAYOUTS
-    return Verdict.ACKED if content.get("acked") == seq else Verdict.TRANSIENT
+    acked, needed = content.get("acked"), content.get("need_layouts")
+    if needed:
+        is_ours = isinstance(needed, list) and all(one in layouts for one in needed) and acked is None
+        return Verdict.NEED_LAYOUTS if is_ours else Verdict.TRANSIENT
+    return Verdict.ACKED if type(acked) is int and acked == seq else Verdict.TRANSIENT
 
 
 def is_problem(content: Mapping[str, object] | None) -> bool:
-    """Whether a refusal's body is the collector's own."""
-    return content is not None and isinstance(content.get("error"), str) and isinstance(content.get("message"), str)
+    """Whether a refusal's body is the collector's own: `protocol.wire.Problem`, whole.
+
+    Other servers' refusals often hold `error` and `message` too, but no details, and words for people as the error."""
+    if content is None:
+        return False
+    error, message, details = (content.get(key) for key in ("error", "message", "details"))
+    return (
+        isinstance(error, str)
+        and PROBLEM_WORD.fullmatch(error) is not None
+        and isinstance(message, str)
+        and isinstance(details, list)
+    )
+
+
+def is_collectors(answer: Answer, etag: str = "") -> bool:
+    """Whether the collector itself answered; not a login page, nor a gateway that refuses or does not reach it. `etag`:
+    of the configuration that the question named."""
+    if is_collectors_config(answer, etag) or is_problem(answer.content):
+        return True
+    return answer.status == 200 and answer.content is not None and parse_now(answer.content.get("now")) is not None
+
+
+def is_collectors_config(answer: Answer, etag: str) -> bool:
+    """Whether the collector itself answered the question for its configuration: with one, or that it is still the one
+    of `etag`, which the question named."""
+    if answer.status == 304:
+        return etag != "" and answer.etag == etag
+    return answer.status == 200 and is_config(answer.content)
 
 
 def is_config(content: Mapping[str, object] | None) -> bool:
@@ -60,10 +92,15 @@ def is_config(content: Mapping[str, object] | None) -> bool:
 def explain(answer: Answer) -> str:
     """What to tell people about an answer that is no success."""
     if is_problem(answer.content) and answer.content is not None:
-        return f"{answer.status} {str(answer.content['message'])[:300]}"
-    if answer.status < 400:
+        return f"{answer.status} {printable(str(answer.content['message'])[:MAX_EXPLANATION_CHARS])}"
+    if answer.status < 400 or answer.content is not None:
         return f"{answer.status} with a body that is not the collector's: a login page or a proxy answers in its place"
     return f"{answer.status} without an explanation"
+
+
+def printable(text: str) -> str:
+    """Without what a terminal or a log would obey."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 class PushReply(NamedTuple):

@@ -10,7 +10,15 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from agent.answers import PushReply, Verdict, explain, is_config, is_problem, judge, parse_push_reply
+from agent.answers import (
+    PushReply,
+    Verdict,
+    explain,
+    is_collectors_config,
+    is_problem,
+    judge,
+    parse_push_reply,
+)
 from agent.clock import AgentClock
 from agent.config import ConfigError
 from agent.spool import Record
@@ -36,6 +44,7 @@ class Policy(NamedTuple):
     backlog_rest: tuple[float, float] = (1.0, 3.0)  # and as many times what the answer took: a slow one is busy
     batch_records: int = 100
     batch_bytes: int = 256 << 10  # of frames, before compression
+    last_batch_bytes: int = 64 << 10  # likewise, of the push before a stop: a slow line has seconds for it
 
 
 class Attempt(NamedTuple):
@@ -58,7 +67,8 @@ class Backlog(Protocol):
 
     def __len__(self) -> int: ...
     def newest(self) -> int | None: ...
-    def oldest(self, records: int) -> list[int]: ...
+    def oldest(self, records: int, after: int = 0) -> list[int]: ...
+    def latest(self, records: int) -> list[int]: ...
     def take_seq(self) -> int: ...
     def read(self, seq: int) -> Record | None: ...
     def remove(self, seq: int) -> None: ...
@@ -97,11 +107,11 @@ class Delivery:
         self._uniform = uniform
         self._known_layouts: set[str] = set()
         self._live_done = 0  # the newest record that went ahead of the others
+        self._passed = 0  # the backlog goes on behind this record: what is left before it could not be read
         self._failures_in_row = 0
         self._crashes_in_row = 0
         self._retry_at = 0.0  # boot-time clock; nothing is sent before
         self._backlog_at = 0.0  # likewise, what is not live
-        self._is_hindered = False  # a record could not be read in this step
         self._round_trip_seconds = 0.0  # of the last answer
         self._trouble = ""
 
@@ -129,11 +139,14 @@ class Delivery:
         wait_seconds = not_before - self._clock.boot()
         if wait_seconds > 0:
             return wait_seconds
-        self._is_hindered = False
-        if not self._deliver(self._load([newest] if is_live else self._spool.oldest(self._policy.batch_records))):
+        seqs = [newest] if is_live else self._spool.oldest(self._policy.batch_records, after=self._passed)
+        batch, unread = self._load(seqs, self._policy.batch_bytes)
+        if not self._deliver(batch):
             return self._seconds_until_retry()
         if is_live:
             self._live_done = newest
+        elif unread:
+            self._passed = unread[-1]
         if self._wanted_etag != self._config_etag:
             self._fetch_config()
         if len(self._spool) == 0:
@@ -142,27 +155,37 @@ class Delivery:
         if not is_live:  # a live frame does not put the next part of the backlog off
             rest_seconds = self._uniform(*self._policy.backlog_rest) * self._round_trip_seconds
             self._backlog_at = now + max(self._uniform(*self._policy.backlog_pause_seconds), rest_seconds)
-        if self._is_hindered:
-            self._backlog_at = max(self._backlog_at, now + UNREADABLE_SECONDS)
+            if not self._spool.oldest(1, after=self._passed):
+                self._passed, self._backlog_at = 0, max(self._backlog_at, now + UNREADABLE_SECONDS)
         return max(0.0, self._backlog_at - now)
+
+    def step_last(self) -> None:
+        """One push of the newest record, with what fits of those before it: the agent is about to stop, whatever went
+        wrong before. The collector may refuse them together; then the newest goes alone."""
+        self._retry_at = 0.0
+        newest_first = self._spool.latest(self._policy.batch_records)
+        if self.ended_reason is not None or not newest_first:
+            return
+        batch, _ = self._load(newest_first, self._policy.last_batch_bytes)
+        batch.reverse()
+        if self._deliver(batch, is_last=True):
+            self._live_done = newest_first[0]
 
     def _seconds_until_retry(self) -> float | None:
         return None if self.ended_reason is not None else max(0.0, self._retry_at - self._clock.boot())
 
-    def hurry(self) -> None:
-        """Let the next step try at once, whatever went wrong before: the agent is about to stop."""
-        self._retry_at = 0.0
-
-    def _load(self, seqs: list[int]) -> list[tuple[int, Record]]:
-        """Records to send together: readable ones, until a push would grow too large; at least one."""
+    def _load(self, seqs: list[int], batch_bytes: int) -> tuple[list[tuple[int, Record]], list[int]]:
+        """Records to send together: readable ones, until a push would grow too large, at least one; and the numbers of
+        those that could not be read now."""
         batch: list[tuple[int, Record]] = []
+        unread: list[int] = []
         shared: dict[str, Layout] = {}  # a hundred copies of one layout would take 5 MiB
         size = layouts = events = 0
         for seq in seqs:
             try:
                 record = self._spool.read(seq)
             except OSError:  # the spool has said so; what can be read goes on without it
-                self._is_hindered = True
+                unread.append(seq)
                 continue
             if record is None:
                 continue
@@ -172,16 +195,15 @@ class Delivery:
             size += sum(12 * len(frame.get("v", ())) for frame in record["frames"])  # a value takes about 12 characters
             layouts += len(record["layouts"])
             events += len(record["events"])
-            too_large = (
-                size > self._policy.batch_bytes or layouts > MAX_LAYOUTS_PER_PUSH or events > MAX_EVENTS_PER_PUSH
-            )
+            too_large = size > batch_bytes or layouts > MAX_LAYOUTS_PER_PUSH or events > MAX_EVENTS_PER_PUSH
             if batch and too_large:
                 break
             batch.append((seq, record))
-        return batch
+        return batch, unread
 
-    def _deliver(self, batch: list[tuple[int, Record]]) -> bool:
-        """Push records; False if it has to be tried later. What the collector will never take is found by halving."""
+    def _deliver(self, batch: list[tuple[int, Record]], *, is_last: bool = False) -> bool:
+        """Push records; False if it has to be tried later. What the collector will never take is found by halving, or
+        in the last push left to the next start, but for the newest record."""
         if not batch:
             return True
         verdict, answer = self._push(batch)
@@ -194,6 +216,8 @@ class Delivery:
             verdict = Verdict.TRANSIENT  # a proxy's limit, which is mended there: no reason to give a record up
         if verdict in (Verdict.TOO_LARGE, Verdict.REJECTED):
             if len(batch) > 1:
+                if is_last:
+                    return self._deliver(batch[-1:])
                 middle = len(batch) // 2
                 return self._deliver(batch[:middle]) and self._deliver(batch[middle:])
             self._spool.set_aside(batch[0][0])
@@ -205,6 +229,7 @@ class Delivery:
     def _push(self, batch: list[tuple[int, Record]]) -> tuple[Verdict, Answer | None]:
         """Send once, and once more with the layouts that the collector asks for."""
         seq = self._spool.take_seq()
+        layouts = {layout["id"] for _, record in batch for layout in record["layouts"]}
         for _ in range(2):
             try:
                 body = encode_push(self._make_push(batch, seq))
@@ -217,7 +242,7 @@ class Delivery:
                 self._say(str(error))
                 self._remember(str(error))
                 return Verdict.TRANSIENT, None
-            verdict = judge(answer, seq)
+            verdict = judge(answer, seq, layouts)
             if verdict in (Verdict.ACKED, Verdict.NEED_LAYOUTS) and answer.content is not None:
                 reply = parse_push_reply(answer.content)
                 self._clock.observe(reply.now_seconds, answer.round_trip_seconds)
@@ -225,7 +250,7 @@ class Delivery:
                 self._wanted_etag = reply.config_etag or self._wanted_etag
                 if verdict is Verdict.ACKED:
                     self._remember("acknowledged", is_acked=True)
-                    self._take_note(batch, reply)
+                    self._take_note(layouts, reply)
                     return verdict, answer
                 self._known_layouts -= reply.need_layouts
             else:
@@ -266,14 +291,14 @@ class Delivery:
             push["inventory"] = inventory
         return push
 
-    def _take_note(self, batch: list[tuple[int, Record]], reply: PushReply) -> None:
+    def _take_note(self, layouts: set[str], reply: PushReply) -> None:
         if self._trouble:
             logger.warning("push works again: after_failures=%d", self._failures_in_row)
         self._trouble = ""
         self._failures_in_row = self._crashes_in_row = 0
         if len(self._known_layouts) > MAX_LAYOUTS_PER_PUSH:
             self._known_layouts.clear()
-        self._known_layouts |= {layout["id"] for _, record in batch for layout in record["layouts"]}
+        self._known_layouts |= layouts
         if reply.refused:
             self.frames_refused += len(reply.refused)
             reason = next(iter(reply.refused.values()))
@@ -294,7 +319,9 @@ class Delivery:
                 0.0, min(policy.backoff_cap_seconds, policy.backoff_base_seconds * 2**exponent)
             )
         if answer is not None and answer.retry_after_seconds is not None:
-            delay_seconds = max(delay_seconds, min(answer.retry_after_seconds, policy.retry_after_cap_seconds))
+            is_ours = is_problem(answer.content)  # a login page may not keep the agent away for an hour
+            cap_seconds = policy.retry_after_cap_seconds if is_ours else policy.backoff_cap_seconds
+            delay_seconds = max(delay_seconds, min(answer.retry_after_seconds, cap_seconds))
         self._failures_in_row += 1
         self._retry_at = self._clock.boot() + delay_seconds
 
@@ -313,15 +340,17 @@ class Delivery:
         except UplinkError as error:
             logger.warning("configuration not fetched: reason=%r", str(error))
             return
-        if answer.status == 200 and answer.content is not None and is_config(answer.content):
+        if not is_collectors_config(answer, self._config_etag):
+            logger.warning("configuration not fetched: reason=%r", explain(answer))
+            return
+        if answer.content is None:  # 304: it is the one before again, or a cache on the way knows no better
+            self._wanted_etag = self._config_etag
+        else:
             self._wanted_etag = answer.etag or self._wanted_etag  # it may have changed since the push
             try:
                 self._on_config(self._wanted_etag, answer.content)
             except ConfigError as error:
                 logger.error("configuration refused, keeping the one before: reason=%r", str(error))  # noqa: TRY400
-        elif answer.status != 304:
-            logger.warning("configuration not fetched: reason=%r", explain(answer))
-            return
         self._config_etag = self._wanted_etag
 
 
@@ -351,7 +380,7 @@ class Sender:
             self._wake.notify()
 
     def stop(self, timeout_seconds: float) -> None:
-        """One last push of the newest record, and the end of the thread, or of the time."""
+        """One last push of the newest records, and the end of the thread, or of the time."""
         with self._wake:
             self._is_stopping = True
             self._wake.notify()
@@ -370,13 +399,13 @@ class Sender:
             with self._wake:
                 is_last, self._has_news = self._is_stopping, False
             if is_last:
-                self._delivery.hurry()
+                self._delivery.step_last()
+                self._on_step()
+                return
             wait_seconds = self._delivery.step()
             self._on_step()
             if self._delivery.ended_reason is not None:
                 self._on_exit()
-                return
-            if is_last:
                 return
             with self._wake:
                 if not self._has_news and not self._is_stopping:

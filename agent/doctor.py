@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.addresses import AddressError
-from agent.answers import explain
+from agent.answers import explain, is_collectors, is_collectors_config, is_problem
 from agent.configuration import load_config
 from agent.failover import make_uplinks
 from agent.files import PRIVATE_FILE, PRIVATE_FOLDER
@@ -195,7 +195,7 @@ def check_uplink(uplink: Uplink, trust: Trust) -> Iterator[Finding]:
     finally:
         uplink.close()
     yield check_credential(answer)
-    if answer.date_seconds is not None and answer.content is not None:
+    if answer.date_seconds is not None and is_collectors(answer):
         yield check_clock(answer.date_seconds + 0.5 - time.time())
 
 
@@ -226,13 +226,16 @@ def shake_hands(uplink: Uplink, trust: Trust) -> str:
 
 
 def check_credential(answer: Answer) -> Finding:
-    if answer.status == 200 and answer.content is not None:
+    """Of the answer to the question for the configuration. What refuses in the collector's place says nothing of it."""
+    if is_collectors_config(answer, ""):
         return Finding("credential", True, "accepted")
+    if not is_problem(answer.content):
+        return Finding("collector", False, explain(answer), "check the address, and proxies on the way")
     if answer.status == 410:
         return Finding("credential", False, explain(answer), "ask the provider for a token, enroll --force")
-    if answer.status in (401, 403) and answer.content is not None:
+    if answer.status in (401, 403):
         return Finding("credential", False, explain(answer), "ask the provider; a new token and enroll --force mend it")
-    return Finding("collector", False, explain(answer), "check the address, and proxies on the way")
+    return Finding("collector", False, explain(answer), "ask the provider whether the collector is well")
 
 
 def check_clock(slow_by_seconds: float) -> Finding:

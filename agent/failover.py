@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable, Sequence
 
 from agent.addresses import find_proxy, parse_address
-from agent.answers import is_problem
+from agent.answers import is_collectors
+from agent.etags import bare_etag
 from agent.settings import Settings, SettingsError, load_settings
 from agent.state import Identity, StateFolder
 from agent.tls import Trust
@@ -41,7 +42,8 @@ class Failover:
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         """Raises UplinkError."""
-        return self._ask(lambda uplink: uplink.get(path, headers), may_be_unchanged=headers is not None)
+        etag = bare_etag((headers or {}).get("If-None-Match"))
+        return self._ask(lambda uplink: uplink.get(path, headers), etag)
 
     def post(self, path: str, content: bytes) -> Answer:
         """Raises UplinkError."""
@@ -57,7 +59,7 @@ class Failover:
         for uplink in self._uplinks:
             uplink.close()
 
-    def _ask(self, ask: Callable[[Uplink], Answer], *, may_be_unchanged: bool = False) -> Answer:
+    def _ask(self, ask: Callable[[Uplink], Answer], etag: str = "") -> Answer:
         """The first answer that is the collector's own; else one that is somebody's; else the error."""
         foreign: Answer | None = None
         failure: UplinkError | None = None
@@ -67,7 +69,7 @@ class Failover:
             except UplinkError as error:
                 failure = error
                 continue
-            if is_collectors(answer) or (may_be_unchanged and answer.status == 304):
+            if is_collectors(answer, etag):
                 self._move_to(at)
                 return answer
             foreign = answer
@@ -93,11 +95,6 @@ class Failover:
         elif not is_late:
             return
         self._return_at = self._boot() + self._uniform(*RETURN_AFTER_SECONDS)
-
-
-def is_collectors(answer: Answer) -> bool:
-    """Whether the collector itself answered; not a login page, nor a gateway that refuses or does not reach it."""
-    return answer.content is not None and (answer.status < 300 or is_problem(answer.content))
 
 
 def make_uplinks(identity: Identity, secret: str | None, settings: Settings) -> list[Uplink]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent import VERSION
-from agent.answers import is_config
+from agent.answers import is_collectors_config, is_problem
 from agent.children import Ending, end_children
 from agent.clock import AgentClock
 from agent.config import ConfigError
@@ -311,9 +311,10 @@ class Agent:
         finally:
             self._uplink.set_patience()
         # A login page's clock is anyone's; the collector's own refusals are as good as its answers.
-        if answer.date_seconds is not None and (answer.status == 304 or answer.content is not None):
+        is_ours = is_collectors_config(answer, etag)
+        if answer.date_seconds is not None and (is_ours or is_problem(answer.content)):
             self._clock.calibrate(answer.date_seconds + 0.5, DATE_ERROR_SECONDS)
-        if answer.status == 200 and answer.content is not None and is_config(answer.content):
+        if is_ours and answer.content is not None:
             try:
                 self._on_config(answer.etag, answer.content)
             except ConfigError as error:

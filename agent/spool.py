@@ -17,7 +17,7 @@ import re
 import threading
 import zlib
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypeAlias, TypedDict
@@ -107,9 +107,16 @@ class Spool:
         with self._lock:
             return self._seqs[-1] if self._seqs else None
 
-    def oldest(self, records: int) -> list[int]:
+    def oldest(self, records: int, after: int = 0) -> list[int]:
+        """The first that come after this number, oldest first."""
         with self._lock:
-            return list(self._seqs[:records])
+            at = bisect_right(self._seqs, after)
+            return list(self._seqs[at : at + records])
+
+    def latest(self, records: int) -> list[int]:
+        """Newest first."""
+        with self._lock:
+            return list(reversed(self._seqs[-records:]))
 
     # Numbers.
 

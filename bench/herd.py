@@ -86,9 +86,13 @@ class MemorySpool:
         with self._lock:
             return next(reversed(self._live), None) or (self._gap[-1] if self._gap else None)
 
-    def oldest(self, records: int) -> list[int]:
+    def oldest(self, records: int, after: int = 0) -> list[int]:
         with self._lock:
-            return [*islice(self._gap, records), *self._live][:records]
+            return [seq for seq in [*islice(self._gap, records), *self._live] if seq > after][:records]
+
+    def latest(self, records: int) -> list[int]:
+        with self._lock:
+            return [*reversed(self._live), *reversed(self._gap)][:records]
 
     def take_seq(self) -> int:
         with self._lock:

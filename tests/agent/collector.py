@@ -27,7 +27,9 @@ class Reply:
     ) -> None:
         self.status = status
         self.body = (
-            json.dumps({"error": "scripted", "message": "as the test wants"} if body is None else body).encode()
+            json.dumps(
+                {"error": "scripted", "message": "as the test wants", "details": []} if body is None else body
+            ).encode()
             if not isinstance(body, bytes)
             else body
         )
@@ -47,6 +49,7 @@ class Collector:
         self.config: dict[str, Any] = models.Config().model_dump(mode="json")
         self.config_etag = "first"
         self.enroll_reply: Reply | None = None
+        self.config_reply: Reply | None = None  # to the question for the configuration
         self.pushes: list[models.Push] = []  # acknowledged
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.layouts: dict[str, models.Layout] = {}
@@ -137,8 +140,10 @@ class Collector:
 
     def _get(self, handler: BaseHTTPRequestHandler) -> None:
         self._note(handler)
-        if handler.headers.get("If-None-Match") == f'"{self.config_etag}"':
-            self._answer(handler, Reply(304, b""))
+        if self.config_reply is not None:
+            self._answer(handler, self.config_reply)
+        elif handler.headers.get("If-None-Match") == f'"{self.config_etag}"':
+            self._answer(handler, Reply(304, b"", {"ETag": f'"{self.config_etag}"'}))
         else:
             self._answer(handler, Reply(200, self.config, {"ETag": f'"{self.config_etag}"'}))
 

@@ -153,6 +153,9 @@ def test_push_numbers_grow(bench: Bench) -> None:
         Reply(404, b"<h1>no such page</h1>"),
         Reply(400, LOGIN_PAGE),
         Reply(410, LOGIN_PAGE),
+        Reply(404, {"statusCode": 404, "error": "Not Found", "message": "Route POST:/v1/push not found"}),
+        Reply(410, {"error": "gone", "message": "this shop has moved"}),
+        Reply(422, {"error": "Unprocessable Entity", "message": "no", "details": []}),
         Reply(302, b"", {"Location": "http://login.example/"}),
     ],
     ids=lambda reply: f"{reply.status} {reply.body[:15]!r}",
@@ -214,6 +217,42 @@ def test_retry_after_is_obeyed(bench: Bench, header: dict[str, str], seconds: fl
     assert bench.delivery.step() == pytest.approx(seconds)
 
 
+def test_who_answers_in_the_collectors_place_keeps_the_agent_away_for_minutes_at_most(bench: Bench) -> None:
+    bench.append(1)
+    bench.collector.script.append(Reply(503, LOGIN_PAGE, {"Retry-After": "3600"}))
+    assert bench.delivery.step() == 300.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"need_layouts": True},
+        {"need_layouts": ["0123456789abcdef"], "acked": None},
+        {"need_layouts": [LAYOUT["id"]], "acked": 2},
+        {"need_layouts": [LAYOUT["id"], {}], "acked": None},
+        {"need_layouts": [], "acked": True},
+    ],
+    ids=["no list", "not ours", "taken all the same", "no layout", "no number"],
+)
+def test_an_answer_that_is_not_quite_the_collectors_moves_no_clock(bench: Bench, answer: dict[str, object]) -> None:
+    bench.append(1)
+    before = bench.clock.now()
+    now = int(bench.collector.now_seconds() * 1000)
+    bench.collector.script.append(Reply(200, {"now": now + 3_600_000, "refused": [], "config_etag": ""} | answer))
+    assert bench.delivery.step() == 1.0
+    assert bench.clock.now() == pytest.approx(before, abs=5.0)
+    assert len(bench.spool) == 1
+
+
+def test_a_message_holds_nothing_that_a_terminal_obeys(bench: Bench) -> None:
+    bench.append(1)
+    message = "\x1b]0;evil\x07 come\r\nagain"
+    bench.collector.script.append(Reply(503, {"error": "busy", "message": message, "details": []}))
+    bench.delivery.step()
+    assert bench.delivery.last_attempt is not None
+    assert bench.delivery.last_attempt.answer == "503 ?]0;evil? come??again"
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_credential_keeps_all_and_asks_seldom(bench: Bench, status: int) -> None:
     bench.append(1)
@@ -227,7 +266,9 @@ def test_a_refused_credential_keeps_all_and_asks_seldom(bench: Bench, status: in
 
 def test_an_ended_device_stops_pushing_and_says_why(bench: Bench) -> None:
     bench.append(1)
-    bench.collector.script.append(Reply(410, {"error": "ended", "message": "this device is no longer looked after"}))
+    bench.collector.script.append(
+        Reply(410, {"error": "ended", "message": "this device is no longer looked after", "details": []})
+    )
     assert bench.delivery.step() is None
     assert bench.delivery.ended_reason == "410 this device is no longer looked after"
     bench.boot += 1e6
@@ -303,6 +344,57 @@ def test_a_record_that_cannot_be_read_now_is_kept_and_holds_nobody_up(bench: Ben
     bench.boot += UNREADABLE_SECONDS
     bench.run()
     assert bench.stored[-1] == [0]
+
+
+def test_any_number_of_records_that_cannot_be_read_holds_nobody_up(bench: Bench, tmp_path: Path) -> None:
+    bench.append(*range(50))
+    for file in sorted((tmp_path / "spool").glob("*.json.gz"))[:45]:  # a batch is 20
+        file.unlink()
+        file.mkdir()
+    waits = [bench.delivery.step() for _ in range(4)]
+    assert bench.stored == [[49], [45, 46, 47, 48]]
+    assert waits == [0.0, 0.0, 0.0, UNREADABLE_SECONDS]
+    bench.boot += UNREADABLE_SECONDS
+    first = min((tmp_path / "spool").glob("*.json.gz"))
+    first.rmdir()
+    first.write_bytes(b"garbage")  # so that it can be read, and is set aside
+    bench.delivery.step()
+    assert (len(bench.spool), bench.spool.set_aside_total) == (44, 1)
+
+
+def test_the_last_push_takes_along_what_fits_of_the_newest(bench: Bench) -> None:
+    bench.append(*range(50))
+    bench.delivery.step_last()
+    assert bench.stored == [list(range(30, 50))]  # a batch is 20
+    assert len(bench.spool) == 30
+
+
+def test_the_last_push_is_small_and_has_the_newest_whatever_went_wrong_before(bench: Bench) -> None:
+    bench.collector.script.append(Reply(503))
+    bench.append(*range(5))
+    bench.delivery.step()
+    policy = Policy(last_batch_bytes=1)
+    delivery = Delivery(bench.uplink, bench.spool, bench.clock, boot_id="boot", policy=policy, uniform=highest)
+    delivery.step_last()
+    assert bench.stored == [[4]]
+
+
+@pytest.mark.parametrize("status", [413, 422])
+def test_what_spoils_the_last_push_is_left_to_the_next_start(bench: Bench, status: int) -> None:
+    def reject(push: models.Push) -> Reply | None:
+        return Reply(status) if len(push.frames) > 1 else None
+
+    bench.collector.reject = reject
+    bench.append(*range(5))
+    bench.delivery.step_last()
+    assert bench.stored == [[4]]
+    assert (len(bench.spool), bench.spool.set_aside_total) == (4, 0)
+    assert len(bench.collector.requests) == 2
+
+
+def test_without_a_record_there_is_no_last_push(bench: Bench) -> None:
+    bench.delivery.step_last()
+    assert bench.collector.requests == []
 
 
 def test_a_proxy_that_finds_everything_too_large_empties_no_spool(bench: Bench) -> None:
@@ -395,10 +487,10 @@ def test_what_can_be_no_etag_is_not_asked_for(bench: Bench, etag: object) -> Non
 def test_half_a_character_in_an_answer_is_nobodys_answer(bench: Bench) -> None:
     """It could be written into no file: neither the status nor the reason of an end."""
     bench.append(1)
-    bench.collector.script.append(Reply(410, b'{"error": "ended", "message": "\\ud83d"}'))
+    bench.collector.script.append(Reply(410, b'{"error": "ended", "message": "\\ud83d", "details": []}'))
     assert bench.delivery.step() == 1.0
     bench.boot += 1.0
-    bench.collector.script.append(Reply(410, b'{"error": "ended", "message": "\\ud83d\\ude00"}'))
+    bench.collector.script.append(Reply(410, b'{"error": "ended", "message": "\\ud83d\\ude00", "details": []}'))
     assert bench.delivery.step() is None
     assert bench.delivery.ended_reason == "410 \U0001f600"
 
@@ -478,6 +570,19 @@ def test_a_configuration_that_changed_between_push_and_question_has_its_own_etag
     bench.append(2)
     bench.run()
     assert [etag for etag, _ in bench.configs] == ["third"]
+
+
+@pytest.mark.parametrize("etag", ["first", "second", ""])
+def test_a_cache_that_says_nothing_has_changed_is_asked_again(bench: Bench, etag: str) -> None:
+    bench.collector.config_etag = "second"
+    bench.collector.config_reply = Reply(304, b"", {"ETag": f'"{etag}"'} if etag else {})
+    bench.append(1)
+    bench.run()
+    assert bench.configs == []
+    bench.collector.config_reply = None
+    bench.append(2)
+    bench.run()
+    assert [found for found, _ in bench.configs] == ["second"]
 
 
 def test_a_bad_configuration_is_refused_once_and_said(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -105,10 +105,15 @@ def test_a_folder_in_use_is_not_enrolled_again_under_the_agents_feet(collector: 
     ("reply", "complaint"),
     [
         (
-            Reply(403, {"error": "token_expired", "message": "the token expired on 3 May; ask for another"}),
+            Reply(
+                403, {"error": "token_expired", "message": "the token expired on 3 May; ask for another", "details": []}
+            ),
             "expired on",
         ),
-        (Reply(403, {"error": "token_used_up", "message": "the token has no uses left"}), "no uses left"),
+        (
+            Reply(403, {"error": "token_used_up", "message": "the token has no uses left", "details": []}),
+            "no uses left",
+        ),
         (Reply(200, LOGIN_PAGE), "does not answer as a Quarkpulse collector"),
         (Reply(200, {"device_id": "x"}), "does not answer as a Quarkpulse collector"),
         (Reply(502, b"<h1>Bad gateway</h1>"), "502"),
@@ -128,14 +133,14 @@ def test_a_refusal_is_one_clear_sentence(collector: Collector, tmp_path: Path, r
 def test_a_failure_takes_back_what_it_made_and_nothing_else(collector: Collector, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "machine-id").write_text("known before\n")
-    collector.enroll_reply = Reply(403, {"error": "token_expired", "message": "expired"})
+    collector.enroll_reply = Reply(403, {"error": "token_expired", "message": "expired", "details": []})
     assert enroll_cli(collector.url, tmp_path / "state").exit_code == 1
     assert [file.name for file in (tmp_path / "state").iterdir()] == ["machine-id"]
 
 
 def test_a_failure_leaves_an_enrolment_before_as_it_was(collector: Collector, state: Path) -> None:
     before = {file.name: file.read_bytes() for file in state.iterdir()}
-    collector.enroll_reply = Reply(403, {"error": "token_expired", "message": "expired"})
+    collector.enroll_reply = Reply(403, {"error": "token_expired", "message": "expired", "details": []})
     assert enroll_cli(collector.url, state, "--force").exit_code == 1
     assert {file.name: file.read_bytes() for file in state.iterdir()} == before
 
@@ -295,10 +300,33 @@ def test_the_doctor_sees_what_another_user_left(state: Path) -> None:
 
 
 def test_the_doctor_tells_what_the_last_push_was_answered(collector: Collector, state: Path) -> None:
-    collector.script.append(Reply(403, {"error": "unknown", "message": "no such device"}))
+    collector.script.append(Reply(403, {"error": "unknown", "message": "no such device", "details": []}))
     subprocess.run([AGENT, "run", "--state", state, "--once"], check=False, capture_output=True)
     told = run_cli("doctor", "--state", state).output
     assert re.search(r"^WRONG  push: \d+ s ago: 403 no such device; see below", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("reply", "check"),
+    [
+        (Reply(401, {"error": "unauthorized", "message": "revoked", "details": []}), "credential"),
+        (Reply(401, {"error": "Unauthorized", "message": "log in to the hotel"}), "collector"),
+        (Reply(403, LOGIN_PAGE), "collector"),
+        (Reply(410, {"login": "please"}), "collector"),
+        (Reply(200, {"login": "please"}), "collector"),
+        (Reply(503, {"error": "busy", "message": "come again", "details": []}), "collector"),
+    ],
+    ids=lambda value: f"{value.status} {value.body[:12]!r}" if isinstance(value, Reply) else value,
+)
+def test_the_doctor_blames_the_credential_at_the_collectors_word_alone(
+    collector: Collector, state: Path, reply: Reply, check: str
+) -> None:
+    collector.config_reply = reply
+    collector.ahead_seconds = 3600.0
+    _, found = findings(state)
+    assert not found[check]["is_well"]
+    is_collectors = b'"details"' in reply.body
+    assert ("credential" in found, "clock" in found) == (check == "credential", is_collectors)
 
 
 def test_the_doctor_names_what_is_wrong_in_the_settings(state: Path) -> None:

@@ -20,7 +20,7 @@ from tests.agent.test_enroll import run_cli
 from tests.agent.test_run import stop
 
 NOBODY = "http://127.0.0.1:9"
-BUSY = Reply(503, {"error": "busy", "message": "the store is busy: come again"})
+BUSY = Reply(503, {"error": "busy", "message": "the store is busy: come again", "details": []})
 
 
 class Ways:
@@ -80,6 +80,7 @@ def test_the_next_address_is_asked_when_one_fails_and_the_first_again_after_a_wh
     ("reply", "answered"),
     [
         (Reply(200, LOGIN_PAGE), "second"),
+        (Reply(200, {"login": "please"}), "second"),
         (Reply(302, b"", {"Location": "/login"}), "second"),
         (Reply(502, b"<h1>Bad gateway</h1>"), "second"),
         (Reply(404, b"<h1>no such page</h1>"), "second"),
@@ -91,7 +92,7 @@ def test_the_next_address_is_asked_when_one_fails_and_the_first_again_after_a_wh
         (Reply(413), "first"),
         (Reply(401), "first"),
         (Reply(422), "first"),
-        (Reply(410, {"error": "ended", "message": "no longer"}), "first"),
+        (Reply(410, {"error": "ended", "message": "no longer", "details": []}), "first"),
     ],
     ids=lambda value: f"{value.status} {value.body[:12]!r}" if isinstance(value, Reply) else value,
 )
@@ -108,6 +109,13 @@ def test_what_is_not_the_collectors_answer_is_asked_elsewhere(ways: Ways, reply:
 def test_a_configuration_that_has_not_changed_is_the_collectors_word(ways: Ways) -> None:
     answer = ways.failover.get(CONFIG_PATH, {"If-None-Match": f'"{ways.first.config_etag}"'})
     assert (answer.status, len(ways.second.requests)) == (304, 0)
+
+
+def test_that_it_has_not_changed_is_asked_elsewhere_if_it_is_said_of_another(ways: Ways) -> None:
+    ways.first.config_reply = Reply(304, b"")
+    answer = ways.failover.get(CONFIG_PATH, {"If-None-Match": '"first"'})
+    assert (answer.status, len(ways.second.requests)) == (304, 1)
+    assert ways.failover.current is ways.uplinks[1]
 
 
 def test_when_nobody_answers_rightly_the_failure_is_told(ways: Ways) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -197,6 +198,43 @@ def test_a_machine_whose_clock_is_an_hour_off_stamps_rightly_from_the_first_fram
     assert saved["correction_seconds"] == pytest.approx(3600.0, abs=3.0)
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, LOGIN_PAGE),
+        Reply(200, {"login": "please"}),
+        Reply(304, b""),
+        Reply(403, {"error": "Forbidden", "message": "log in first"}),
+    ],
+    ids=lambda reply: f"{reply.status} {reply.body[:12]!r}",
+)
+def test_the_clock_of_who_answers_in_the_collectors_place_is_nobodys(
+    collector: Collector, state: Path, reply: Reply
+) -> None:
+    collector.ahead_seconds = 3600.0
+    collector.config_reply = reply
+    collector.script.append(Reply(503, LOGIN_PAGE))
+    subprocess.run([AGENT, "run", "--state", str(state), "--once"], check=False, capture_output=True)
+    (name,) = spooled(state)
+    assert int(name[17:30]) / 1000 == pytest.approx(collector.now_seconds() - 3600.0, abs=30.0)
+
+
+def test_a_stop_sends_what_is_still_there_with_the_goodbye(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    collector.script.append(Reply(503, None, {"Retry-After": "3600"}))
+    agent = start_agent(state)
+    deadline = time.monotonic() + 10
+    while len(spooled(state)) < 3:
+        assert time.monotonic() < deadline
+    collector.script.clear()
+    assert stop(agent) == 0
+    (push,) = collector.pushes
+    assert [event.type for event in push.events] == ["agent_started", "goodbye"]
+    assert len(push.frames) >= 3
+    assert not spooled(state)
+
+
 def test_a_collector_that_sets_its_clock_makes_a_step_that_is_told(
     collector: Collector, state: Path, start_agent: StartAgent
 ) -> None:
@@ -210,7 +248,9 @@ def test_a_collector_that_sets_its_clock_makes_a_step_that_is_told(
 
 
 def test_an_ended_device_stops_for_good(collector: Collector, state: Path, start_agent: StartAgent) -> None:
-    collector.script.append(Reply(410, {"error": "ended", "message": "this device is no longer looked after"}))
+    collector.script.append(
+        Reply(410, {"error": "ended", "message": "this device is no longer looked after", "details": []})
+    )
     assert start_agent(state).wait(20) == 0
     assert (state / "ended").read_text() == "410 this device is no longer looked after\n"
     asked = len(collector.requests)
