@@ -5,8 +5,9 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from agent.printers import mibs
-from agent.printers.decoding import decode, is_placeholder
+from agent.printers.decoding import decode, has_count, is_placeholder
 from agent.printers.errors import BadAnswer, NoAnswer
+from agent.printers.own_objects import count_columns, count_objects, level_columns, level_objects, total_objects
 from agent.printers.reading import Reading
 from agent.printers.rows import Index, Rows, Value
 from agent.printers.vendors import Maker, maker_of
@@ -66,7 +67,7 @@ NEEDS = {
     mibs.COLORANT_VALUE: (mibs.SUPPLY_COLORANT,),
     mibs.COVER_DESCRIPTION: (mibs.COVER_STATUS,),
 }
-MAX_SILENT = 3  # questions of an identity without an answer: then it has gone
+MAX_SILENT = 3  # questions without an answer: then it has gone
 
 
 class Asked(Protocol):
@@ -78,48 +79,44 @@ class Asked(Protocol):
 
 class Collected(NamedTuple):
     rows: Rows
-    complete: frozenset[str]  # tables that were read to their end
-    trouble: Exception | None = None  # what ended it in the middle
+    complete: frozenset[str]  # tables that are whole
+    trouble: Exception | None  # the first question that was not answered
+    answered: Collection[str]  # columns
+    silent: Collection[str]  # columns, while later ones were answered
 
 
-def state_objects(device: Index, marker: Index) -> list[str]:
-    """The one small question that is asked every time: it wakes nobody."""
-    row, marker_row = ".".join(map(str, device)), ".".join(map(str, marker))
-    of_device = (
-        mibs.HR_PRINTER_STATUS,
-        mibs.HR_PRINTER_ERRORS,
-        mibs.HR_DEVICE_STATUS,
-        mibs.GENERAL_CRITICAL_EVENTS,
-        mibs.GENERAL_ALL_EVENTS,
-        mibs.GENERAL_CONFIG_CHANGES,
-    )
-    return [
-        f"{mibs.SYS_UPTIME}.0",
-        *(f"{column}.{row}" for column in of_device),
-        f"{mibs.MARKER_LIFE_COUNT}.{marker_row}",
-        f"{mibs.MARKER_UNIT}.{marker_row}",
-    ]
-
-
-STATE_COLUMNS = (
-    mibs.SYS_UPTIME,
+STATE_OF_DEVICE = (
     mibs.HR_PRINTER_STATUS,
     mibs.HR_PRINTER_ERRORS,
     mibs.HR_DEVICE_STATUS,
     mibs.GENERAL_CRITICAL_EVENTS,
     mibs.GENERAL_ALL_EVENTS,
     mibs.GENERAL_CONFIG_CHANGES,
-    mibs.MARKER_LIFE_COUNT,
-    mibs.MARKER_UNIT,
 )
+STATE_OF_MARKER = (mibs.MARKER_LIFE_COUNT, mibs.MARKER_UNIT)
+STATE_COLUMNS = (mibs.SYS_UPTIME, *STATE_OF_DEVICE, *STATE_OF_MARKER)
 
 
-async def collect_state(client: Asked, device: Index, marker: Index) -> Rows:
-    """Raises NoAnswer, BadAnswer and AccessRefused."""
+def state_objects(device: Index, marker: Index) -> list[str]:
+    """The one small question that is asked every time: it wakes nobody."""
+    row, marker_row = ".".join(map(str, device)), ".".join(map(str, marker))
+    return [
+        f"{mibs.SYS_UPTIME}.0",
+        *(f"{column}.{row}" for column in STATE_OF_DEVICE),
+        *(f"{column}.{marker_row}" for column in STATE_OF_MARKER),
+    ]
+
+
+async def collect_state(client: Asked, objects: Sequence[str]) -> tuple[Rows, frozenset[str]]:
+    """Of `state_objects`, and of a maker's own; and those that there are.
+
+    Raises NoAnswer, BadAnswer and AccessRefused."""
     rows = Rows()
-    for oid, value in (await client.get(state_objects(device, marker))).items():
-        rows.add_object(oid, STATE_COLUMNS, value)
-    return rows
+    found = await client.get(objects)
+    for oid, value in found.items():
+        if not rows.add_object(oid, STATE_COLUMNS, value):
+            rows.add(oid, (), value)
+    return rows, frozenset(found)
 
 
 async def collect_identity(client: Asked) -> tuple[Rows, Exception | None]:
@@ -138,23 +135,70 @@ async def collect_identity(client: Asked) -> tuple[Rows, Exception | None]:
     return rows, next(iter(troubles), None)
 
 
-async def collect_tables(client: Asked, maker: Maker, names: Collection[str] = ALL_TABLES) -> Collected:
-    """What is in it, of these tables. A device that falls silent in the middle has told those before.
+async def collect_tables(
+    client: Asked, maker: Maker, names: Collection[str] = ALL_TABLES, dead: Collection[str] = ()
+) -> Collected:
+    """What is in it, of these tables. A column that is not answered does not end the others, MAX_SILENT of them do.
 
-    Raises AccessRefused."""
-    rows = Rows()
-    complete: set[str] = set()
-    try:
-        for name, columns in TABLES.items():
-            if name in names:
-                await _walk(client, columns, rows)
-                complete.add(name)
-        if COUNTS in names:
-            await _ask_counters(client, maker, rows)
-            complete.add(COUNTS)
-    except (NoAnswer, BadAnswer) as error:
-        return Collected(rows, frozenset(complete), error)
-    return Collected(rows, frozenset(complete))
+    A table is complete without a column that is silent and among the `dead`, which never answered. Raises
+    AccessRefused."""
+    found = _Tables(client, dead)
+    for name, columns in TABLES.items():
+        if name in names:
+            for column in columns:
+                await found.walk(name, column)
+    if "supplies" in names:
+        for column in level_columns(maker):
+            await found.walk("supplies", column)
+        await found.ask("supplies", level_objects(maker))
+    if COUNTS in names:
+        await found.ask(COUNTS, count_objects(maker))
+        for column in count_columns(maker, found.rows):
+            await found.walk(COUNTS, column)
+    complete = frozenset(names) - found.broken()
+    return Collected(found.rows, complete, next(iter(found.troubles), None), found.answered, found.silent)
+
+
+class _Tables:
+    """What came so far."""
+
+    def __init__(self, client: Asked, dead: Collection[str]) -> None:
+        self.rows = Rows()
+        self.troubles: list[Exception] = []
+        self.answered: set[str] = set()
+        self.silent: set[str] = set()  # while the device answered later questions
+        self._client = client
+        self._dead = dead
+        self._unsure: list[tuple[str, str]] = []  # table and column, since the last answer
+        self._broken: set[str] = set()
+
+    def broken(self) -> set[str]:
+        """Tables that are not whole."""
+        return self._broken | {table for table, _ in self._unsure}
+
+    async def walk(self, table: str, column: str) -> None:
+        if column in NEEDS and not any(map(self.rows.has, NEEDS[column])):
+            return
+        await self._try(table, column, partial(_walk, self._client, (column,), self.rows))
+
+    async def ask(self, table: str, objects: Sequence[str]) -> None:
+        if objects:
+            await self._try(table, objects[0], partial(_ask, objects, self._client, self.rows))
+
+    async def _try(self, table: str, column: str, question: Callable[[], Awaitable[None]]) -> None:
+        if len(self.troubles) >= MAX_SILENT:
+            self._broken.add(table)
+            return
+        try:
+            await question()
+        except (NoAnswer, BadAnswer) as error:
+            self.troubles.append(error)
+            self._unsure.append((table, column))
+            return
+        self.answered.add(column)
+        self.silent |= {silent for _, silent in self._unsure}
+        self._broken |= {one for one, silent in self._unsure if silent not in self._dead}
+        self._unsure.clear()
 
 
 async def collect_all(client: Asked) -> tuple[Reading, Exception | None]:
@@ -178,22 +222,16 @@ async def _tolerate(question: Callable[[], Awaitable[None]], troubles: list[Exce
 
 async def _walk(client: Asked, columns: Sequence[str], rows: Rows) -> None:
     for column in columns:
-        if column in NEEDS and not any(map(rows.has, NEEDS[column])):
-            continue
         for index, value in (await client.walk(column)).items():
             rows.add(column, index, value)
 
 
 async def _ask_maker(client: Asked, rows: Rows) -> None:
     maker = maker_of(rows.first(mibs.SYS_OBJECT_ID))
-    objects = maker.serial + maker.firmware
+    await _ask([*maker.serial, *maker.firmware, *([] if has_count(rows) else total_objects(maker))], client, rows)
+
+
+async def _ask(objects: Sequence[str], client: Asked, rows: Rows) -> None:
     if objects:
         for oid, value in (await client.get(objects)).items():
-            rows.add(oid, (), value)
-
-
-async def _ask_counters(client: Asked, maker: Maker, rows: Rows) -> None:
-    objects = [oid for counter in maker.counters for oid in counter.plus + counter.minus]
-    if objects:
-        for oid, value in (await client.get(list(dict.fromkeys(objects)))).items():
             rows.add(oid, (), value)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from agent.printers import mibs
 from agent.printers.colors import color_in
 from agent.printers.levels import judge, without_direction
-from agent.printers.reading import Alert, Cover, Fill, PageCount, Reading, Supply, Tray
+from agent.printers.own_objects import MAX_COUNT, page_counts, total_pages, with_levels
+from agent.printers.reading import Alert, Cover, Fill, Reading, Supply, Tray
 from agent.printers.rows import Index, Rows, Value, to_number
 from agent.printers.text import decode_text
 from agent.printers.vendors import Maker, maker_of
@@ -26,7 +27,6 @@ DEVICE_COLUMNS = (
 )
 NO_SERIAL = frozenset({"na", "none", "null", "unknown", "notavailable", "notset", "notapplicable", "tobefilledbyoem"})
 UNTOLD = (None, "other", "unknown")  # types that say nothing
-MAX_COUNT = (1 << 32) - 1  # all ones is what agents say that do not count
 MODEL_IN_TEXT = re.compile(r"\bPID:\s*([^,;]+)")
 BEHIND_MODEL = re.compile(r" / |;")
 # `SN:VNB3J99999`, `S/N ABC`; without one behind it, nothing.
@@ -47,7 +47,7 @@ def decode(rows: Rows) -> Reading:
     description = _text(rows.first(mibs.SYS_DESCR), charset)
     alerts = _alerts(rows, charset)
     errors = decode_errors(rows.get(mibs.HR_PRINTER_ERRORS, device))
-    pages, pages_unit = _pages(rows)
+    pages, pages_unit = _pages(rows, maker)
     return Reading(
         model=_text(rows.get(mibs.HR_DEVICE_DESCR, device), charset) or _model_in(description or ""),
         serial=_serial(rows, maker, charset, description),
@@ -59,8 +59,8 @@ def decode(rows: Rows) -> Reading:
         error_states=errors,
         pages=pages,
         pages_unit=pages_unit,
-        page_counts=tuple(_page_counts(rows, maker)),
-        supplies=tuple(_supplies(rows, device, charset, alerts)),
+        page_counts=tuple(page_counts(rows, maker)),
+        supplies=tuple(with_levels(_supplies(rows, device, charset, alerts), rows, maker)),
         trays=tuple(_trays(rows, device, charset)),
         covers=tuple(_covers(rows, charset)),
         alerts=alerts,
@@ -69,10 +69,10 @@ def decode(rows: Rows) -> Reading:
     )
 
 
-def decode_state(rows: Rows, device: Index, known: Reading) -> Reading:
+def decode_state(rows: Rows, device: Index, maker: Maker, known: Reading) -> Reading:
     """What is known, with what the one small question of each round tells anew."""
     errors = decode_errors(rows.get(mibs.HR_PRINTER_ERRORS, device))
-    pages, pages_unit = _pages(rows)
+    pages, pages_unit = _pages(rows, maker)
     return replace(
         known,
         status=_status(rows, device),
@@ -174,32 +174,33 @@ def _uptime(rows: Rows) -> float | None:
 
 def _is_asleep(rows: Rows, device: Index, errors: tuple[str, ...] | None, alerts: tuple[Alert, ...]) -> bool:
     """As RFC 2790 describes stand-by: running, other, no error; or as an alert says, unless it is at work."""
-    statuses = rows.number(mibs.HR_DEVICE_STATUS, device), rows.number(mibs.HR_PRINTER_STATUS, device)
-    if statuses[1] in mibs.AWAKE:
+    if rows.number(mibs.HR_PRINTER_STATUS, device) in mibs.AWAKE:
         return False
-    return (statuses == mibs.STAND_BY and not errors) or any(alert.code == mibs.ASLEEP for alert in alerts)
+    return is_on_stand_by(rows, device, errors) or any(alert.code == mibs.ASLEEP for alert in alerts)
 
 
-def _pages(rows: Rows) -> tuple[int | None, str | None]:
-    """Of the first marker that counts, in whatever unit."""
+def is_on_stand_by(rows: Rows, device: Index, errors: tuple[str, ...] | None) -> bool:
+    statuses = rows.number(mibs.HR_DEVICE_STATUS, device), rows.number(mibs.HR_PRINTER_STATUS, device)
+    return statuses == mibs.STAND_BY and not errors
+
+
+def has_count(rows: Rows) -> bool:
+    """Whether a marker of the standard's counts."""
+    return any(_counts(rows, index) for index in rows.indices(mibs.MARKER_LIFE_COUNT))
+
+
+def _pages(rows: Rows, maker: Maker) -> tuple[int | None, str | None]:
+    """Of the first marker that counts, in whatever unit; where none does, as the maker's own object has it."""
     for index in rows.indices(mibs.MARKER_LIFE_COUNT):
         if _counts(rows, index):
             return rows.number(mibs.MARKER_LIFE_COUNT, index), _name(mibs.UNITS, rows.number(mibs.MARKER_UNIT, index))
-    return None, None
+    pages = total_pages(rows, maker)
+    return pages, None if pages is None else "impressions"
 
 
 def _counts(rows: Rows, marker: Index) -> bool:
     count = rows.number(mibs.MARKER_LIFE_COUNT, marker)
     return count is not None and 0 <= count < MAX_COUNT
-
-
-def _page_counts(rows: Rows, maker: Maker) -> Iterable[PageCount]:
-    for counter in maker.counters:
-        plus = [rows.number(oid, ()) for oid in counter.plus]
-        minus = [rows.number(oid, ()) for oid in counter.minus]
-        told = [one for one in plus if one is not None and 0 <= one < MAX_COUNT]
-        if told and None not in minus:
-            yield PageCount(counter.kind, max(0, sum(told) - sum(one or 0 for one in minus)))
 
 
 def _supplies(rows: Rows, device: Index, charset: str | None, alerts: tuple[Alert, ...]) -> Iterable[Supply]:

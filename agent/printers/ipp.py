@@ -1,6 +1,7 @@
 """IPP over HTTP: one question to a printer. In a thread, through http.client; bounded in time and size."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import http.client
 import socket
@@ -14,6 +15,8 @@ from agent.printers.targets import IppAccess
 TIMEOUT_SECONDS = 8.0
 MAX_ANSWER_BYTES = 1 << 20  # a large one is 20 KiB
 CHUNK_BYTES = 1 << 16
+# Of their own: a printer that keeps one busy must not hold up the look-up of another's name, which SNMP waits for.
+THREADS = concurrent.futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="ipp")
 VERSION_NOT_SUPPORTED = 0x0503
 FIRST_ERROR = 0x0400
 VERSIONS = ((2, 0), (1, 1))
@@ -63,7 +66,7 @@ async def _post(host: str, access: IppAccess, body: bytes, timeout_seconds: floa
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_seconds):
-            return await loop.run_in_executor(None, _exchange, connection, access.path, body, deadline)
+            return await loop.run_in_executor(THREADS, _exchange, connection, access.path, body, deadline)
     except TimeoutError as error:
         raise NoAnswer(f"no answer by IPP on TCP port {access.port} within {timeout_seconds:g} s") from error
     except http.client.HTTPException as error:

@@ -8,6 +8,7 @@ NO_RESTRICTION, UNKNOWN, SOME_LEFT = -1, -2, -3  # RFC 3805; IPP's marker-levels
 SPECIAL = {NO_RESTRICTION: Fill.UNRESTRICTED, UNKNOWN: Fill.UNKNOWN, SOME_LEFT: Fill.SOME_LEFT}
 LOW_RATIO = 0.1  # as rules call it low; only people are shown this one
 MAX_AMOUNT = 1 << 31
+MOST_ABOVE = 2  # times the capacity: more than that no cartridge of high yield holds
 UNSIGNED = 1 << 32  # broken agents send -3 as 4294967293
 
 
@@ -19,7 +20,8 @@ class Amount(NamedTuple):
 
 
 def judge(level: int | None, max_capacity: int | None, low_ratio: float = LOW_RATIO) -> Amount:
-    """What is told, as an amount. A ratio is at most 1, however far the level is above the capacity."""
+    """What is told, as an amount. A level somewhat above the capacity is that of a full one, and a ratio of 1; one that
+    is far above it is told in another unit, and no ratio at all."""
     level, max_capacity = _signed(level), _signed(max_capacity)
     capacity = max_capacity if max_capacity is not None and 0 <= max_capacity < MAX_AMOUNT else None
     if level is None or level < 0:
@@ -27,7 +29,7 @@ def judge(level: int | None, max_capacity: int | None, low_ratio: float = LOW_RA
     if level >= MAX_AMOUNT:
         return Amount(None, capacity, None, Fill.UNKNOWN)
     ratio = None
-    if capacity:
+    if capacity and level <= MOST_ABOVE * capacity:
         ratio = round(min(1.0, level / capacity), 6)
     if level == 0:
         return Amount(level, capacity, ratio, Fill.EMPTY)

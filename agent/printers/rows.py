@@ -20,13 +20,14 @@ class Rows:
     def add(self, column: str, index: Index, value: Value) -> None:
         self._columns.setdefault(column, {})[index] = value
 
-    def add_object(self, oid: str, columns: tuple[str, ...], value: Value) -> None:
-        """One that belongs to one of these columns; what belongs to none is left out."""
+    def add_object(self, oid: str, columns: tuple[str, ...], value: Value) -> bool:
+        """One that belongs to one of these columns; what belongs to none is left out, and told by False."""
         for column in columns:
             index = parse_index(oid, column)
             if index is not None:
                 self.add(column, index, value)
-                return
+                return True
+        return False
 
     def has(self, column: str) -> bool:
         return bool(self._columns.get(column))

@@ -5,8 +5,10 @@ when a device cannot take them, the end of a table told from an answer that was 
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from ipaddress import ip_address
 from typing import TypeVar
 
 from gufo.snmp import (
@@ -83,6 +85,7 @@ class SnmpClient:
         self._attempts = attempts
         self._has_answered = False
         self._takes_bulk = False  # seen to
+        self.asked_singly: set[str] = set()
         user = make_user(access) if access.version is wire.SnmpVersion.V3 else None
         try:
             self._session = SnmpSession(
@@ -103,13 +106,15 @@ class SnmpClient:
             self._has_answered = False  # its engine did, which answers everybody
 
     async def get(self, objects: Sequence[str]) -> dict[str, Value]:
-        """What there is of these objects, by their full numbers. Raises NoAnswer, BadAnswer and AccessRefused."""
+        """What there is of these objects, by their full numbers; `asked_singly` grows by those of a question that had
+        to be asked one by one. Raises NoAnswer, BadAnswer and AccessRefused."""
         found: dict[str, Value] = {}
         for start in range(0, len(objects), MAX_OBJECTS_PER_GET):
             part = objects[start : start + MAX_OBJECTS_PER_GET]
             some = await self._get_many(part)
             if not some and len(part) > 1:
                 # Version 1 answers nothing if one of them is missing, and some agents of the others do so, too.
+                self.asked_singly.update(part)
                 for oid in part:
                     some |= await self._get_many([oid])
             found |= {oid: value for oid, value in some.items() if oid in part}
@@ -120,11 +125,14 @@ class SnmpClient:
 
     async def walk(self, column: str) -> dict[Index, Value]:
         """A column by index, at most MAX_ROWS of it. Raises NoAnswer, BadAnswer and AccessRefused."""
+        before = self.repetitions
         while True:
             try:
                 return await self._walk(column)
             except (NoAnswer, BadAnswer):
                 if self.repetitions == 0:
+                    if self._takes_bulk:  # it is this column that it does not answer, however it is asked
+                        self.repetitions = before
                     raise
                 self.repetitions = next(size for size in REPETITIONS if size < self.repetitions)
 
@@ -225,6 +233,8 @@ def make_user(access: SnmpAccess) -> User:
 
 async def resolve(host: str) -> str:
     """An address of this host. Raises NoAnswer."""
+    with contextlib.suppress(ValueError):
+        return str(ip_address(host))  # asks no name server, and waits for no thread
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
             found = await asyncio.get_running_loop().getaddrinfo(host, None)

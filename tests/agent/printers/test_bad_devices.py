@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from agent.printers import mibs
-from agent.printers.collecting import collect_all
+from agent.printers.collecting import MAX_SILENT, collect_all, collect_tables
 from agent.printers.errors import BadAnswer, NoAnswer
 from agent.printers.reading import Fill, Reading
 from agent.printers.snmp import MAX_ROWS, SnmpClient
 from agent.printers.targets import Secret, SnmpAccess
+from agent.printers.vendors import MAKERS
 from bench._snmp_device import (
     COUNTER32,
     GET,
@@ -33,7 +34,8 @@ from protocol.wire import SnmpVersion
 from tests.agent.printers.snmpsim import RECORDINGS
 
 HP = Objects(load_recording(RECORDINGS / "jetdirect_m252dw.snmprec"))
-LEVELS = parse_oid(mibs.SUPPLY_LEVEL)
+LEVELS, TRAYS = parse_oid(mibs.SUPPLY_LEVEL), parse_oid(mibs.INPUT_LEVEL)
+TABLES = parse_oid("1.3.6.1.2.1.43")
 PATIENCE_SECONDS = 0.3
 
 
@@ -217,9 +219,11 @@ async def test_an_answer_that_is_too_big_is_no_end_of_the_table() -> None:
 
 
 async def test_one_that_falls_silent_in_the_middle_has_told_what_it_told() -> None:
+    ended: list[Request] = []
+
     def until_trays(request: Request) -> list[bytes]:
-        trays = parse_oid(mibs.INPUT_LEVEL)
-        return [] if request.objects[0][: len(trays)] == trays else [HP.answer(request)]
+        ended.extend([request] if request.objects[0][: len(TRAYS)] == TRAYS else [])
+        return [] if ended else [HP.answer(request)]
 
     with Device(until_trays) as device:
         reading, trouble = await read(device)
@@ -227,6 +231,32 @@ async def test_one_that_falls_silent_in_the_middle_has_told_what_it_told() -> No
     assert reading.serial == "VNB3J99999"
     assert [one.level for one in reading.supplies] == [63, 63, 88, 36]
     assert reading.trays == ()
+
+
+async def test_one_silent_column_loses_no_later_ones_and_they_are_still_asked_for_in_bulk() -> None:
+    def all_but_one(request: Request) -> list[bytes]:
+        return [] if request.objects[0][: len(LEVELS)] == LEVELS else [HP.answer(request)]
+
+    with Device(all_but_one) as device:
+        reading, trouble = await read(device)
+        later = [one for one in device.requests if one.objects[0][: len(TRAYS)] == TRAYS]
+    assert str(trouble) == "fell silent in the middle"
+    assert [(one.description, one.level) for one in reading.supplies[:1]] == [("Black Cartridge HP CF400X", None)]
+    assert [one.name for one in reading.trays] == ["Tray 1", "Tray 2"]
+    assert [request.kind for request in later] == [GET_BULK]
+
+
+async def test_one_that_answers_nothing_any_more_costs_a_few_questions() -> None:
+    def only_what_it_is(request: Request) -> list[bytes]:
+        return [] if request.objects[0][: len(TABLES)] == TABLES else [HP.answer(request)]
+
+    with Device(only_what_it_is) as device:
+        client = client_of(device)
+        await client.get([f"{mibs.SYS_DESCR}.0"])
+        device.requests.clear()
+        collected = await collect_tables(client, MAKERS[11])
+        asked = {request.objects[0] for request in device.requests}
+    assert (collected.complete, len(asked)) == (frozenset(), MAX_SILENT)
 
 
 @pytest.mark.parametrize("column", [mibs.HR_DEVICE_TYPE, mibs.HR_PRINTER_ERRORS, mibs.CHARACTER_SET])
@@ -273,7 +303,7 @@ async def test_numbers_beyond_reason_are_not_told() -> None:
     assert told == [
         (150, 1.0, Fill.OK),  # above its capacity
         (None, None, Fill.UNKNOWN),
-        (2**31 - 1, 1.0, Fill.OK),
+        (2**31 - 1, None, Fill.OK),  # so far above it that the two are not told in one unit
         (42, 0.42, Fill.OK),  # a number sent as text
         (None, None, Fill.UNKNOWN),
     ]

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.printers import mibs
+from agent.printers import mibs, vendors
 from agent.printers.connecting import connect_snmp
 from agent.printers.errors import AccessRefused, NoAnswer
 from agent.printers.ipp_codec import Attributes
+from agent.printers.own_objects import total_objects
 from agent.printers.polling import PrinterPoll
 from agent.printers.snmp import SnmpClient
 from agent.printers.targets import Secret, SnmpAccess
@@ -49,6 +50,10 @@ class Printer:
     def set(self, name: str, value: Encoded, *index: int) -> None:
         self.objects = Objects(self.objects.values | {(*parse_oid(getattr(mibs, name)), *(index or (1,))): value})
 
+    def drop(self, name: str, *index: int) -> None:
+        gone = (*parse_oid(getattr(mibs, name)), *(index or (1,)))
+        self.objects = Objects({oid: value for oid, value in self.objects.values.items() if oid != gone})
+
     def alert(self, row: int, severity: int, code: int, description: bytes = b"") -> None:
         cells = {"ALERT_SEVERITY": severity, "ALERT_GROUP": 11, "ALERT_GROUP_INDEX": 1, "ALERT_CODE": code}
         for name, cell in cells.items():
@@ -64,19 +69,28 @@ class Printer:
 class Followed:
     """A printer, what is known of it, and what is said of it."""
 
-    def __init__(self, printer: Printer, device: Device, ipp: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        printer: Printer,
+        device: Device,
+        ipp: dict[str, Any] | None = None,
+        version: SnmpVersion = SnmpVersion.V2C,
+    ) -> None:
         self.printer = printer
         self.ipp = ipp
+        self.asked_by_ipp = 0
+        self._version = version
         self._device = device
         self.poll = PrinterPoll(self._connect, None if ipp is None else self._ask_ipp)
         self.teller = Teller("prn-1", INTERVAL)
         self._series: list[tuple[str, dict[str, str]]] = []
 
     async def _connect(self, repetitions: int | None) -> SnmpClient:
-        access = SnmpAccess(SnmpVersion.V2C, self._device.port, Secret("public"))
+        access = SnmpAccess(self._version, self._device.port, Secret("public"))
         return await connect_snmp("127.0.0.1", access, repetitions=repetitions, timeout_seconds=0.1, attempts=1)
 
     async def _ask_ipp(self) -> Attributes:
+        self.asked_by_ipp += 1
         if not self.ipp:
             raise NoAnswer("is off")
         return {name: list(values) for name, values in self.ipp.items()}
@@ -238,7 +252,7 @@ async def test_ipp_answers_for_a_silent_snmp_and_no_series_changes() -> None:
         printer.is_on = True
         line = await followed.at(4 * INTERVAL)
         assert followed.value(line, "printer_pages_total") == 1_000
-        assert followed._series == series
+        assert [one for one in followed._series if one[0] != "printer_alert"] == series
 
 
 async def test_half_a_table_of_supplies_is_not_told(followed: Followed) -> None:
@@ -267,7 +281,7 @@ async def test_what_it_is_stays_known_while_it_does_not_say_and_is_asked_again_s
     assert event["model"] == "Another model"
 
 
-async def test_errors_of_ipp_do_not_outlive_their_round_nor_outweigh_snmp() -> None:
+async def test_what_ipp_calls_wrong_stands_until_it_is_asked_again_and_does_not_outweigh_snmp() -> None:
     printer = Printer()
     ipp: dict[str, Any] = {"printer-state": [5], "printer-state-reasons": [b"media-jam-error", b"power-saver"]}
     with Device(printer.answer) as device:
@@ -278,7 +292,109 @@ async def test_errors_of_ipp_do_not_outlive_their_round_nor_outweigh_snmp() -> N
         line = await followed.at(INTERVAL)
         assert followed.value(line, "printer_error", printer_error="jammed") == 0
         assert followed.value(line, "printer_asleep") == 0
+        assert (
+            followed.value(line, "printer_alert", printer_alert_code="jam") == 1
+        )  # rules wait for longer than a round
+        ipp["printer-state-reasons"] = [b"none"]
+        await followed.at(HOUR)
         assert not followed.has("printer_alert")
+
+
+async def test_errors_that_only_ipp_tells_are_asked_for_every_time_unless_it_sleeps() -> None:
+    printer = Printer()
+    printer.drop("HR_PRINTER_ERRORS")
+    ipp: dict[str, Any] = {"printer-state": [5], "printer-state-reasons": [b"media-jam-error"]}
+    with Device(printer.answer) as device:
+        followed = Followed(printer, device, ipp)
+        for round_ in range(4):
+            line = await followed.at(round_ * INTERVAL)
+            assert followed.value(line, "printer_error", printer_error="jammed") == 1
+        ipp["printer-state-reasons"] = [b"none"]
+        line = await followed.at(5 * INTERVAL)
+        assert followed.value(line, "printer_error", printer_error="jammed") == 0
+        asked = followed.asked_by_ipp
+        printer.set("HR_PRINTER_STATUS", integer(1))
+        await followed.at(6 * INTERVAL)
+        assert followed.asked_by_ipp == asked
+
+
+async def test_a_column_that_is_never_answered_is_not_waited_for(followed: Followed) -> None:
+    followed.printer.silent = mibs.SUPPLY_CLASS
+    await followed.at(0)
+    assert followed.has("printer_tray_level_ratio") is followed.has("printer_supply_level_ratio") is False
+    assert "fell silent" in followed.poll.trouble
+    line = await followed.at(INTERVAL)  # not the first time
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.63
+    assert followed.poll.trouble == ""
+    await followed.at(2 * INTERVAL)
+    assert [request.kind for request in followed.requests] == [GET]
+
+
+async def test_a_silent_column_keeps_its_own_table_and_renews_the_others(followed: Followed) -> None:
+    followed.printer.set("ALERT_SEVERITY", integer(3), 1, 1)
+    followed.printer.set("ALERT_CODE", integer(8), 1, 1)
+    await followed.at(0)
+    followed.printer.silent = mibs.ALERT_CODE
+    followed.printer.set("SUPPLY_LEVEL", integer(61), 1, 1)
+    line = await followed.at(HOUR)
+    assert followed.value(line, "printer_alert", printer_alert_code="jam") == 1
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.61
+
+
+async def test_version_1_asks_once_an_hour_for_what_is_missing() -> None:
+    printer = Printer()
+    printer.drop("HR_PRINTER_STATUS")
+    with Device(printer.answer) as device:
+        followed = Followed(printer, device, version=SnmpVersion.V1)
+        await followed.at(0)
+        counts = []
+        for minutes in (5, 10, 15):
+            line = await followed.at(minutes * MINUTES)
+            counts.append(len(followed.requests))
+            assert followed.value(line, "printer_pages_total") == 1_000
+        assert counts[0] > 5
+        assert counts[1:] == [1, 1]
+        printer.set("HR_PRINTER_STATUS", integer(4))
+        await followed.at(HOUR)
+        line = await followed.at(HOUR + INTERVAL)
+        assert followed.value(line, "printer_status", printer_status="printing") == 1
+        printer.drop("HR_DEVICE_STATUS")  # another one is missing now
+        line = await followed.at(HOUR + 2 * INTERVAL)
+        assert followed.value(line, "printer_pages_total") == 1_000
+
+
+async def test_what_happens_as_it_falls_asleep_is_read_when_it_wakes(followed: Followed) -> None:
+    await followed.at(0)
+    followed.printer.set("HR_PRINTER_STATUS", integer(1))
+    followed.printer.alert(1, severity=3, code=1104)
+    followed.printer.set("GENERAL_ALL_EVENTS", integer(8, COUNTER32))
+    await followed.at(INTERVAL)
+    assert [request.kind for request in followed.requests] == [GET]
+    followed.printer.set("HR_PRINTER_STATUS", integer(3))
+    await followed.at(2 * INTERVAL)
+    assert followed.has("printer_alert")
+
+
+async def test_one_that_prints_does_not_sleep_whatever_it_says(followed: Followed) -> None:
+    followed.printer.set("HR_PRINTER_STATUS", integer(1))
+    await followed.at(0)
+    followed.printer.set("MARKER_LIFE_COUNT", integer(1_010, COUNTER32), 1, 1)
+    followed.printer.set("SUPPLY_LEVEL", integer(61), 1, 1)
+    line = await followed.at(HOUR)
+    assert followed.value(line, "printer_supply_level_ratio", printer_supply_index="1") == 0.61
+
+
+async def test_pages_of_a_makers_own_counter_are_read_every_time() -> None:
+    printer = Printer()
+    printer.drop("MARKER_LIFE_COUNT", 1, 1)
+    (total,) = map(parse_oid, total_objects(vendors.MAKERS[11]))
+    with Device(printer.answer) as device:
+        followed = Followed(printer, device)
+        for round_ in range(3):
+            printer.objects = Objects(printer.objects.values | {total: integer(500 + round_)})
+            line = await followed.at(round_ * INTERVAL)
+            assert followed.value(line, "printer_pages_total") == 500 + round_
+            assert round_ == 0 or len(followed.requests) == 1
 
 
 async def test_what_will_not_pass_by_itself_is_told_once() -> None:
