@@ -21,7 +21,7 @@ from agent.settings import FILE_NAME as SETTINGS_NAME
 from agent.settings import SettingsError, load_settings
 from agent.state import FolderLock, Identity, StateError, StateFolder
 from agent.status_report import ago, read_status
-from agent.tls import Trust, make_tls_context
+from agent.tls import Trust, TrustError, make_tls_context
 from agent.uplink import Answer, Uplink, UplinkError, describe
 from protocol.wire import CONFIG_PATH, EventType
 
@@ -183,6 +183,9 @@ def check_uplink(uplink: Uplink, trust: Trust) -> Iterator[Finding]:
     for check, step, advice in steps:
         try:
             yield Finding(check, True, step())
+        except TrustError as error:
+            yield Finding(check, False, str(error), "put the file back, or enrol again with another and --force")
+            return
         except OSError as error:
             yield Finding(check, False, describe(error), advice)
             return
@@ -211,7 +214,7 @@ def connect(host: str, port: int) -> str:
 
 
 def shake_hands(uplink: Uplink, trust: Trust) -> str:
-    """Raises OSError, also for a certificate that ends so soon that the provider should know."""
+    """Raises TrustError, or OSError, also for a certificate that ends so soon that the provider should know."""
     context = make_tls_context(trust)
     with (
         socket.create_connection((uplink.host, uplink.port), PATIENCE_SECONDS) as plain,

@@ -9,7 +9,7 @@ from agent.answers import is_collectors
 from agent.etags import bare_etag
 from agent.settings import Settings, SettingsError, load_settings
 from agent.state import Identity, StateFolder
-from agent.tls import Trust
+from agent.tls import Trust, TrustFiles
 from agent.uplink import DEADLINE_SECONDS, TIMEOUT_SECONDS, Answer, Uplink, UplinkError
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ class Failover:
 def make_uplinks(identity: Identity, secret: str | None, settings: Settings) -> list[Uplink]:
     """One for each address. Raises AddressError or SettingsError."""
     told = settings.proxy()
+    trust = TrustFiles(Trust(identity.ca, identity.certificate, identity.key))
     uplinks = []
     for address in identity.collectors:
         host, *_ = parse_address(address, identity.allow_plain_http)
@@ -107,7 +108,7 @@ def make_uplinks(identity: Identity, secret: str | None, settings: Settings) -> 
             Uplink(
                 address,
                 secret=secret,
-                trust=Trust(identity.ca, identity.certificate, identity.key),
+                trust=trust,
                 allow_plain_http=identity.allow_plain_http,
                 proxy=find_proxy(host, told),
             )

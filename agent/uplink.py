@@ -13,7 +13,7 @@ from agent.addresses import Proxy, parse_address
 from agent.clock import read_boot_seconds
 from agent.etags import bare_etag
 from agent.spool import compress
-from agent.tls import Trust, make_tls_context
+from agent.tls import Trust, TrustError, TrustFiles
 from protocol.errors import TransientError
 
 MAX_ANSWER_BYTES = 1 << 20
@@ -48,7 +48,7 @@ class Uplink:
         collector: str,
         *,
         secret: str | None = None,
-        trust: Trust = Trust(),  # noqa: B008 - a tuple of constants
+        trust: Trust | TrustFiles = Trust(),  # noqa: B008 - a tuple of constants
         allow_plain_http: bool = False,
         proxy: Proxy | None = None,
         boot: Callable[[], float] = read_boot_seconds,
@@ -64,7 +64,8 @@ class Uplink:
         self._headers = {"User-Agent": f"quarkpulse-agent/{VERSION}", "Accept": "application/json"}
         if secret is not None:
             self._headers["Authorization"] = f"Bearer {secret}"
-        self._tls = make_tls_context(trust) if self.is_encrypted else None
+        self._trust = trust if isinstance(trust, TrustFiles) else TrustFiles(trust)
+        self._tls: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
@@ -95,6 +96,7 @@ class Uplink:
             connection.close()
 
     def _request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        self._renew_trust()
         is_reused = self._connection is not None
         try:
             return self._exchange(method, path, body, headers)
@@ -111,6 +113,19 @@ class Uplink:
         except NO_ANSWER as error:
             self.close()
             raise UplinkError(describe(error)) from error
+
+    def _renew_trust(self) -> None:
+        """Files that have changed hold for the connection that is kept, too. Raises UplinkError."""
+        if not self.is_encrypted:
+            return
+        try:
+            context = self._trust.context()
+        except TrustError as error:
+            self.close()
+            raise UplinkError(str(error)) from error
+        if context is not self._tls:
+            self.close()
+            self._tls = context
 
     def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         connection = self._connection = self._connection or self._new_connection()

@@ -62,8 +62,11 @@ def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(folder: Path) -> Path:
     """For 127.0.0.1, signed by itself, with its key in the same file."""
-    folder = tmp_path_factory.mktemp("tls")
     both = folder / "both.pem"
     subprocess.run(
         [require("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -361,6 +362,18 @@ def test_the_doctor_stops_at_the_first_thing_between_here_and_the_collector(stat
     assert code == 1
     assert not found["connection"]["is_well"]
     assert "credential" not in found
+
+
+def test_the_doctor_misses_the_files_of_certificates(state: Path, tmp_path: Path) -> None:
+    folder = StateFolder(state)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        identity = folder.load_identity()._replace(collector=address, ca=str(tmp_path / "gone.pem"))
+        folder.save_enrolment(identity, SECRET, {})
+        _, found = findings(state)
+    assert "cannot read the certificates to trust" in str(found["tls"]["detail"])
+    assert "put the file back" in str(found["tls"]["advice"])
+    assert "collector" not in found
 
 
 def test_the_doctor_speaks_plainly(tmp_path: Path) -> None:

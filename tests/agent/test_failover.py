@@ -251,5 +251,5 @@ def test_a_collector_that_asks_for_a_certificate_gets_it(certificate: Path, tmp_
 def test_a_client_certificate_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("nothing of the kind")
     for path in (tmp_path / "cert.pem", tmp_path / "gone.pem"):
-        with pytest.raises(AddressError, match=r"cannot use the client certificate .*must be without a password"):
-            Uplink("https://c.example", trust=Trust(certificate=str(path)))
+        with pytest.raises(UplinkError, match=r"cannot use the client certificate .*must be without a password"):
+            Uplink("https://c.example", trust=Trust(certificate=str(path))).get(CONFIG_PATH)
