@@ -7,14 +7,14 @@ import contextlib
 import logging
 import os
 import subprocess
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from agent import VERSION
 from agent.answers import is_collectors_config, is_problem
 from agent.children import Ending, end_children
-from agent.clock import AgentClock
+from agent.clock import AgentClock, read_boot_seconds
 from agent.config import ConfigError
 from agent.configuration import Configuration
 from agent.delivery import Delivery, Policy, Sender
@@ -22,6 +22,7 @@ from agent.events import Events
 from agent.failover import reach
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
+from agent.grid import first_wait_seconds, next_tick, phase_of
 from agent.inventory.watch import InventoryProbe
 from agent.loading import assemble_probes, turned_off
 from agent.logs import set_up_logging
@@ -69,10 +70,11 @@ def run(
     options: RunOptions,
     policy: Policy = Policy(),  # noqa: B008 - a tuple of constants
     wakeup: Wakeup | None = None,
+    boot: Callable[[], float] = read_boot_seconds,
 ) -> int:
     """Exit code: 0 stopped, or the device has ended; 1 it could not start, a thread crashed, `once` was not acked.
 
-    `wakeup` is given by who stops the agent otherwise than by a signal."""
+    `wakeup` is given by who stops the agent otherwise than by a signal; `boot` tells the seconds since boot."""
     set_up_logging()
     notifier = take_notifier()
     folder = StateFolder(options.state)
@@ -85,7 +87,7 @@ def run(
             notifier.ready()  # or systemd would take it for a start that failed, and try again
             return 0
         with FolderLock(folder.lock_path), wakeup or Wakeup() as waking:
-            return Agent(folder, options, policy, waking, notifier).run()
+            return Agent(folder, options, policy, waking, notifier=notifier, boot=boot).run()
     except QuarkpulseError as error:
         logger.error("cannot run: %s", error)  # noqa: TRY400 - the message says it all
         return 1
@@ -97,7 +99,14 @@ class Agent:
     """One agent, from start to goodbye."""
 
     def __init__(
-        self, folder: StateFolder, options: RunOptions, policy: Policy, wakeup: Wakeup, notifier: Notifier
+        self,
+        folder: StateFolder,
+        options: RunOptions,
+        policy: Policy,
+        wakeup: Wakeup,
+        *,
+        notifier: Notifier,
+        boot: Callable[[], float],
     ) -> None:
         """Raises StateError or AddressError."""
         self._folder = folder
@@ -108,11 +117,17 @@ class Agent:
         self._device_id = identity.device_id
         saved = folder.load_optional(folder.clock_path).get("correction_seconds")
         self._saved_correction_seconds = parse_correction(saved)
-        self._clock = AgentClock(wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step)
+        self._clock = AgentClock(
+            boot=boot, wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step
+        )
         self._events = Events(self._clock.now_milliseconds, make_uuid)
         self._uplink = reach(identity, secret, folder, self._clock.boot)
         self._configuration = Configuration(folder, self._on_config_refused)
-        self._greet(self._configuration.etag)
+        self._phase = phase_of(self._device_id)
+        if not options.once:
+            self._await_place()
+        if not wakeup.signalled:
+            self._greet(self._configuration.etag)
         self._has_told_damage = False
         self._spool = Spool(folder.spool_path, on_damage=self._on_spool_damaged)
         boot_id = read_boot_id(self._clock)
@@ -146,8 +161,6 @@ class Agent:
         self._sampler = self._make_sampler()
         names = [*(one.name for one in self._sampler.schedules), "printers"]
         self._shedder = Shedder(self._load_caps(), [name for name in names if name not in self._off], self._on_shed)
-        # Agents that start together do not push together: each has its own place in the interval.
-        self._phase = (zlib.crc32(self._device_id.encode()) & 0xFFFF) / 0x10000
 
     def run(self) -> int:
         Ending.has_begun = False
@@ -298,6 +311,17 @@ class Agent:
         chosen = self._options.interval_seconds or told or DEFAULT_PUSH_INTERVAL_SECONDS
         return min(chosen, MAX_FRAME_INTERVAL_SECONDS)
 
+    def _await_place(self) -> None:
+        """After a power cut all agents of a site start at once: each goes to the collector at a moment of its own."""
+        seconds = first_wait_seconds(self._clock.boot(), self._push_interval_seconds(), self._phase)
+        if seconds == 0:
+            return
+        logger.info("the machine has just started, the first push waits: seconds=%.1f", seconds)
+        self._notifier.ready()  # what starts after the agent does not wait with it
+        if not self._wakeup.wait(seconds):
+            self._wakeup.wake()  # whatever it is, the main loop sees to it
+        self._notifier.alive(f"version {VERSION}, asks the collector")
+
     def _greet(self, etag: str) -> None:
         """Ask for the configuration once, and with it for the time, before the first stamp is made.
 
@@ -355,12 +379,6 @@ def parse_correction(found: object) -> float:
     if isinstance(found, int | float) and abs(found) <= MAX_CORRECTION_SECONDS:
         return float(found)
     return 0.0
-
-
-def next_tick(now: float, interval_seconds: float, phase: float) -> float:
-    """The next instant of the grid `(k + phase) * interval_seconds` after `now`."""
-    offset = phase * interval_seconds
-    return (int((now - offset) // interval_seconds) + 1) * interval_seconds + offset
 
 
 def last_reading(schedule: Schedule, now: float) -> list[Sample]:
