@@ -133,6 +133,11 @@ def is_line(record: AlertRecord) -> bool:
     return record.labels.get("incident") == INCIDENT
 
 
+def is_order(key: str) -> bool:
+    """Whether a ticket of this key orders supplies."""
+    return key.endswith(f"/{INCIDENT}")
+
+
 async def tell_lines(
     connection: AsyncConnection,
     number: int,

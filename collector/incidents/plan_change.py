@@ -14,6 +14,7 @@ from collector.desk.fields import category_of
 from collector.desk.opening import NewTicket
 from collector.desk.shadows import ShadowTicket
 from collector.fleet.contracts import contract_at
+from collector.incidents import orders
 from collector.incidents.decision import Decision, ticket_key
 from collector.incidents.ledgers import TICKETS
 from collector.incidents.reasons import Reason, record_reasons
@@ -43,12 +44,12 @@ async def promote_all(
             if any(scope.covers(one.labels, round_.tags_of(one)) for one in some)
         }
     changed = f"until the plan changed to {model.name} on {contract.valid_from:%Y-%m-%d %H:%M} UTC"
-    if len(due) > round_.settings.storm_incidents:
-        lines = [_line(one, model, changed) for some in due.values() for one in some]
-        for shadow in due:
+    at_once = [shadow for shadow in due if not orders.is_order(was[shadow].key)]
+    if len(at_once) > round_.settings.storm_incidents:
+        lines = [_line(one, model, changed) for shadow in at_once for one in due.pop(shadow)]
+        for shadow in at_once:
             await shadows.resolve(connection, shadow, now)
         await round_.into_storm(TICKETS, customer, lines, [])
-        return
     numbers = {shadow: await _promote(connection, was[shadow], due[shadow], model, changed, now=now) for shadow in due}
     for shadow, number in numbers.items():
         parent = numbers.get(was[shadow].parent or 0)

@@ -234,7 +234,9 @@ class Round:
     async def _place(
         self, ledger: Ledger, by_customer: Mapping[str, Sequence[Case]], over_limit: Collection[int]
     ) -> None:
-        """Finds a place for all cases: the open entry of their key, one of their own, or their customer's storm's."""
+        """Finds a place for all cases: the open entry of their key, one of their own, or their customer's storm's.
+
+        An order is no incident of a storm: it would stand there without its list, and be closed with the storm."""
         entries, settings = ledger.entries, self._world.settings
         by_key: dict[str, list[Case]] = {}
         for case in (one for cases in by_customer.values() for one in cases):
@@ -242,7 +244,7 @@ class Round:
         storm_keys = {customer: str(storms.storm_key(customer)) for customer in by_customer}
         opened = await entries.open_by_key(self._connection, {*by_key, *storm_keys.values()})
         new = {
-            customer: list(dict.fromkeys(case.key for case in cases if case.key not in opened))
+            customer: list(dict.fromkeys(one.key for one in cases if one.key not in opened and not _is_order(one)))
             for customer, cases in by_customer.items()
         }
         with_new = {customer for customer, keys in new.items() if keys}
@@ -253,12 +255,17 @@ class Round:
         last_lines = await ledger.last_placed_at(self._connection, asked)
         into_storm: dict[str, storms.Course] = {}
         for customer in sorted(with_new):
-            recent.get(customer, {}).pop(storm_keys[customer], None)
+            others = {
+                key: number
+                for key, number in recent.get(customer, {}).items()
+                if key != storm_keys[customer] and not orders.is_order(key)
+            }
+            recent[customer] = others
             course = storms.course(
                 new[customer],
-                recent.get(customer, {}),
+                others,
                 last_line_at=last_lines.get(open_storms.get(customer, 0)),
-                limit_exceeded=any(case.record.id in over_limit for case in by_customer[customer]),
+                limit_exceeded=any(one.record.id in over_limit and not _is_order(one) for one in by_customer[customer]),
                 now=self._now,
                 settings=settings,
             )
@@ -447,6 +454,10 @@ def _wanted(members: Sequence[Case]) -> NewTicket:
         began_at=min(case.record.active_since for case in members),
         category=category_of(first.labels.get("category")),
     )
+
+
+def _is_order(case: Case) -> bool:
+    return orders.is_order(case.key)
 
 
 def _common(values: Sequence[str | None]) -> str | None:

@@ -22,6 +22,12 @@ groups:
         expr: x > 0.9
         labels: {severity: major}
 """
+# An order, of which the alert of one of the fleet is a line.
+WITH_ORDER = f"""{RULES}\
+      - alert: TonerRunsOut
+        expr: x{{device_id="pc-39"}} > 0.5
+        labels: {{severity: minor, incident: printer_supplies, scope: customer}}
+"""
 LIMITED = RULES.replace("rules:\n", "limit: 2\n    rules:\n", 1)
 
 BAD, GOOD = 0.95, 0.5
@@ -111,6 +117,30 @@ async def test_numbers_are_settings(database: Database, tmp_path: Path) -> None:
         world.evaluator = world.new_evaluator()
         await world.tick(all_of(FLEET[:3], BAD))
         assert [ticket.incident for ticket in await world.tickets()] == ["storm"]
+
+
+async def test_an_order_is_no_incident_of_a_storm(database: Database, tmp_path: Path) -> None:
+    async with world_with(database, tmp_path, WITH_ORDER) as world:
+        world.enrol(*FLEET)
+        runs_out = {FLEET[39]: 0.6}
+        await world.tick(all_of(FLEET[:5], BAD) | runs_out)  # five, and no sixth
+        assert sorted(ticket.incident for ticket in await world.tickets()) == ["BadUpdate"] * 5 + ["printer_supplies"]
+        await world.tick(all_of(FLEET[:6], BAD) | runs_out)
+        every = {ticket.incident: ticket for ticket in await world.tickets()}
+        assert every["printer_supplies"].parent is None
+        assert every["storm"].title == "6 incidents at once: all BadUpdate"
+        await world.tick(all_of(FLEET[:6], GOOD) | runs_out)
+        assert [ticket.incident for ticket in await world.tickets() if ticket.resolved_at is None] == [
+            "printer_supplies"
+        ]
+
+
+async def test_an_order_that_comes_in_a_storm_is_a_ticket_of_its_own(database: Database, tmp_path: Path) -> None:
+    async with world_with(database, tmp_path, WITH_ORDER) as world:
+        world.enrol(*FLEET)
+        await world.tick(all_of(FLEET[:10], BAD))
+        await world.tick(all_of(FLEET[:10], BAD) | {FLEET[39]: 0.6})
+        assert sorted(ticket.incident for ticket in await world.tickets()) == ["printer_supplies", "storm"]
 
 
 async def flap(world: World, rounds: int) -> None:
