@@ -35,6 +35,7 @@ FORECAST_EVERY = timedelta(minutes=30)
 SEEN_EVERY = timedelta(hours=6)
 WORTH_SAVING_DAYS = 0.5
 KNOWN_FOR = timedelta(days=14)
+UNTOLD_FOR = timedelta(days=1)  # a level that is not told for so long, while the printer tells others, is not known
 PAGES_OVER_DAYS = 28
 MAX_FRAMES = 1_000  # in one append
 MAX_SUPPLIES = 64  # of a printer
@@ -46,6 +47,8 @@ DAYS_LEFT = "printer_supply_days_left"
 PAGES_PER_DAY = "printer_pages_per_day"
 MAINTENANCE = "printer_maintenance_days_left"
 SUPPLY_LABELS = tuple(f"printer_supply_{name}" for name in ("index", "type", "color", "description"))
+
+UNTOLD = ("", "other", "unknown")  # types and colours that say nothing
 
 # For people and for checks of rules: each metric with its labels beside the reserved ones, and what it means.
 METRICS: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -101,6 +104,7 @@ class _Known:
     """What is remembered of a printer."""
 
     supplies: dict[str, Supply] = field(default_factory=dict)  # by index
+    untold_since: dict[str, datetime] = field(default_factory=dict)  # by index: its level, while others were told
     days: dict[date, PrinterDay] = field(default_factory=dict)  # the last of them
     forecast_at: datetime | None = None
     saved_at: datetime | None = None
@@ -268,10 +272,8 @@ def _take(known: _Known, device: str, told: _Told, now: datetime, zone: tzinfo) 
         if day.counter is None or counter.value != day.counter.value:
             day = replace(day, counter=counter, pages=day.pages + pages)
     for labels in sorted({*told.levels, *told.empty}):
-        was = known.supplies.get(labels.index)
-        if was is None or (was.type, was.color) != (labels.type, labels.color):
-            was = Supply(device, labels.index, labels.type, labels.color, labels.description)
-            has_changed = True
+        was = _of_labels(known.supplies.get(labels.index), device, labels)
+        has_changed = has_changed or was is not known.supplies.get(labels.index)
         level, is_empty = told.levels.get(labels), told.empty.get(labels) == 1
         points = was.points if level is None else observe(was.points, Point(stamp, level, told.pages))
         if points is not was.points:
@@ -286,11 +288,44 @@ def _take(known: _Known, device: str, told: _Told, now: datetime, zone: tzinfo) 
             points=points,
             seen_at=now,
         )
+    has_changed = _forget_untold(known, told, now) or has_changed
     if known.days.get(day.day) is not day:
         known.days[day.day] = day
         for old in sorted(known.days)[: -PAGES_OVER_DAYS - 2]:
             del known.days[old]
     return has_changed
+
+
+def _of_labels(was: Supply | None, device: str, labels: SupplyName) -> Supply:
+    """What is known of it, or a new one if it is of another type or colour now. One that is not told for a moment, as
+    by an incomplete answer, is no other."""
+    if was is None or _differs(was.type, labels.type) or _differs(was.color, labels.color):
+        return Supply(device, labels.index, labels.type, labels.color, labels.description)
+    kind = was.type if labels.type in UNTOLD else labels.type
+    color = labels.color or was.color
+    return was if (kind, color) == (was.type, was.color) else replace(was, type=kind, color=color)
+
+
+def _differs(one: str, other: str) -> bool:
+    return one != other and one not in UNTOLD and other not in UNTOLD
+
+
+def _forget_untold(known: _Known, told: _Told, now: datetime) -> bool:
+    """Levels that are told no more while the printer tells of other things in it: another maker's cartridge, of which
+    it knows only that there is some. Says whether one was forgotten."""
+    if not told.levels and not told.empty:
+        return False
+    levels = {labels.index for labels in told.levels}
+    has_forgotten = False
+    for index, was in known.supplies.items():
+        if index in levels or was.level_ratio is None:
+            known.untold_since.pop(index, None)
+        elif now - known.untold_since.setdefault(index, now) >= UNTOLD_FOR:
+            known.supplies[index] = replace(
+                was, level_ratio=None, points=(), days_left=None, used_per_day=None, changed_at=now
+            )
+            has_forgotten = True
+    return has_forgotten
 
 
 def _foretell(known: _Known, now: datetime) -> None:
@@ -312,7 +347,9 @@ def _is_news(stored: Supply | None, supply: Supply) -> bool:
     """Whether the database should hear of it: it is new or made a step, its forecast moved, or it is long ago."""
     if stored is None or stored.points is not supply.points or stored.is_empty is not supply.is_empty:
         return True
-    if (stored.days_left is None) is not (supply.days_left is None) or stored.description != supply.description:
+    if (stored.type, stored.color, stored.description) != (supply.type, supply.color, supply.description):
+        return True
+    if (stored.days_left is None) is not (supply.days_left is None):
         return True
     if stored.seen_at is not None and supply.seen_at is not None and supply.seen_at - stored.seen_at >= SEEN_EVERY:
         return True

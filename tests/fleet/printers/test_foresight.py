@@ -116,6 +116,41 @@ async def test_what_the_printer_calls_empty_is_empty(life: Life) -> None:
     assert series(life, "printer_supply_days_left") == []  # how long it lasts is not known yet
 
 
+async def test_a_cartridge_without_a_level_ends_the_forecast_of_the_last_one(life: Life) -> None:
+    """Another maker's: the printer knows only that there is some."""
+    printer = await add(life)
+    await weeks(life, printer, days=45)
+    assert len(series(life, "printer_supply_days_left")) == 2
+    without: Told = {(*LEVEL, *DRUM): 0.77, (*EMPTY, *TONER): 0.0, ("printer_pages_total",): 5600.0}
+    for hours in (1, 10):  # one reading without a level says nothing
+        life.now += timedelta(hours=hours)
+        await lived(life, printer, without)
+        assert len(series(life, "printer_supply_days_left")) == 2
+    life.now += timedelta(days=1)
+    await lived(life, printer, without)
+    assert len(series(life, "printer_supply_days_left")) == 1
+    assert len(series(life, "printer_supply_remaining_ratio")) == 1
+    toner = (await supplies(life))["1"]
+    assert (toner.level_ratio, toner.days_left, toner.changed_at) == (None, None, life.now)
+    life.now += HOUR
+    await lived(life, printer, {**without, (*LEVEL, *TONER): 0.5})
+    assert (await supplies(life))["1"].level_ratio == 0.5
+
+
+async def test_a_type_or_colour_that_is_not_told_for_a_moment_wipes_nothing(life: Life) -> None:
+    printer = await add(life)
+    await weeks(life, printer)
+    points = (await supplies(life))["1"].points
+    assert len(points) > 10
+    life.now += HOUR
+    await lived(life, printer, {(*LEVEL, *labels("1", "unknown", "")): 0.39})
+    toner = (await supplies(life))["1"]
+    assert (toner.type, toner.color, len(toner.points)) == ("toner", "black", len(points) + 1)
+    life.now += HOUR
+    await lived(life, printer, {(*LEVEL, *labels("1", "ink", "cyan")): 0.39})  # this is another thing
+    assert len((await supplies(life))["1"].points) == 1
+
+
 async def test_a_months_use_by_the_clock_of_the_site(life: Life) -> None:
     printer = await add(life)
     await weeks(life, printer, days=40)  # from 2 March to 11 April
