@@ -10,6 +10,7 @@ from collector.api.desk.checklists import operations as checklist_operations
 from collector.api.desk.contacts import operations as contact_operations
 from collector.api.desk.contracts import ContractOperations
 from collector.api.desk.customers import CustomerOperations
+from collector.api.desk.device_events import operations as device_event_operations
 from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.maintenance import MaintenanceOperations
 from collector.api.desk.offers import OfferOperations
@@ -68,6 +69,7 @@ def desk_operations(
         *ThresholdOperations(directory, definitions, models).operations(),
         *AgentOperations(directory).operations(),
         *device_operations(),
+        *device_event_operations(),
         *PrinterOperations(models, max_devices).operations(),
         *CustomerOperations(models).operations(),
         *site_operations(),

@@ -3,12 +3,15 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from collector.clock import EPOCH, from_milliseconds, to_milliseconds
+
 MAX_LIMIT = 200
-MAX_CURSOR_CHARS = 200
+MAX_CURSOR_CHARS = 2000  # the place of an agent's setting has up to 340 characters, and base64 adds a third
 
 T = TypeVar("T")
 Row = TypeVar("Row")
@@ -31,6 +34,21 @@ def _name(cursor: str) -> str:
     if "\0" in _place(cursor):
         raise ValueError("not a cursor that an earlier page of this list gave")
     return cursor
+
+
+def _moment(cursor: str) -> str:
+    try:
+        at, name = _parted(_place(cursor))
+    except (ValueError, OverflowError):
+        raise ValueError("not a cursor that an earlier page of this list gave") from None
+    if "\0" in name or at < EPOCH:
+        raise ValueError("not a cursor that an earlier page of this list gave")
+    return cursor
+
+
+def _parted(place: str) -> tuple[datetime, str]:
+    at, _, name = place.partition(" ")
+    return from_milliseconds(int(at)), name
 
 
 CURSOR = Field(
@@ -64,6 +82,21 @@ class PagingByName(Paging):
     @property
     def after(self) -> str | None:
         return None if self.cursor is None else _place(self.cursor)
+
+
+class PagingByMoment(Paging):
+    """Of a list whose entries have a time, and names that tell those of one time apart."""
+
+    cursor: Annotated[str, AfterValidator(_moment)] | None = CURSOR
+
+    @property
+    def after(self) -> tuple[datetime, str] | None:
+        return None if self.cursor is None else _parted(_place(self.cursor))
+
+
+def moment(at: datetime, name: str) -> str:
+    """The key of `cut` for such a list."""
+    return f"{to_milliseconds(at)} {name}"
 
 
 class Page(BaseModel, Generic[T]):
