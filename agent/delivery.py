@@ -180,7 +180,7 @@ class Delivery:
         batch: list[tuple[int, Record]] = []
         unread: list[int] = []
         shared: dict[str, Layout] = {}  # a hundred copies of one layout would take 5 MiB
-        size = layouts = events = 0
+        size = layouts = events = inventories = 0
         for seq in seqs:
             try:
                 record = self._spool.read(seq)
@@ -195,7 +195,10 @@ class Delivery:
             size += sum(12 * len(frame.get("v", ())) for frame in record["frames"])  # a value takes about 12 characters
             layouts += len(record["layouts"])
             events += len(record["events"])
-            too_large = size > batch_bytes or layouts > MAX_LAYOUTS_PER_PUSH or events > MAX_EVENTS_PER_PUSH
+            inventories += "inventory" in record  # a push holds one, and each has its place in the history
+            too_large = (
+                size > batch_bytes or layouts > MAX_LAYOUTS_PER_PUSH or events > MAX_EVENTS_PER_PUSH or inventories > 1
+            )
             if batch and too_large:
                 break
             batch.append((seq, record))

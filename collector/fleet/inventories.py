@@ -1,16 +1,17 @@
 """What machines are made of, as their agents tell it, and how that changed.
 
-`devices.inventory` is the newest; `inventories` has a row for each that differs from the one before. Their shape is the
-agent's (agent.inventory.facts), and nothing is taken for granted of it.
+`devices.inventory` is the newest; `inventories` has a row for each that differs from the one before, by when they were
+read. Their shape is the agent's (agent.inventory.facts), and nothing is taken for granted of it.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.clock import from_milliseconds, to_milliseconds
 from collector.db.revisions import Topic, bump
 from collector.db.tables import customers, devices, inventories
 from collector.fleet.enrollment import known_serial
@@ -24,11 +25,13 @@ BATCH = 50  # inventories that are in memory at once: with a list of software ea
 
 Content = Mapping[str, object]
 
+_NEWEST_FIRST = inventories.c.at.desc(), inventories.c.id.desc()
+
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
     id: int
-    at: datetime  # when it came
+    at: datetime  # when it was read
     content: Content
 
 
@@ -42,8 +45,8 @@ class Difference:
 
 
 async def keep_inventory(connection: AsyncConnection, device: str, content: Content, now: datetime) -> None:
-    """Keeps the newest, and notes it in the history if it is another. What the customer did not allow is left out; one
-    that was read before the one that is there comes late from a spool, and changes nothing."""
+    """Takes it into the history, and keeps it as the newest unless one that was read later is there: what waited in a
+    spool comes late. What the customer did not allow is left out."""
     query = (
         select(
             devices.c.inventory,
@@ -58,49 +61,70 @@ async def keep_inventory(connection: AsyncConnection, device: str, content: Cont
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         return
-    known: Content = row.inventory if isinstance(row.inventory, Mapping) else {}
-    if _read_at(content) < _read_at(known):
+    at = _read_at(content, now) or now
+    allowed = _allowed(content, user_names=row.user_names_allowed, software=row.software_allowed)
+    kept = {**allowed, "read_at": to_milliseconds(at)}
+    newest: Content | None = row.inventory if isinstance(row.inventory, Mapping) else None
+    newest_at = None if newest is None else _read_at(newest, now)
+    if newest is not None and newest_at is not None and at < newest_at:
+        await _note(connection, device, kept, at)
+        await _note(connection, device, newest, newest_at)  # it may be as it was before, again
         return
-    kept = _allowed(content, user_names=row.user_names_allowed, software=row.software_allowed)
     told = kept.get("serial")
     serial = known_serial(told[:MAX_SERIAL_CHARS]) if isinstance(told, str) else None
     changes: dict[str, object] = {"inventory": kept}
     if serial is not None and serial != row.serial:
         changes["serial"] = serial
     await connection.execute(update(devices).where(devices.c.id == device).values(**changes))
-    if _lasting(kept) == _lasting(known) and row.inventory is not None:
+    await _note(connection, device, kept, at)
+    if newest is None or _lasting(kept) != _lasting(newest):
+        await bump(connection, Topic.FLEET)  # the model is in what `serve` knows of a device
+
+
+async def _note(connection: AsyncConnection, device: str, content: Content, at: datetime) -> None:
+    """A row of the history where it is another than the one before; one after it that is the same then goes."""
+    of_device = select(inventories.c.id, inventories.c.content).where(inventories.c.device == device)
+    before = of_device.where(inventories.c.at <= at).order_by(*_NEWEST_FIRST).limit(1)
+    last = (await connection.execute(before)).one_or_none()
+    if last is not None and _lasting(last.content) == _lasting(content):
         return
-    await connection.execute(insert(inventories).values(device=device, at=now, content=kept))
+    await connection.execute(insert(inventories).values(device=device, at=at, content=content))
+    after = of_device.where(inventories.c.at > at).order_by(inventories.c.at, inventories.c.id).limit(1)
+    following = (await connection.execute(after)).one_or_none()
+    if following is not None and _lasting(following.content) == _lasting(content):
+        await connection.execute(delete(inventories).where(inventories.c.id == following.id))
     beyond = (
         select(inventories.c.id)
         .where(inventories.c.device == device)
-        .order_by(inventories.c.id.desc())
+        .order_by(*_NEWEST_FIRST)
         .offset(MAX_KEPT)
         .limit(MAX_KEPT)
     )
     old = list(await connection.scalars(beyond))
     if old:
         await connection.execute(delete(inventories).where(inventories.c.id.in_(old)))
-    await bump(connection, Topic.FLEET)  # the model is in what `serve` knows of a device
 
 
 async def inventories_before(
     connection: AsyncConnection, device: str, before: int | None, limit: int
 ) -> list[Inventory]:
-    """`limit` at most, newest first: those with an id below `before`."""
+    """`limit` at most, newest first: those that were read before the one with the id `before`."""
     query = select(inventories.c.id, inventories.c.at, inventories.c.content).where(inventories.c.device == device)
     if before is not None:
-        query = query.where(inventories.c.id < before)
-    rows = await connection.execute(query.order_by(inventories.c.id.desc()).limit(limit))
+        known = inventories.alias()
+        at = select(known.c.at).where(known.c.id == before, known.c.device == device).scalar_subquery()
+        is_same_time = and_(inventories.c.at == at, inventories.c.id < before)
+        query = query.where(or_(inventories.c.at < at, is_same_time))
+    rows = await connection.execute(query.order_by(*_NEWEST_FIRST).limit(limit))
     return [Inventory(*row) for row in rows]
 
 
 async def inventory_at(connection: AsyncConnection, device: str, at: datetime) -> Inventory | None:
-    """What was known at that time."""
+    """As it was at that time."""
     query = select(inventories.c.id, inventories.c.at, inventories.c.content).where(
         inventories.c.device == device, inventories.c.at <= at
     )
-    row = (await connection.execute(query.order_by(inventories.c.id.desc()).limit(1))).one_or_none()
+    row = (await connection.execute(query.order_by(*_NEWEST_FIRST).limit(1))).one_or_none()
     return None if row is None else Inventory(*row)
 
 
@@ -173,9 +197,12 @@ def _lasting(content: Content) -> Content:
     return {name: value for name, value in content.items() if name not in PASSING}
 
 
-def _read_at(content: Content) -> float:
+def _read_at(content: Content, now: datetime) -> datetime | None:
+    """When it was read, by the device's clock; None if it does not say, or tells of a time that is yet to come."""
     at = content.get("read_at")
-    return at if isinstance(at, int | float) else 0
+    if not isinstance(at, int | float) or not 0 <= at <= to_milliseconds(now):
+        return None
+    return from_milliseconds(int(at))
 
 
 def _allowed(content: Content, *, user_names: bool, software: bool) -> dict[str, object]:

@@ -103,6 +103,20 @@ def test_live_first_then_the_gap_oldest_first_in_few_pushes(bench: Bench) -> Non
     assert len(bench.stored) == 4
 
 
+def test_each_inventory_of_a_day_offline_is_sent(bench: Bench) -> None:
+    """A push holds one: of several in a batch only the last arrived."""
+    for value in range(12):
+        frame = Frame(layout=LAYOUT["id"], t=value, v=[float(value)])
+        record = Record(layouts=[LAYOUT], frames=[frame], events=[])
+        if value % 3 == 0 or value == 10:
+            record["inventory"] = {"read_at": value}
+        bench.spool.append(record, bench.clock.now_milliseconds())
+    bench.run()
+    told = [push.inventory["read_at"] for push in bench.collector.pushes if push.inventory is not None]
+    assert told == [0, 3, 6, 9, 10]
+    assert bench.stored == [[11], [0, 1, 2], [3, 4, 5], [6, 7, 8], [9], [10]]
+
+
 def test_a_frame_that_comes_while_the_gap_is_filled_goes_ahead(bench: Bench) -> None:
     bench.append(*range(30))
     bench.delivery.step()

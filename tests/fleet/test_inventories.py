@@ -1,13 +1,16 @@
 """What machines are made of: kept, compared, and held to what the customer allowed."""
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
+from collector.clock import from_milliseconds, to_milliseconds
 from collector.db.database import Database
 from collector.db.revisions import revisions
 from collector.db.tables import customers
@@ -38,6 +41,10 @@ FULL: dict[str, Any] = {
 
 @pytest.fixture
 async def device(database: Database) -> str:
+    return await enrolled(database)
+
+
+async def enrolled(database: Database) -> str:
     async with database.begin() as connection:
         await make_customer(connection)
         token = await make_token(connection)
@@ -84,16 +91,92 @@ async def test_only_changes_make_history_and_who_is_logged_in_is_none(database: 
     async with database.connect() as connection:
         after = await revisions(connection)
         assert after["fleet"] > before["fleet"]
-        then = await inventory_at(connection, device, NOW + timedelta(minutes=4))
+        then = await inventory_at(connection, device, from_milliseconds(2_999))
     assert then is not None
     assert then.content["model"] == "Latitude 5420"
 
 
-async def test_one_that_waited_in_a_spool_changes_nothing(database: Database, device: str) -> None:
-    await keep(database, device, {**FULL, "read_at": 5_000})
-    await keep(database, device, {**FULL, "read_at": 4_000, "model": "older"})
-    (content,) = await kept(database, device)
-    assert content["model"] == "Latitude 5420"
+def ago(minutes: int, model: str) -> dict[str, Any]:
+    """As it was read some minutes before NOW."""
+    return {**FULL, "read_at": to_milliseconds(NOW - timedelta(minutes=minutes)), "model": model}
+
+
+async def models(database: Database, device: str) -> list[tuple[datetime, Any]]:
+    async with database.connect() as connection:
+        return [(one.at, one.content["model"]) for one in await inventories_before(connection, device, None, 1_000)]
+
+
+async def test_those_of_a_day_offline_take_their_places_behind_the_newest(database: Database, device: str) -> None:
+    """The live one comes first, then the gap, the oldest first."""
+    await keep(database, device, ago(1440, "before"))
+    await keep(database, device, {**ago(0, "now"), "serial": "NOW"})
+    for one in (ago(1080, "first"), ago(720, "second"), {**ago(360, "now"), "serial": "NOW"}):
+        await keep(database, device, one, minutes=1)
+    await keep(database, device, ago(720, "second"), minutes=2)  # its answer was lost
+    assert await models(database, device) == [
+        (NOW - timedelta(minutes=360), "now"),
+        (NOW - timedelta(minutes=720), "second"),
+        (NOW - timedelta(minutes=1080), "first"),
+        (NOW - timedelta(minutes=1440), "before"),
+    ]
+    async with database.connect() as connection:
+        newest = await get_inventory(connection, device)
+        assert (await get_device(connection, device)).serial == "NOW"
+        then = await inventory_at(connection, device, NOW - timedelta(minutes=700))
+        first = await inventories_before(connection, device, None, 2)
+        rest = await inventories_before(connection, device, first[-1].id, 10)
+    assert newest is not None
+    assert (newest["model"], newest["read_at"]) == ("now", to_milliseconds(NOW))
+    assert then is not None
+    assert then.content["model"] == "second"
+    assert [one.content["model"] for one in first + rest] == ["now", "second", "first", "before"]
+
+
+async def test_what_was_otherwise_for_a_while_is_again_as_before(database: Database, device: str) -> None:
+    await keep(database, device, ago(60, "docked"))
+    await keep(database, device, ago(0, "docked"))
+    assert len(await models(database, device)) == 1
+    await keep(database, device, ago(30, "undocked"))
+    assert [model for _, model in await models(database, device)] == ["docked", "undocked", "docked"]
+
+
+async def test_a_clock_that_is_ahead_keeps_no_later_one_out(database: Database, device: str) -> None:
+    await keep(database, device, ago(-3000, "ahead"))
+    await keep(database, device, ago(-1, "right"), minutes=1)
+    assert await models(database, device) == [(NOW + timedelta(minutes=1), "right"), (NOW, "ahead")]
+
+
+@pytest.mark.parametrize("read_at", [None, "now", -1, 1e300, {}], ids=repr)
+async def test_one_that_does_not_say_when_was_read_now(database: Database, device: str, read_at: object) -> None:
+    await keep(database, device, ago(60, "before"))
+    await keep(database, device, {**ago(0, "now"), "read_at": read_at})
+    assert [model for _, model in await models(database, device)] == ["now", "before"]
+
+
+@given(st.permutations([(minutes, "ABAACCB"[minutes]) for minutes in range(7)]))
+@settings(max_examples=30, deadline=None)
+def test_in_whatever_order_they_come_the_newest_is_current(
+    tmp_path_factory: pytest.TempPathFactory, told: list[tuple[int, str]]
+) -> None:
+    """And in the history each stands at its time: of two that are the same in a row, the later one may be left out."""
+
+    async def tell() -> tuple[Any, list[tuple[datetime, Any]]]:
+        path = tmp_path_factory.mktemp("inventories") / "state.sqlite"
+        async with await Database.open(f"sqlite:///{path}") as database:
+            device = await enrolled(database)
+            for minutes, model in told:
+                await keep(database, device, ago(10 - minutes, model), minutes=10)
+            async with database.connect() as connection:
+                newest = await get_inventory(connection, device)
+            assert newest is not None
+            return newest["model"], await models(database, device)
+
+    current, history = asyncio.run(tell())
+    assert current == "B"
+    assert history[0][1] == "B"
+    at_its_time = {NOW - timedelta(minutes=10 - minutes): model for minutes, model in told}
+    assert all(at_its_time[at] == model for at, model in history)
+    assert all(one[1] != other[1] for one, other in pairwise(history))
 
 
 async def test_the_serial_number_becomes_the_devices(database: Database, device: str) -> None:

@@ -81,7 +81,7 @@ class Difference(BaseModel):
 
 class InventoryChange(BaseModel):
     id: int
-    at: datetime = Field(description="When the device told it.")
+    at: datetime = Field(description="When it was read, by the device's clock.")
     changes: list[Difference] = Field(description="Against the one before; empty for the oldest that is kept.")
 
 

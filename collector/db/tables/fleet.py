@@ -219,7 +219,7 @@ inventories = Table(
     metadata,
     Column("id", Serial, primary_key=True),
     Column("device", ForeignKey("devices.id"), nullable=False),
-    Column("at", Instant, nullable=False),  # when it came
+    Column("at", Instant, nullable=False),  # when it was read
     Column("content", JSON, nullable=False),
     Index("ix_inventories_device_at", "device", "at"),
 )
