@@ -13,6 +13,8 @@ from agent.probes.parsing import dig_text, parse_json
 from agent.settings import SettingsError
 from protocol.errors import QuarkpulseError
 
+MAX_SENTENCE_CHARS = 1000
+
 
 def ask(command: Sequence[str], source: str, *, timeout_seconds: float, max_bytes: int = MAX_OUTPUT_BYTES) -> object:
     """What the reader printed. `source` names it in messages. Raises ProbeUnavailable or ProbeFailed."""
@@ -20,11 +22,16 @@ def ask(command: Sequence[str], source: str, *, timeout_seconds: float, max_byte
     if answer.exit_code != 0:
         raise ProbeFailed(f"{source} ended with exit code {answer.exit_code}")
     content = parse_json(answer.output, source)
-    if unavailable := dig_text(content, "unavailable"):
-        raise ProbeUnavailable(unavailable)
-    if failed := dig_text(content, "failed"):
-        raise ProbeFailed(failed)
+    refuse_unread(content)
     return content
+
+
+def refuse_unread(content: object) -> None:
+    """Raises ProbeUnavailable or ProbeFailed where the reader could not read, in its words."""
+    if unavailable := dig_text(content, "unavailable"):
+        raise ProbeUnavailable(unavailable[:MAX_SENTENCE_CHARS])
+    if failed := dig_text(content, "failed"):
+        raise ProbeFailed(failed[:MAX_SENTENCE_CHARS])
 
 
 def answer(read: Callable[[], Mapping[str, object]]) -> None:

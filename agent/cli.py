@@ -13,6 +13,7 @@ from agent.configuration import load_config
 from agent.doctor import examine
 from agent.enrolment import enroll, find_probes, refresh
 from agent.exposition import to_json, to_prometheus, to_table
+from agent.hardware import read_hardware_command
 from agent.inspection import declared_metrics, inspect, load_probes
 from agent.inventory.reading import read_inventory
 from agent.options import COLLECTOR_HELP, enrolment_options, read_token, state_option, work_as_owner
@@ -97,6 +98,15 @@ def refresh_command(state: Path) -> None:
 def run_from_click(arguments: tuple[str, ...]) -> None:
     """Look and push until stopped, e.g. `quarkpulse-agent run --state DIR --interval 60s`."""
     sys.exit(run_command(list(arguments)))
+
+
+@cli.command(
+    "read-hardware", add_help_option=False, context_settings={"ignore_unknown_options": True}, short_help="For a timer."
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def read_hardware_from_click(arguments: tuple[str, ...]) -> None:
+    """Read what only root may and leave it for the agent; a timer does, e.g. `quarkpulse-agent read-hardware`."""
+    sys.exit(read_hardware_command(list(arguments)))
 
 
 @cli.command("probe")

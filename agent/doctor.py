@@ -5,16 +5,17 @@ import shutil
 import socket
 import ssl
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from agent.addresses import AddressError
 from agent.answers import explain, is_collectors, is_collectors_config, is_problem
 from agent.configuration import load_config
 from agent.failover import make_uplinks
 from agent.files import PRIVATE_FILE, PRIVATE_FOLDER
+from agent.findings import Finding
 from agent.inspection import inspect
 from agent.loading import assemble_probes
 from agent.settings import FILE_NAME as SETTINGS_NAME
@@ -29,16 +30,6 @@ PATIENCE_SECONDS = 5.0
 MIN_FREE_BYTES = 128 << 20  # the spool at its largest, twice
 CLOCK_TOLERANCE_SECONDS = 10.0  # the agent copes with any difference; people reading logs do not
 CERTIFICATE_DAYS_LEFT = 14
-
-
-class Finding(NamedTuple):
-    """One thing looked at. `advice` says what to do if it is not well, or if it is worth a notice all the same."""
-
-    check: str
-    is_well: bool
-    detail: str
-    advice: str = ""
-    is_notice: bool = False
 
 
 def examine(state: Path) -> Iterator[Finding]:
@@ -64,6 +55,10 @@ def examine(state: Path) -> Iterator[Finding]:
     yield check_spool(folder)
     yield check_running(folder)
     yield check_push(folder)
+    if sys.platform == "linux":
+        from agent.rights import check_rights  # noqa: PLC0415 - Windows has no groups of this kind
+
+        yield from check_rights()
     yield from check_network(identity, secret, folder)
     yield from check_probes(folder)
 

@@ -23,10 +23,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def replace_whole(path: Path, content: bytes) -> None:
-    """Write beside and rename, for what may be lost with the power. Readable by the owner only. Raises OSError."""
+def replace_whole(path: Path, content: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """Write beside and rename, for what may be lost with the power. Readable by the owner only, unless `mode` says
+    otherwise. Raises OSError."""
     beside = path.with_name(f".{path.name}.tmp")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE), "wb") as file:
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(content)
     beside.replace(path)
 

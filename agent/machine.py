@@ -11,6 +11,9 @@ from pathlib import Path
 import psutil
 
 from agent.files import write_atomically
+from agent.probes.base import ProbeFailed, ProbeUnavailable
+from agent.probes.parsing import dig_text
+from agent.root_readings import FOLDER, Reading, find
 from agent.state import StateFolder
 from protocol.wire import Kind
 
@@ -22,6 +25,7 @@ MACHINE_ID_FILES = (
 SERIAL_FILE = Path("/sys/class/dmi/id/product_serial")  # readable for root only
 DESKTOP_FOLDERS = (Path("/usr/share/xsessions"), Path("/usr/share/wayland-sessions"))
 OS_RELEASE = Path("/etc/os-release")
+MAX_SERIAL_CHARS = 256
 # What makers leave in the field when they forget to fill it in.
 EMPTY_SERIALS = ("", "0", "none", "default string", "to be filled by o.e.m.", "system serial number", "not specified")
 
@@ -37,10 +41,24 @@ def read_machine_id(folder: StateFolder, files: Sequence[Path] = MACHINE_ID_FILE
     return made
 
 
-def read_serial(file: Path = SERIAL_FILE) -> str | None:
-    """The maker's serial number; None if it is not readable or not filled in."""
+def read_serial(file: Path = SERIAL_FILE, folder: Path = FOLDER) -> str | None:
+    """The maker's serial number, as root has left it where the agent may not read it; None if there is none."""
+    return read_own_serial(file) or find_serial(folder)
+
+
+def find_serial(folder: Path = FOLDER) -> str | None:
+    """What root has left. A serial number does not age."""
+    try:
+        found = dig_text(find(Reading.SERIALS, folder, max_age_seconds=float("inf")), "product")
+    except (ProbeUnavailable, ProbeFailed):
+        return None
+    return None if found.lower() in EMPTY_SERIALS else found[:MAX_SERIAL_CHARS]
+
+
+def read_own_serial(file: Path = SERIAL_FILE) -> str | None:
+    """None if it is not readable or not filled in."""
     found = read_line(file)
-    return None if found.lower() in EMPTY_SERIALS else found[:256]
+    return None if found.lower() in EMPTY_SERIALS else found[:MAX_SERIAL_CHARS]
 
 
 def instance_of(state: Path) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from agent.children import run_child
 from agent.inventory.facts import MAX_DISKS, Facts, Package, Section, clean, section
-from agent.machine import read_line, read_os_release
+from agent.machine import read_line, read_os_release, read_serial
 from agent.probes.base import ProbeFailed, ProbeUnavailable
 from agent.probes.parsing import decode
+from agent.root_readings import FOLDER
 
 ROOT = Path("/")
 # Not disks of this machine: made of files, of memory, or of other disks; or drives for what is put in.
@@ -30,7 +31,7 @@ def read_linux(root: Path = ROOT) -> Facts:
         section(
             manufacturer=clean(read_line(dmi / "sys_vendor")),
             model=clean(read_line(dmi / "product_name")) or clean(read_line(root / "proc/device-tree/model")),
-            serial=clean(read_line(dmi / "product_serial")),  # readable for root only
+            serial=clean(read_serial(dmi / "product_serial", root / FOLDER.relative_to("/"))),
         ),
         section(
             name=clean(release.get("PRETTY_NAME")) or "Linux",

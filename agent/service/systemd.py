@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from agent.files import PRIVATE_FOLDER
+from agent.root_readings import FOLDER
 from agent.service.base import Condition, Ran, Run, Say, ServiceError, must, run_program
 from agent.settings import FILE_NAME
 
@@ -13,6 +15,9 @@ FILES = Path(__file__).with_name("files")
 PROGRAM = Path("/opt/quarkpulse-agent/bin/quarkpulse-agent")  # as the unit's file names it
 USER = "quarkpulse-agent"
 NAME = "quarkpulse-agent.service"
+# Read what only root may, for the agent; started and stopped with it.
+HARDWARE = ("quarkpulse-agent-hardware.service", "quarkpulse-agent-hardware.timer")
+JOURNAL_GROUP = "systemd-journal"
 STATE = Path("/var/lib/quarkpulse-agent")
 PUBLIC_FILE = 0o644
 SHARED_FOLDER = 0o755
@@ -23,10 +28,21 @@ SETTINGS = "# What this machine's administrator wants looked at: docs/how-to/con
 Account = tuple[int, int]  # user and group id
 
 
-def unit_text(program: Path = PROGRAM) -> str:
-    """The unit that starts `program`."""
-    text = (FILES / "quarkpulse-agent.service").read_text(encoding="utf-8")
-    return text.replace(str(PROGRAM), str(program))
+def unit_text(program: Path = PROGRAM, name: str = NAME) -> str:
+    """The unit of that name, with `program` as what it starts."""
+    return (FILES / name).read_text(encoding="utf-8").replace(str(PROGRAM), str(program))
+
+
+def is_roots_alone(program: Path) -> bool:
+    """Whether nobody else can put something in the place of the program, or of what it loads."""
+    places = [place for file in (program.absolute(), program.resolve(), FILES) for place in (file, *file.parents)]
+    return all(is_safe(place.stat()) for place in places)
+
+
+def is_safe(found: os.stat_result) -> bool:
+    """In a folder such as /tmp others may make what they like, and replace nothing."""
+    is_open = found.st_mode & 0o022 and not (stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX)
+    return found.st_uid == 0 and not is_open
 
 
 class Systemd:
@@ -38,13 +54,16 @@ class Systemd:
         run: Run = run_program,
         root: Path = Path("/"),
         find_account: Callable[[str], Account | None] | None = None,
+        is_safe_for_root: Callable[[Path], bool] = is_roots_alone,
     ) -> None:
         self._say = say
         self._run = run
         self._find_account = find_account or find_account_here
+        self._is_safe_for_root = is_safe_for_root
         self.state = root / STATE.relative_to("/")
         self._settings = root / "etc" / USER / FILE_NAME
-        self._unit = root / "etc/systemd/system" / NAME
+        self._units = root / "etc/systemd/system"
+        self._left = root / FOLDER.relative_to("/")
         self._packaged_unit = root / "usr/lib/systemd/system" / NAME
         self._sleep_hook = root / "usr/lib/systemd/system-sleep" / USER
 
@@ -71,10 +90,19 @@ class Systemd:
             account = self._find_account(USER)
             if account is None:
                 raise ServiceError(f"useradd made no user {USER}")
+        self._open_journal()
         self._make_folders(account)
         ran = self._run(["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", str(program), "--version"])
         if ran.exit_code != 0:
             raise ServiceError(f"the user {USER} cannot run {program}; install the agent below /opt, for instance")
+
+    def _open_journal(self) -> None:
+        """By the group: so root who works as the agent, in `doctor` for one, sees what the agent sees."""
+        if self._run(["getent", "group", JOURNAL_GROUP]).exit_code != 0:
+            return
+        if JOURNAL_GROUP not in self._run(["id", "--name", "--groups", USER]).output.split():
+            must(self._run, "usermod", "--append", "--groups", JOURNAL_GROUP, USER)
+            self._say(f"gave {USER} the group {JOURNAL_GROUP}: it counts the errors in the journal")
 
     def _make_folders(self, account: Account) -> None:
         if not self.state.is_dir():
@@ -97,7 +125,7 @@ class Systemd:
         if self.is_packaged:
             self._say("the unit is the package's")
         else:
-            is_changed = self._write(self._unit, unit_text(program), PUBLIC_FILE)
+            is_changed = self._write_units(program)
             hook = (FILES / "system-sleep").read_text(encoding="utf-8")
             self._write(self._sleep_hook, hook, PROGRAM_FILE)
         must(self._run, "systemctl", "daemon-reload")
@@ -113,6 +141,20 @@ class Systemd:
             raise ServiceError(f"it does not start; `journalctl --unit {NAME}` says why")
         self._say("restarted with the new unit" if was_active else "started")
 
+    def _write_units(self, program: Path) -> bool:
+        """Whether anything was different. Root starts no program that others may change."""
+        is_changed = self._write(self._units / NAME, unit_text(program), PUBLIC_FILE)
+        if self._is_safe_for_root(program):
+            written = [self._write(self._units / one, unit_text(program, one), PUBLIC_FILE) for one in HARDWARE]
+            return is_changed or any(written)
+        for unit in HARDWARE:
+            (self._units / unit).unlink(missing_ok=True)
+        self._say(
+            f"others than root may change {program}, so root does not start it: nothing is known of SMART, ZFS and"
+            " serial numbers; install the agent below /opt, for instance"
+        )
+        return is_changed
+
     def remove(self) -> None:
         if self.condition() is not Condition.ABSENT:
             must(self._run, "systemctl", "disable", "--now", "--quiet", NAME)
@@ -120,12 +162,14 @@ class Systemd:
         if self.is_packaged:
             self._say("the program is a package's; `apt-get remove quarkpulse-agent` takes it away")
         else:
-            for file in (self._unit, self._sleep_hook):
+            for file in (*(self._units / one for one in (NAME, *HARDWARE)), self._sleep_hook):
                 if file.exists():
                     file.unlink()
                     self._say(f"removed {file}")
+        shutil.rmtree(self._left, ignore_errors=True)
         must(self._run, "systemctl", "daemon-reload")
-        self._run(["systemctl", "reset-failed", NAME])  # fails if it had not failed
+        for unit in (NAME, *HARDWARE):
+            self._run(["systemctl", "reset-failed", unit])  # fails if it had not failed
 
     def purge(self) -> None:
         for folder in (self.state, self._settings.parent):

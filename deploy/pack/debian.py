@@ -8,7 +8,8 @@ import tempfile
 from email.utils import formatdate
 from pathlib import Path
 
-from agent.service.systemd import FILES
+from agent.service.systemd import FILES, HARDWARE
+from agent.service.systemd import NAME as UNIT
 from deploy.pack.interpreter import run
 from deploy.pack.manual import manual_page
 from deploy.pack.tree import PLACE, ROOT, settle
@@ -27,6 +28,7 @@ Maintainer: {maintainer}
 Installed-Size: {kib}
 Depends: {depends}
 Recommends: systemd
+Suggests: smartmontools
 Section: admin
 Priority: optional
 Description: monitoring agent of the Quarkpulse proactive-service system
@@ -35,6 +37,8 @@ Description: monitoring agent of the Quarkpulse proactive-service system
  sees to the provider's collector. What cannot be sent waits on disk.
  .
  It runs without rights, brings its own Python, and updates nothing by itself.
+ What only root may read of disks (SMART, ZFS) and serial numbers, a small unit
+ reads for it once an hour.
 """
 CHANGELOG = """\
 {name} ({version}) stable; urgency=medium
@@ -101,7 +105,8 @@ def build_deb(
 def lay_out(stage: Path, tree: Path, version: str, date: int, maintainer: str) -> None:
     """Every file where it will be."""
     shutil.copytree(tree, stage / PLACE.relative_to("/"), symlinks=True)
-    put(stage / "usr/lib/systemd/system/quarkpulse-agent.service", (FILES / "quarkpulse-agent.service").read_bytes())
+    for unit in (UNIT, *HARDWARE):
+        put(stage / "usr/lib/systemd/system" / unit, (FILES / unit).read_bytes())
     put(stage / "usr/lib/systemd/system-sleep/quarkpulse-agent", (FILES / "system-sleep").read_bytes(), 0o755)
     put(stage / CONFFILE, (SOURCES / "agent.toml").read_bytes())
     documents = stage / "usr/share/doc" / NAME

@@ -16,6 +16,10 @@ FILES = (
         "/etc/quarkpulse-agent/agent.toml",
         "What the machine's administrator wants looked at. The state folder's agent.toml is a link to it.",
     ),
+    (
+        "/run/quarkpulse-agent-hardware",
+        "What only root may read of the hardware, for the agent to find; quarkpulse-agent-hardware.service leaves it.",
+    ),
     ("/opt/quarkpulse-agent", "The agent with its own Python, where it came as a package."),
 )
 VARIABLES = (

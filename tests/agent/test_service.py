@@ -12,7 +12,7 @@ import pytest
 
 from agent.service.base import Condition, Ran, ServiceError, must, run_program
 from agent.service.installing import Enrolment, install, uninstall
-from agent.service.systemd import PROGRAM, Systemd, unit_text
+from agent.service.systemd import HARDWARE, PROGRAM, Systemd, is_roots_alone, is_safe, unit_text
 from agent.state import StateFolder
 from tests.agent.collector import DEVICE_ID, Collector
 from tests.agent.conftest import AGENT
@@ -27,7 +27,7 @@ class Machine:
         self.root = root
         self.asked: list[list[str]] = []
         self.said: list[str] = []
-        self.is_enabled = self.is_active = self.has_user = False
+        self.is_enabled = self.is_active = self.has_user = self.may_read_journal = False
         self.starts = True
 
     def run(self, command: Sequence[str]) -> Ran:
@@ -37,6 +37,10 @@ class Machine:
                 self.has_user = True
             case ["userdel", _]:
                 self.has_user = False
+            case ["usermod", _]:
+                self.may_read_journal = True
+            case ["id", _]:
+                return Ran(0, "quarkpulse-agent systemd-journal\n" if self.may_read_journal else "quarkpulse-agent\n")
             case ["systemctl", "enable"]:
                 self.is_enabled = True
             case ["systemctl", "restart"]:
@@ -73,7 +77,7 @@ def machine(tmp_path: Path) -> Machine:
 @pytest.fixture
 def service(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     monkeypatch.setattr(os, "chown", lambda *_, **__: None)  # only root may, and e2e looks
-    return Rootless(machine.said.append, machine.run, machine.root, machine.find_account)
+    return Rootless(machine.said.append, machine.run, machine.root, machine.find_account, lambda _: True)
 
 
 def test_installing_enrols_and_starts_and_says_so(machine: Machine, service: Systemd, collector: Collector) -> None:
@@ -81,10 +85,13 @@ def test_installing_enrols_and_starts_and_says_so(machine: Machine, service: Sys
     assert StateFolder(service.state).load_identity().device_id == DEVICE_ID
     assert machine.said == [
         "made the user quarkpulse-agent",
+        "gave quarkpulse-agent the group systemd-journal: it counts the errors in the journal",
         f"made {service.state}",
         f"made {machine.root}/etc/quarkpulse-agent/agent.toml",
         f"enrolled as {DEVICE_ID}",
         f"wrote {machine.root}/etc/systemd/system/quarkpulse-agent.service",
+        f"wrote {machine.root}/etc/systemd/system/quarkpulse-agent-hardware.service",
+        f"wrote {machine.root}/etc/systemd/system/quarkpulse-agent-hardware.timer",
         f"wrote {machine.root}/usr/lib/systemd/system-sleep/quarkpulse-agent",
         "it starts when the machine does",
         "started",
@@ -114,6 +121,35 @@ def test_a_unit_that_somebody_changed_is_set_right(machine: Machine, service: Sy
     machine.said.clear()
     install(service, Path(AGENT), None, machine.said.append)
     assert machine.said == [f"enrolled as {DEVICE_ID}", f"wrote {unit}", "restarted with the new unit"]
+
+
+def test_root_starts_no_program_that_others_may_change(
+    machine: Machine, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chown", lambda *_, **__: None)
+    service = Rootless(machine.said.append, machine.run, machine.root, machine.find_account, lambda _: False)
+    install(service, Path(AGENT), Enrolment([collector.url], TOKEN), machine.said.append)
+    assert any("so root does not start it" in one for one in machine.said)
+    assert [one.name for one in (machine.root / "etc/systemd/system").iterdir()] == ["quarkpulse-agent.service"]
+
+
+@pytest.mark.needs_root
+def test_whose_program_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "opt"
+    folder.mkdir(mode=0o755)
+    program = folder / "quarkpulse-agent"
+    program.touch(0o755)
+    assert is_safe(program.stat())
+    assert is_safe(folder.stat())
+    program.chmod(0o775)
+    assert not is_safe(program.stat())
+    folder.chmod(0o777)
+    assert not is_safe(folder.stat())
+    folder.chmod(0o1777)
+    assert is_safe(folder.stat())
+    os.chown(folder, 65534, 65534)
+    assert not is_safe(folder.stat())
+    assert not is_roots_alone(program)
 
 
 def test_without_an_enrolment_nothing_is_made(machine: Machine, service: Systemd) -> None:
@@ -240,3 +276,5 @@ def test_a_program_that_fails_is_told_with_what_it_said() -> None:
 
 def test_the_shipped_unit_is_what_install_writes() -> None:
     assert Path("deploy/systemd/quarkpulse-agent.service").read_text(encoding="utf-8") == unit_text(PROGRAM)
+    for unit in HARDWARE:
+        assert Path("deploy/systemd", unit).read_text(encoding="utf-8") == unit_text(PROGRAM, unit)

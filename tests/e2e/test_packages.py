@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent import VERSION
-from agent.service.systemd import unit_text
+from agent.service.systemd import HARDWARE, unit_text
+from agent.service.systemd import NAME as UNIT
 from deploy.pack.archive import write_archive
 from deploy.pack.debian import build_deb
 from deploy.pack.interpreter import SYSTEM_LIBRARIES
@@ -107,7 +108,8 @@ def test_what_is_in_the_package(packages: Packages, tmp_path: Path) -> None:
     assert {row[1] for row in rows} == {"root/root"}
     assert [row[5] for row in rows if row[0][8] == "w" and row[0][0] != "l"] == []
     subprocess.run(["dpkg-deb", "--extract", packages.this, tmp_path], check=True)
-    assert (tmp_path / "usr/lib/systemd/system/quarkpulse-agent.service").read_text() == unit_text()
+    for unit in (UNIT, *HARDWARE):
+        assert (tmp_path / "usr/lib/systemd/system" / unit).read_text() == unit_text(name=unit)
     assert (tmp_path / "usr/bin/quarkpulse-agent").readlink() == PLACE / "bin/quarkpulse-agent"
     fields = subprocess.run(
         ["dpkg-deb", "--info", packages.this, "conffiles"], check=True, capture_output=True, text=True

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent import VERSION
+from agent.service.systemd import HARDWARE
 from agent.service.systemd import NAME as UNIT
 from tests.e2e.harness import Collector, collector_in, eventually
 from tests.e2e.machine import Machine, booted, make_debian_root
@@ -19,6 +20,8 @@ from tests.e2e.packages import NEXT_VERSION, Packages
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_root]
 
+HARDWARE_UNIT, TIMER = HARDWARE
+LEFT = "/run/quarkpulse-agent-hardware"
 STATE = Path("/var/lib/quarkpulse-agent")
 # A frame a second, and restarts without the pause that spares a machine.
 IMPATIENT = f"""\
@@ -75,6 +78,11 @@ class Agent:
         query = urllib.parse.quote("timestamp(system_uptime_seconds)")
         result = self.collector.request("GET", f"/api/v1/query?query={query}").json["data"]["result"]
         return max((float(one["value"][1]) for one in result), default=0.0)
+
+    def values(self, metric: str) -> list[float]:
+        """The newest of each of its series that the collector has."""
+        result = self.collector.request("GET", f"/api/v1/query?query={metric}").json["data"]["result"]
+        return [float(one["value"][1]) for one in result]
 
     def wait_for_frame(self, what: str = "another frame") -> None:
         """One that is made from now on and acknowledged."""
@@ -207,7 +215,10 @@ def test_the_life_of_an_agent_from_the_bundle(machine: Machine, collector: Colle
     shipped = Path("deploy/systemd/quarkpulse-agent.service").read_text()
     assert (machine.root / "etc/systemd/system/quarkpulse-agent.service").read_text() == shipped
     assert (machine.root / "usr/lib/systemd/system-sleep/quarkpulse-agent").stat().st_mode & 0o777 == 0o755
-    machine.run("systemd-analyze", "security", "--no-pager", "--threshold=30", UNIT)
+    for unit in (UNIT, HARDWARE_UNIT):
+        machine.run("systemd-analyze", "security", "--no-pager", "--threshold=30", unit)
+    assert (machine.root / "etc/systemd/system" / TIMER).exists()
+    assert read_left(machine, "disks")["unavailable"] == "smartctl is not installed"
 
     said = machine.run(program, "uninstall").stdout
     assert "kept /var/lib/quarkpulse-agent" in said
@@ -216,7 +227,90 @@ def test_the_life_of_an_agent_from_the_bundle(machine: Machine, collector: Colle
     machine.run(program, "install")  # still enrolled
     assert machine.show(UNIT, "ActiveState") == "active"
     machine.run(program, "uninstall", "--purge")
-    for path in ("var/lib/quarkpulse-agent", "etc/quarkpulse-agent", "etc/systemd/system/quarkpulse-agent.service"):
-        assert not (machine.root / path).exists()
+    for path in ("/var/lib/quarkpulse-agent", "/etc/quarkpulse-agent", LEFT):
+        machine.run("test", "!", "-e", path)
+    assert not list((machine.root / "etc/systemd/system").glob("quarkpulse*"))
     assert machine.run("getent", "passwd", "quarkpulse-agent", check=False).stdout == ""
     assert machine.run(program, "uninstall", "--purge").returncode == 0
+
+
+DATA = Path(__file__).parents[1] / "agent/data"
+# This machine has no disk of its own: a smartctl that answers from records, and opens the disk for root alone.
+SMARTCTL = """\
+#!/bin/sh
+case "$*" in
+*--scan*) echo '{"devices": [{"name": "/dev/sda", "type": "sat"}]}' ;;
+*) if [ "$(id -u)" = 0 ]; then cat /srv/smartctl.hdd.json; else cat /srv/smartctl.denied.json; exit 2; fi ;;
+esac
+"""
+# Nor does it show a firmware: the unit sees another one's.
+FIRMWARE = """\
+[Service]
+BindReadOnlyPaths=/srv/class:/sys/class
+"""
+
+
+def read_left(machine: Machine, reading: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(machine.run("cat", f"{LEFT}/{reading}.json").stdout)
+    return found
+
+
+def rights_of(machine: Machine) -> list[dict[str, Any]]:
+    findings = json.loads(machine.run("quarkpulse-agent", "doctor", "--json", check=False).stdout)
+    return [one for one in findings if one["check"] == "rights"]
+
+
+def test_what_only_root_may_read(machine: Machine, collector: Collector, packages: Packages) -> None:
+    """The agent has no rights: a unit of root's reads disks and serial numbers for it, a group opens the journal."""
+    agent = Agent(machine, collector)
+    for name in ("smartctl.hdd.json", "smartctl.denied.json"):
+        shutil.copy(DATA / name, machine.root / "srv")
+    smartctl = machine.root / "usr/sbin/smartctl"
+    smartctl.write_text(SMARTCTL)
+    smartctl.chmod(0o755)
+    firmware = machine.root / "srv/class/dmi/id"
+    firmware.mkdir(parents=True)
+    (firmware / "product_serial").write_text("PF2XYZ01\n")
+    (firmware / "product_serial").chmod(0o400)
+    drop_in = machine.root / "etc/systemd/system" / f"{HARDWARE_UNIT}.d"
+    drop_in.mkdir(parents=True)
+    (drop_in / "firmware.conf").write_text(FIRMWARE)
+    install_package(machine, packages.this)
+    assert machine.show(TIMER, "ActiveState") == "inactive"
+    machine.run("quarkpulse-agent", "install", "--collector", collector.url, QUARKPULSE_TOKEN=collector.token("acme"))
+
+    # Started with the agent and before it; what is left is root's, and the agent's to read.
+    assert machine.show(HARDWARE_UNIT, "Result") == "success"
+    assert machine.show(TIMER, "ActiveState") == "active"
+    owners = machine.run("find", LEFT, "-printf", "%U %g %m %f\\n").stdout.splitlines()
+    assert sorted(owners) == [
+        "0 quarkpulse-agent 2750 quarkpulse-agent-hardware",
+        "0 quarkpulse-agent 640 disks.json",
+        "0 quarkpulse-agent 640 pools.json",
+        "0 quarkpulse-agent 640 serials.json",
+    ]
+    assert machine.run("setpriv", "--reuid=65534", "--clear-groups", "ls", LEFT, check=False).returncode != 0
+    for unit in (UNIT, HARDWARE_UNIT):
+        machine.run("systemd-analyze", "security", "--no-pager", "--threshold=30", unit)
+    assert machine.run("ps", "-o", "user=", "-p", str(agent.pid())).stdout.strip().startswith("quarkpul")
+
+    # The unprivileged agent tells it all.
+    eventually(lambda: agent.values("hw_disk_reallocated_sectors") == [1208.0], "the disk's health")
+    eventually(lambda: agent.values("system_log_errors_total"), "the journal")
+    eventually(lambda: agent.device()["serial"] == "PF2XYZ01", "the serial number")
+    assert [one["advice"] for one in rights_of(machine) if one["is_notice"]] == []
+
+    # What is missing is told, and what to do about it.
+    smartctl.unlink()
+    machine.run("systemctl", "start", HARDWARE_UNIT)
+    machine.run("gpasswd", "--delete", "quarkpulse-agent", "systemd-journal")
+    advice = [one["advice"] for one in rights_of(machine) if one["is_notice"]]
+    assert len(advice) == 2
+    assert "usermod --append --groups systemd-journal quarkpulse-agent" in advice[0]
+    assert advice[1] == "`apt-get install smartmontools`"
+
+    # It ends with the agent.
+    machine.run("systemctl", "stop", UNIT)
+    assert machine.show(TIMER, "ActiveState") == "inactive"
+    machine.run("dpkg", "--purge", "quarkpulse-agent")
+    machine.run("test", "!", "-e", LEFT)
