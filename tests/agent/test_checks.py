@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.allow_list import AllowList, NotAllowedError
-from agent.children import end_children
+from agent.children import RUNNING, end_children
 from agent.config import AgentConfig
 from agent.inspection import inspect
 from agent.probes.base import ProbeUnavailable, Sample
@@ -112,14 +112,14 @@ def test_a_check_that_misbehaves_is_not_known(tmp_path: Path, body: str, text: s
     result = run_check(local(script(tmp_path, body), timeout_seconds=1.0), AllowList())
     assert (result.status, result.figures) == (3, [])
     assert text in result.text
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 60.0  # not a thousand
 
 
 def test_what_a_check_leaves_behind_is_ended(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     path = shell(tmp_path, f"sleep 1000 >/dev/null 2>&1 & echo $! > {note}; echo fine; exit 0")
     assert run_check(local(path), AllowList()).status == 0
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 30.0
     while is_running(int(note.read_text())):
         assert time.monotonic() < deadline
 
@@ -211,7 +211,7 @@ def test_one_that_hangs_keeps_no_other_from_running(tmp_path: Path) -> None:
         statuses = watch.read()
     assert statuses == {("it",): 0}
     watch.probe.settle(0.0)
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 30.0
     while len(watch.read()) < 4:
         assert time.monotonic() < deadline
     assert watch.read() == {("slow0",): 3, ("slow1",): 3, ("slow2",): 3, ("it",): 0}
@@ -224,8 +224,8 @@ def test_a_result_that_is_too_old_is_not_known(tmp_path: Path) -> None:
     (tmp_path / "check_it").write_text(f"#!/bin/sh\ntouch {note}\nsleep 1000\n")
     watch.probe._patience_seconds = 0.0
     assert [watch.read(after=60.0) for _ in range(3)] == [{("it",): 0}, {("it",): 0}, {("it",): None}]
-    deadline = time.monotonic() + 10.0
-    while not note.exists():
+    deadline = time.monotonic() + 30.0
+    while not (note.exists() and RUNNING):  # it may run before the agent's thread knows of it
         assert time.monotonic() < deadline
     other = tmp_path / "other"
     other.write_text("#!/bin/sh\nexit 1\n")

@@ -295,8 +295,8 @@ class Run:
             for device in reachable:
                 pushing.create_task(self._deliver(collector, device))
         for name, upkeep in collector.upkeep.items():
-            if not has_changed and name == "changes":
-                continue  # nobody else was at the database
+            if not has_changed and name != "presence":
+                continue  # the desk looks as often as the rules do: most of a story's time would go into looking
             await self._repeat(name, timedelta(seconds=upkeep.every_seconds), upkeep.work)
         if not has_changed:
             return
