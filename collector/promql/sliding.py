@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from collector.promql.windows import bounds
 from collector.series.read import Mask, Samples, Times, Values
 
-CHUNK_CELLS = 1 << 16  # a dozen matrices of them are held at once
+CHUNK_CELLS = 1 << 15  # a dozen matrices of them are held at once, in the processor's cache
 ERROR_ALLOWED = 1e-9  # of the result; what is reckoned with is some hundred times what is seen
 WORTH = 4  # samples of all windows for each sample and each window: with fewer the kernels are as fast
 
@@ -84,37 +84,60 @@ def _lines(chunk: Samples, starts: Times, ends: Times, instants: Values) -> Line
     n = counts.astype(np.longdouble)
     x_sum, y_sum = over(x), over(y)
     spread = over(x * x) - x_sum * x_sum / n
-    slopes = (over(x * y) - x_sum * y_sum / n) / spread  # per ms
+    long_slopes = np.asarray((over(x * y) - x_sum * y_sum / n) / spread, dtype=np.longdouble)  # per ms
     ahead = (instants - base) - x_sum / n
-    values = level[:, None] + y_sum / n + slopes * ahead
+    values = np.asarray(level[:, None] + y_sum / n + long_slopes * ahead, dtype=np.float64)
 
-    def total(terms: _Long) -> Values:
-        return np.asarray(np.abs(terms).sum(axis=1).astype(np.float64)[:, None])
-
-    rounding = width * _LONG_EPS
-    x_total, y_total = total(x), total(y)
-    off = rounding * (total(x * y) + (np.abs(x_sum) * y_total + np.abs(y_sum) * x_total) / n)
-    off += _EPS * np.abs(y).max(axis=1, initial=0.0)[:, None] * n * (ends - starts)  # what taking the level off rounded
-    off_spread = rounding * (total(x * x) + 2 * np.abs(x_sum) * x_total / n)
-    slope_off = (off + np.abs(slopes) * off_spread) / spread
-    value_off = slope_off * np.abs(ahead) + 4 * _EPS * magnitude[:, None]
+    # How far off they may be needs no more digits than others have.
+    slopes = _short(long_slopes)
+    slope_off = _slope_off(
+        _short(x),
+        _short(y),
+        x_mean=_short(x_sum / n),
+        y_mean=_short(y_sum / n),
+        slopes=slopes,
+        spread=_short(spread),
+        spans=counts * (ends - starts),
+    )
+    value_off = slope_off * np.abs(_short(ahead)) + 4 * _EPS * magnitude[:, None]
 
     moves = np.zeros((height, width), np.int64)  # at each sample, whether it differs from the one before
     moves[:, 1:] = (chunk.values[:, 1:] != chunk.values[:, :-1]) & valid[:, 1:]
     moved = np.cumsum(moves, axis=1)
     last, head = np.clip(beyond - 1, 0, width - 1), np.clip(first, 0, width - 1)
     is_flat = np.take_along_axis(moved, last, axis=1) == np.take_along_axis(moved, head, axis=1)
-    strange = np.zeros((height, width + 1), np.int64)
-    np.cumsum(valid & ~finite, axis=1, out=strange[:, 1:])
-    is_plain = np.take_along_axis(strange, beyond, axis=1) == np.take_along_axis(strange, first, axis=1)
-
-    several = (counts > 1) & is_plain
+    several = counts > 1
+    if (valid & ~finite).any():
+        strange = np.zeros((height, width + 1), np.int64)
+        np.cumsum(valid & ~finite, axis=1, out=strange[:, 1:])
+        several &= np.take_along_axis(strange, beyond, axis=1) == np.take_along_axis(strange, first, axis=1)
     return Lines(
-        np.where(is_flat, 0.0, slopes * 1000).astype(np.float64),
-        np.where(is_flat, np.take_along_axis(chunk.values, head, axis=1), values).astype(np.float64),
+        np.where(is_flat, 0.0, slopes * 1000),
+        np.where(is_flat, np.take_along_axis(chunk.values, head, axis=1), values),
         np.asarray(several & (is_flat | (slope_off <= ERROR_ALLOWED * np.abs(slopes)))),
         np.asarray(several & (is_flat | (value_off <= ERROR_ALLOWED * np.abs(values)))),
     )
+
+
+def _slope_off(
+    x: Values, y: Values, *, x_mean: Values, y_mean: Values, slopes: Values, spread: Values, spans: Values
+) -> Values:
+    """A bound on how far off each slope is. `x` and `y` of each sample, the others of each window, of shape (series,
+    steps); `spans`: its length in ms for each of its samples."""
+
+    def total(terms: Values) -> Values:
+        return np.asarray(np.abs(terms).sum(axis=1)[:, None])
+
+    rounding = x.shape[1] * _LONG_EPS
+    x_total, y_total = total(x), total(y)
+    off = rounding * (total(x * y) + np.abs(x_mean) * y_total + np.abs(y_mean) * x_total)
+    off += _EPS * np.abs(y).max(axis=1, initial=0.0)[:, None] * spans  # what taking the level off rounded
+    off_spread = rounding * (total(x * x) + 2 * np.abs(x_mean) * x_total)
+    return np.asarray((off + np.abs(slopes) * off_spread) / spread)
+
+
+def _short(numbers: _Long) -> Values:
+    return numbers.astype(np.float64)
 
 
 def deriv(samples: Samples, _at: Times, starts: Times, ends: Times) -> tuple[Values, Mask]:

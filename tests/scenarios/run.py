@@ -452,7 +452,7 @@ class Run:
         """The commands take the story's time for the time of day."""
         real = clocks.system_clock
         clocks.system_clock = self._wall
-        modules = [module for name, module in sys.modules.items() if name.startswith("collector.cli.")]
+        modules = [module for name, module in list(sys.modules.items()) if name.startswith("collector.cli.")]
         named = [module for module in modules if hasattr(module, "system_clock")]
         for module in named:
             vars(module)["system_clock"] = self._wall
