@@ -26,8 +26,8 @@ from typing import Any, ClassVar
 
 import psutil
 
+from bench._agent_process import Sink, make_certificate, read_cpu_seconds, read_memory_kib, running_agent
 from bench._snmp_device import Device, Objects, Request, load_recording
-from bench.agent import Sink, make_certificate, read_cpu_seconds, read_memory_kib, running_agent
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, ENROLL_PATH
 
 RECORDINGS = Path("tests/data/printers")

@@ -1,0 +1,130 @@
+"""An agent in a process of its own, what takes its pushes, and what the kernel says that it weighs."""
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from agent.service.systemd import FILES
+from protocol.wire import ENROLL_PATH
+
+AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
+
+
+class Sink(BaseHTTPRequestHandler):
+    """Takes everything, like a collector with nothing else to do."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.get()
+
+    def do_POST(self) -> None:
+        self.post()
+
+    def get(self) -> None:
+        self.answer({"push_interval_seconds": 60.0, "probe_intervals_seconds": {}})
+
+    def post(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        now = int(time.time() * 1000)
+        if self.path == ENROLL_PATH:
+            config = {"push_interval_seconds": 60.0}
+            self.answer({"device_id": "bench-0000", "secret": "s" * 43, "now": now, "config": config})
+            return
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = zlib.decompress(body, 31)
+        push = json.loads(body)
+        self.answer({"acked": push["seq"], "now": now, "need_layouts": [], "refused": [], "config_etag": "bench"})
+
+    def answer(self, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("ETag", '"bench"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def serve_sink(certificate: Path, ready: Connection) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    ready.send(server.server_address[1])
+    server.serve_forever()
+
+
+@contextlib.contextmanager
+def running_sink(certificate: Path) -> Iterator[str]:
+    """Its address."""
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=serve_sink, args=(certificate, sender), daemon=True)
+    process.start()
+    try:
+        yield f"https://localhost:{receiver.recv()}"
+    finally:
+        process.terminate()
+        process.join()
+
+
+def make_certificate(folder: Path) -> Path:
+    """A throw-away certificate for localhost with its key, in one file."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    both = folder / "both.pem"
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    return both
+
+
+@contextlib.contextmanager
+def running_agent(url: str, state: Path, certificate: Path, options: Sequence[str] = ()) -> Iterator[int]:
+    """The process id of an agent that is enrolled at `url` and runs as the shipped service does."""
+    enroll = ["enroll", "--collector", url, "--token", "bench", "--state", str(state), "--ca", str(certificate)]
+    subprocess.run([AGENT, *enroll], check=True, capture_output=True)
+    run = [AGENT, "run", "--state", str(state), *options]
+    agent = subprocess.Popen(run, stderr=subprocess.DEVNULL, env=os.environ | service_variables())
+    try:
+        yield agent.pid
+    finally:
+        agent.send_signal(signal.SIGTERM)
+        agent.wait(10)
+
+
+def service_variables() -> dict[str, str]:
+    """What the shipped service sets for the agent."""
+    lines = (FILES / "quarkpulse-agent.service").read_text(encoding="utf-8").splitlines()
+    pairs = [pair for line in lines if line.startswith("Environment=") for pair in line.partition("=")[2].split()]
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def read_memory_kib(pid: int) -> dict[str, int]:
+    """Rss, Pss, Anonymous and the like in KiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+    return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+
+def read_cpu_seconds(pid: int) -> float:
+    """Of the process, ended threads included: clock ticks are too coarse, so the scheduler's nanoseconds."""
+    return time.clock_gettime(~pid << 3 | 2)  # the process's CPU clock, as clock_getcpuclockid(3) makes it
