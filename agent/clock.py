@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Container
+from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,14 @@ BOOT_CLOCK = find_boot_clock(vars(time))
 def read_boot_seconds() -> float:
     """Seconds since boot, sleep included."""
     return time.monotonic() if BOOT_CLOCK is None else time.clock_gettime(getattr(time, BOOT_CLOCK))
+
+
+class Times(NamedTuple):
+    """What time is told by, in seconds. Others than the machine's own let a day pass in a minute."""
+
+    boot: Callable[[], float] = read_boot_seconds
+    monotonic: Callable[[], float] = time.monotonic  # sleep left out, where the system counts it
+    wall: Callable[[], float] = time.time  # Unix time, as this machine has it
 
 
 class AgentClock:

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from agent.clock import read_boot_seconds
+from agent.clock import AgentClock, read_boot_seconds
 from agent.files import write_atomically
 from agent.probes.base import Sample
 from agent.state import StateFolder, encode
 from protocol.wire import LastRun, PowerSource
 
 ASLEEP_FROM_SECONDS = 5.0  # the two clocks are read one after the other, and a busy machine takes its time
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 POWER_METRIC = "hw_battery_power_plugged"
 
 
@@ -77,3 +78,11 @@ class PowerWatch:
             return None
         self._source = source
         return source
+
+
+def read_boot_id(clock: AgentClock) -> str:
+    """Names this boot of the system; where the system has no such name, the minute it was booted in."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return f"booted-{int((clock.now() - clock.boot()) // 60)}"

@@ -7,14 +7,13 @@ import contextlib
 import logging
 import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from agent import VERSION
 from agent.answers import is_collectors_config, is_problem
 from agent.children import Ending, end_children
-from agent.clock import AgentClock, read_boot_seconds
+from agent.clock import AgentClock, Times
 from agent.config import ConfigError
 from agent.configuration import Configuration
 from agent.delivery import Delivery, Policy, Sender
@@ -28,7 +27,7 @@ from agent.loading import assemble_probes, turned_off
 from agent.logs import set_up_logging
 from agent.notify import Notifier, take_notifier
 from agent.own import OwnMetrics
-from agent.presence import PowerWatch, RunMark, SleepWatch
+from agent.presence import PowerWatch, RunMark, SleepWatch, read_boot_id
 from agent.printers.supervision import PrinterSupervisor
 from agent.probes.base import Sample
 from agent.sampling import Sampler, Schedule
@@ -56,7 +55,6 @@ DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer to
 HUSHED_SECONDS = 30.0  # no frame after the goodbye before sleep, or it would count as being up again
 CLOCK_SAVED_FROM_SECONDS = 0.5  # a correction that moved by less is not worth writing down
 MAX_CORRECTION_SECONDS = 3_200_000_000  # a century: a clock without a battery begins in 1970
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SYSTEMD = Path("/run/systemd/system")
 
 
@@ -70,11 +68,11 @@ def run(
     options: RunOptions,
     policy: Policy = Policy(),  # noqa: B008 - a tuple of constants
     wakeup: Wakeup | None = None,
-    boot: Callable[[], float] = read_boot_seconds,
+    times: Times = Times(),  # noqa: B008 - likewise
 ) -> int:
     """Exit code: 0 stopped, or the device has ended; 1 it could not start, a thread crashed, `once` was not acked.
 
-    `wakeup` is given by who stops the agent otherwise than by a signal; `boot` tells the seconds since boot."""
+    `wakeup` is given by who stops the agent otherwise than by a signal, `times` by who does not want to wait for it."""
     set_up_logging()
     notifier = take_notifier()
     folder = StateFolder(options.state)
@@ -87,7 +85,7 @@ def run(
             notifier.ready()  # or systemd would take it for a start that failed, and try again
             return 0
         with FolderLock(folder.lock_path), wakeup or Wakeup() as waking:
-            return Agent(folder, options, policy, waking, notifier=notifier, boot=boot).run()
+            return Agent(folder, options, policy, waking, notifier=notifier, times=times).run()
     except QuarkpulseError as error:
         logger.error("cannot run: %s", error)  # noqa: TRY400 - the message says it all
         return 1
@@ -106,7 +104,7 @@ class Agent:
         wakeup: Wakeup,
         *,
         notifier: Notifier,
-        boot: Callable[[], float],
+        times: Times,
     ) -> None:
         """Raises StateError or AddressError."""
         self._folder = folder
@@ -118,7 +116,10 @@ class Agent:
         saved = folder.load_optional(folder.clock_path).get("correction_seconds")
         self._saved_correction_seconds = parse_correction(saved)
         self._clock = AgentClock(
-            boot=boot, wall_correction_seconds=self._saved_correction_seconds, on_step=self._on_clock_step
+            boot=times.boot,
+            wall=times.wall,
+            wall_correction_seconds=self._saved_correction_seconds,
+            on_step=self._on_clock_step,
         )
         self._events = Events(self._clock.now_milliseconds, make_uuid)
         self._uplink = reach(identity, secret, folder, self._clock.boot)
@@ -132,7 +133,7 @@ class Agent:
         self._spool = Spool(folder.spool_path, on_damage=self._on_spool_damaged)
         boot_id = read_boot_id(self._clock)
         self._mark = RunMark(folder, folder.run_path, boot_id)
-        self._sleep = SleepWatch()
+        self._sleep = SleepWatch(times.boot, times.monotonic)
         self._power = PowerWatch()
         self._hushed_until = 0.0  # by the boot clock
         self._delivery = Delivery(
@@ -386,14 +387,6 @@ def last_reading(schedule: Schedule, now: float) -> list[Sample]:
     if schedule.is_stale(now):
         return [sample._replace(value=None) for sample in schedule.samples]
     return list(schedule.samples)
-
-
-def read_boot_id(clock: AgentClock) -> str:
-    """Names this boot of the system; where the system has no such name, the minute it was booted in."""
-    try:
-        return BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
-        return f"booted-{int((clock.now() - clock.boot()) // 60)}"
 
 
 def is_system_going_down() -> bool:

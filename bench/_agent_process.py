@@ -1,6 +1,7 @@
 """An agent in a process of its own, what takes its pushes, and what the kernel says that it weighs."""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -14,11 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from agent.service.systemd import FILES
+from protocol.models import Config
 from protocol.wire import ENROLL_PATH
 
+STATS_PATH = "/stats"
 AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
 
 
@@ -26,27 +29,38 @@ class Sink(BaseHTTPRequestHandler):
     """Takes everything, like a collector with nothing else to do."""
 
     protocol_version = "HTTP/1.1"
+    times: ClassVar[list[int]] = []  # of the frames that came, in Unix milliseconds
 
     def do_GET(self) -> None:
-        self.get()
+        if self.path == STATS_PATH:
+            self.answer(self.stats())
+        else:
+            self.get()
 
     def do_POST(self) -> None:
         self.post()
 
     def get(self) -> None:
-        self.answer({"push_interval_seconds": 60.0, "probe_intervals_seconds": {}})
+        self.answer(Config().model_dump(mode="json"))
 
     def post(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        now = int(time.time() * 1000)
         if self.path == ENROLL_PATH:
-            config = {"push_interval_seconds": 60.0}
+            now = int(time.time() * 1000)
+            config = Config().model_dump(mode="json")
             self.answer({"device_id": "bench-0000", "secret": "s" * 43, "now": now, "config": config})
             return
         if self.headers.get("Content-Encoding") == "gzip":
             body = zlib.decompress(body, 31)
         push = json.loads(body)
-        self.answer({"acked": push["seq"], "now": now, "need_layouts": [], "refused": [], "config_etag": "bench"})
+        self.times.extend(frame["t"] for frame in push["frames"])
+        # Its clock is the agent's, which may be ahead of the machine's.
+        acknowledgement = {"acked": push["seq"], "now": push["sent"], "need_layouts": [], "refused": []}
+        self.answer({**acknowledgement, "config_etag": "bench"})
+
+    def stats(self) -> dict[str, Any]:
+        """What `ask_stats` gives."""
+        return {"times": self.times}
 
     def answer(self, content: dict[str, Any]) -> None:
         body = json.dumps(content).encode()
@@ -98,11 +112,15 @@ def make_certificate(folder: Path) -> Path:
     return both
 
 
+def enroll_agent(url: str, state: Path, certificate: Path) -> None:
+    command = ["enroll", "--collector", url, "--token", "bench", "--state", str(state), "--ca", str(certificate)]
+    subprocess.run([AGENT, *command], check=True, capture_output=True)
+
+
 @contextlib.contextmanager
 def running_agent(url: str, state: Path, certificate: Path, options: Sequence[str] = ()) -> Iterator[int]:
     """The process id of an agent that is enrolled at `url` and runs as the shipped service does."""
-    enroll = ["enroll", "--collector", url, "--token", "bench", "--state", str(state), "--ca", str(certificate)]
-    subprocess.run([AGENT, *enroll], check=True, capture_output=True)
+    enroll_agent(url, state, certificate)
     run = [AGENT, "run", "--state", str(state), *options]
     agent = subprocess.Popen(run, stderr=subprocess.DEVNULL, env=os.environ | service_variables())
     try:
@@ -110,6 +128,17 @@ def running_agent(url: str, state: Path, certificate: Path, options: Sequence[st
     finally:
         agent.send_signal(signal.SIGTERM)
         agent.wait(10)
+
+
+def ask_stats(url: str) -> dict[str, Any]:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # its own, of a moment ago
+    connection = http.client.HTTPSConnection(url.removeprefix("https://"), context=context, timeout=10)
+    connection.request("GET", STATS_PATH)
+    found: dict[str, Any] = json.load(connection.getresponse())
+    connection.close()
+    return found
 
 
 def service_variables() -> dict[str, str]:

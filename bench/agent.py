@@ -1,4 +1,5 @@
-"""What the agent weighs: `python -m bench agent --json [--seconds 120] [--interval 60] [--against NAME,NAME]`.
+"""What the agent weighs: `python -m bench agent --json [--seconds 120] [--interval 60] [--against NAME,NAME]`, or
+`python -m bench agent --day --json [--hours 24]`.
 
 A real agent process, with all probes of this machine, TLS and the spool, pushes to a sink in a process of its own that
 speaks protocol version 1. Memory is the highest seen in `/proc/PID/smaps_rollup`; processor time is taken from the
@@ -6,6 +7,10 @@ process's own clock, in nanoseconds, after the first frames: start-up is reporte
 frame is made (and its children: apt, smartctl, readers in processes of their own) is read once more beside it, and its
 cost spread over its interval: `day_cpu_seconds_per_hour` is the sum, the average over a day. `--against` measures other
 agents after it in the same run, for as long, asked once in the same interval, summed over their processes.
+
+`--day` lets the agent live a whole day without waiting: each probe at its own interval, with its children, on a clock
+that leaps over what the agent would sleep. It is looked at after its first frame and after each hour of that day, and
+processor time is what it and its children took, from their start on.
 """
 
 import argparse
@@ -25,6 +30,7 @@ from agent.probes.base import FAST_INTERVAL_SECONDS, ProbeUnavailable
 from agent.sampling import Schedule
 from agent.state import StateFolder
 from bench._agent_process import make_certificate, read_cpu_seconds, read_memory_kib, running_agent, running_sink
+from bench._day import live
 from bench._peers import PEERS, running, tree
 from protocol.errors import QuarkpulseError
 
@@ -133,7 +139,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="how long to watch (120)")
     parser.add_argument("--interval", type=float, default=60.0, help="seconds between frames (60)")
     parser.add_argument("--against", default="", help=f"other agents, separated by commas: {', '.join(PEERS)}")
+    parser.add_argument("--day", action="store_true", help="let it live a day on a clock that leaps, and nothing else")
+    parser.add_argument("--hours", type=int, default=24, help="of that day (24)")
     options = parser.parse_args(arguments)
+    if options.day:
+        print_figures(live(options.hours).summarize(), as_json=options.json)
+        return 0
     peers = [name for name in options.against.split(",") if name]
     if unknown := sorted(set(peers) - set(PEERS)):
         parser.error(f"no such agent: {', '.join(unknown)}; there are {', '.join(PEERS)}")
@@ -143,8 +154,9 @@ def main(arguments: list[str]) -> int:
     figures |= {"day_cpu_seconds_per_hour": round(in_all, 3), "slow_probes": slow}
     if peers:
         figures["peers"] = {name: measure_peer(name, options.seconds, options.interval) for name in peers}
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        print("\n".join(f"{name:<22} {value}" for name, value in figures.items()))
+    print_figures(figures, as_json=options.json)
     return 0
+
+
+def print_figures(figures: dict[str, Any], *, as_json: bool) -> None:
+    print(json.dumps(figures) if as_json else "\n".join(f"{name:<34} {value}" for name, value in figures.items()))

@@ -9,7 +9,6 @@ within half a minute.
 
 import argparse
 import contextlib
-import http.client
 import json
 import signal
 import socket
@@ -26,13 +25,13 @@ from typing import Any, ClassVar
 
 import psutil
 
-from bench._agent_process import Sink, make_certificate, read_cpu_seconds, read_memory_kib, running_agent
+from bench._agent_process import Sink, ask_stats, make_certificate, read_cpu_seconds, read_memory_kib, running_agent
 from bench._snmp_device import Device, Objects, Request, load_recording
+from protocol.models import Config
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, ENROLL_PATH
 
 RECORDINGS = Path("tests/data/printers")
 LOOK_EVERY_SECONDS = 1.0
-STATS_PATH = "/stats"
 
 
 class PrinterSink(Sink):
@@ -47,10 +46,10 @@ class PrinterSink(Sink):
     began: ClassVar[list[float]] = []
 
     def get(self) -> None:
-        if self.path == STATS_PATH:
-            self.answer({"first": self.first_frames, "frames": self.frames, "longest_gap": self.longest_gap_seconds[0]})
-        else:
-            self.answer(self.config)
+        self.answer(self.config)
+
+    def stats(self) -> dict[str, Any]:
+        return {"first": self.first_frames, "frames": self.frames, "longest_gap": self.longest_gap_seconds[0]}
 
     def post(self) -> None:
         if self.path == ENROLL_PATH:
@@ -132,7 +131,7 @@ def make_config(printers: int, dead: float, port: int, dead_port: int) -> dict[s
                 "interval_seconds": DEFAULT_PRINTER_INTERVAL_SECONDS,
             }
         )
-    return {"push_interval_seconds": 60.0, "printers": listed}
+    return Config().model_dump(mode="json") | {"printers": listed}
 
 
 def measure(seconds: float, printers: int, dead: float) -> dict[str, Any]:
@@ -187,17 +186,6 @@ def find_reader(pid: int) -> int:
             if "agent.printers.reader" in child.cmdline():
                 return child.pid
     return 0
-
-
-def ask_stats(url: str) -> dict[str, Any]:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # its own, of a moment ago
-    connection = http.client.HTTPSConnection(url.removeprefix("https://"), context=context, timeout=10)
-    connection.request("GET", STATS_PATH)
-    found: dict[str, Any] = json.load(connection.getresponse())
-    connection.close()
-    return found
 
 
 def main(arguments: list[str]) -> int:

@@ -443,9 +443,11 @@ def test_machines_that_boot_together_go_to_the_collector_one_after_the_other(
 JUST_BOOTED = """
 import sys, time
 from pathlib import Path
+from agent.clock import Times
 from agent.runner import RunOptions, run
 began = time.monotonic()
-sys.exit(run(RunOptions(Path(sys.argv[1]), float(sys.argv[2])), boot=lambda: 20.0 + time.monotonic() - began))
+times = Times(boot=lambda: 20.0 + time.monotonic() - began)
+sys.exit(run(RunOptions(Path(sys.argv[1]), float(sys.argv[2])), times=times))
 """
 
 
