@@ -41,7 +41,7 @@ class LeapingWakeup(Wakeup):
         while self._is_busy():
             if not super().wait(LOOK_SECONDS):
                 return False
-        if until >= self._hour_ends:
+        if until >= self._hour_ends and self._spool.exists():
             self._hour_ends = (self._hour_ends or self._boot()) + HOUR_SECONDS
             self._stand_still()
         self._leapt_seconds += max(0.0, until - self._boot())
@@ -51,7 +51,9 @@ class LeapingWakeup(Wakeup):
         return read_boot_seconds() + self._leapt_seconds
 
     def _is_busy(self) -> bool:
-        """Whether a probe is read, or a record waits for its acknowledgement."""
+        """Whether a probe is read, or a record waits for its acknowledgement. Before its first frame it has no spool."""
+        if not self._spool.exists():
+            return False
         if any(thread.name in ("probes", "background") for thread in threading.enumerate()):
             return True
         with os.scandir(self._spool) as entries:
