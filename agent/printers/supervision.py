@@ -97,11 +97,8 @@ class PrinterSupervisor:
             self._held = {device_id: held for device_id, held in self._held.items() if device_id in wanted}
             child = self._child
             self._wake.notify_all()
-        if child is not None:
-            if printers:
-                self._tell(child)
-            else:
-                end_with_offspring(child)
+        if child is not None and not printers:
+            end_with_offspring(child)
         if printers and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="printers", daemon=True)
             self._thread.start()
@@ -198,15 +195,19 @@ class PrinterSupervisor:
         with self._lock:
             self._child, self._heard_at = child, self._boot()
             must_end = self._is_stopping
+        teller = threading.Thread(target=self._tell, args=(child,), name="printers-config", daemon=True)
         try:
             if not must_end:
-                self._tell(child)
+                teller.start()
                 self._listen(child)
         finally:
             with self._lock:
                 self._child = None
+                self._wake.notify_all()
             end_with_offspring(child)
             child.wait()
+            if teller.ident is not None:
+                teller.join(STOP_SECONDS)
             RUNNING.discard(child)
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
@@ -214,12 +215,24 @@ class PrinterSupervisor:
                         pipe.close()
 
     def _tell(self, child: "subprocess.Popen[bytes]") -> None:
-        """The configuration, passwords included: through the pipe, where nobody else can read it."""
-        line = json.dumps({"printers": self._printers}, separators=(",", ":")).encode() + b"\n"
-        with contextlib.suppress(OSError, ValueError):  # it has ended: the next one is told
-            if child.stdin is not None:
-                child.stdin.write(line)
-                child.stdin.flush()
+        """Each configuration, passwords included: through the pipe, where nobody else can read it.
+
+        In a thread of its own, the only one that writes there: a reader that hangs must not hold up the agent."""
+        told: tuple[PrinterConfig, ...] = ()
+        while True:
+            with self._lock:
+                while self._child is child and not self._is_stopping and self._printers is told:
+                    self._wake.wait()
+                if self._child is not child or self._is_stopping:
+                    return
+                told = self._printers
+            line = json.dumps({"printers": told}, separators=(",", ":")).encode() + b"\n"
+            try:
+                if child.stdin is not None:
+                    child.stdin.write(line)
+                    child.stdin.flush()
+            except (OSError, ValueError):  # it has ended: the next one is told
+                return
 
     def _listen(self, child: "subprocess.Popen[bytes]") -> None:
         while child.stdout is not None and (line := child.stdout.readline(MAX_LINE_BYTES)):

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,29 @@ def test_events_go_out_a_few_at_a_time_and_none_is_lost(supervised: Supervised) 
         if len(sent) == 5:
             break
     assert sent == [{"id": "an-id", "t": NOW_MS, **event} for event in told]
+
+
+def test_a_reader_that_takes_nothing_in_holds_up_nobody_and_is_told_the_newest_when_it_does(tmp_path: Path) -> None:
+    """Its pipe holds 64 KiB; each configuration here is larger."""
+    go, heard = tmp_path / "go", tmp_path / "heard"
+    script = f"""
+import json, pathlib, sys, time
+while not pathlib.Path({str(go)!r}).exists():
+    time.sleep(0.02)
+for line in sys.stdin:
+    names = [one["device_id"] for one in json.loads(line)["printers"]]
+    with open({str(heard)!r}, "a") as out:
+        out.write(names[-1] + chr(10))
+"""
+    supervised = Supervised(script)
+    try:
+        for last in ("prn-a", "prn-b", "prn-c"):
+            supervised.it.configure(config(*(f"prn-{number}" for number in range(2_000)), last))
+            wait_until(lambda: supervised.it.is_running)
+        go.touch()
+        wait_until(lambda: heard.exists() and heard.read_text().endswith("prn-c\n"))
+    finally:
+        supervised.it.stop()
 
 
 def test_a_printer_that_is_no_longer_configured_is_forgotten(supervised: Supervised) -> None:
