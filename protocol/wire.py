@@ -75,7 +75,7 @@ class EventType(StrEnum):
 
     GOODBYE = "goodbye"  # {reason: "stop" | "shutdown" | "sleep"}
     PROBE_UNAVAILABLE = "probe_unavailable"  # {probe, reason}: said once
-    PRINTER_SEEN = "printer_seen"  # {device_id, serial, model, …, supplies}: what it is, said when that changes
+    PRINTER_SEEN = "printer_seen"  # {device_id, serial, model, …, supplies, refusal}: what it is, when that changes
     PRINTER_ALERT = "printer_alert"  # {device_id, group, group_index, code, description}: it happened, nothing stands
     PRINTER_REFUSED = "printer_refused"  # {device_id, reason}: it will not be read until somebody does something
     PRINTER_FOUND = "printer_found"  # {address, serial?, model?, snmp: bool, ipp: bool}: proposed, not enrolled

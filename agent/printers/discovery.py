@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from agent.printers import mibs
+from agent.printers.collecting import Asked
 from agent.printers.connecting import check_snmp, connect_snmp
 from agent.printers.decoding import decode
 from agent.printers.errors import NotPossible
@@ -142,8 +143,9 @@ async def look_at(address: str, access: SnmpAccess) -> Found | None:
         client = await connect_snmp(address, access, timeout_seconds=TIMEOUT_SECONDS, attempts=1)
         for oid, value in (await client.get(QUESTION)).items():
             rows.add_object(oid, COLUMNS, value)
-        is_printer = rows.first(mibs.HR_DEVICE_TYPE) == mibs.HR_DEVICE_PRINTER or any(map(rows.has, SIGNS))
-        if not is_printer:
+        if not _is_printer(rows) and len(rows):
+            await _look_at_other_rows(client, rows)
+        if not _is_printer(rows):
             return None
         maker = maker_of(rows.first(mibs.SYS_OBJECT_ID))
         with contextlib.suppress(QuarkpulseError):
@@ -153,6 +155,21 @@ async def look_at(address: str, access: SnmpAccess) -> Found | None:
         return None
     reading = decode(rows)
     return Found(address, reading.serial, reading.model, snmp=True)
+
+
+def _is_printer(rows: Rows) -> bool:
+    return rows.first(mibs.HR_DEVICE_TYPE) == mibs.HR_DEVICE_PRINTER or any(map(rows.has, SIGNS))
+
+
+async def _look_at_other_rows(client: Asked, rows: Rows) -> None:
+    """A printer that is not the first of its device's table; what is none answers these with the end of a table."""
+    for column in (mibs.HR_PRINTER_ERRORS, mibs.SUPPLY_LEVEL):
+        for index, value in (await client.walk(column)).items():
+            rows.add(column, index, value)
+    if _is_printer(rows):
+        for column in (mibs.HR_DEVICE_DESCR, mibs.GENERAL_SERIAL):
+            for index, value in (await client.walk(column)).items():
+                rows.add(column, index, value)
 
 
 async def listen(networks: Sequence[IPv4Network], interfaces: Sequence[str] | None) -> list[Announced]:

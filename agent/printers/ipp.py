@@ -27,6 +27,7 @@ WANTED = (
     "marker-low-levels",
     "marker-names",
     "marker-types",
+    "media-ready",
     "printer-device-id",
     "printer-firmware-string-version",
     "printer-impressions-completed",

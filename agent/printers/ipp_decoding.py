@@ -146,20 +146,23 @@ def _supply_type(value: object) -> str | None:
 
 
 def _trays(attributes: Attributes) -> Iterable[Tray]:
-    """printer-input-tray (PWG 5100.13): `type=…;maxcapacity=250;level=-3;name=Tray1;` for each."""
-    for place, value in enumerate(attributes.get("printer-input-tray", [])[:MAX_TRAYS]):
-        if not isinstance(value, bytes):
-            continue
+    """printer-input-tray (PWG 5100.13): `type=…;maxcapacity=250;level=-3;name=Tray1;` for each; without it what
+    media-ready lists, of which nobody knows how much there is. Lists of one length belong together."""
+    told = [one for one in attributes.get("printer-input-tray", []) if isinstance(one, bytes)][:MAX_TRAYS]
+    media = _texts(attributes, "media-ready")[:MAX_TRAYS]
+    if not told:
+        yield from (Tray(index=str(place), media=one) for place, one in enumerate(media, start=1))
+    for place, value in enumerate(told):
         pairs = (one.partition("=") for one in decode_text(value, max_chars=MAX_TEXT_BYTES).split(";"))
-        told = {key.strip().lower(): text.strip() for key, _, text in pairs}
-        unit = told.get("unit")
-        amount = judge(_to_int(told.get("level")), _to_int(told.get("maxcapacity")))
+        tray = {key.strip().lower(): text.strip() for key, _, text in pairs}
+        amount = judge(_to_int(tray.get("level")), _to_int(tray.get("maxcapacity")))
         yield Tray(
-            index=told.get("index") or str(place + 1),
-            name=told.get("name") or None,
+            index=tray.get("index") or str(place + 1),
+            name=tray.get("name") or None,
+            media=media[place] if len(media) == len(told) else None,
             level=amount.level,
             max_capacity=amount.max_capacity,
-            unit=unit,
+            unit=tray.get("unit"),
             ratio=amount.ratio,
             state=amount.state,
         )

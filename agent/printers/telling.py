@@ -72,7 +72,7 @@ class Teller:
                 events.append(
                     {"type": EventType.PRINTER_REFUSED.value, "device_id": self._device_id, "reason": poll.refusal}
                 )
-        seen = describe(poll.reading)
+        seen = describe(poll.reading) | {"refusal": poll.refusal}
         if poll.is_reachable and seen != self._seen:
             self._seen = seen
             events.append({"type": EventType.PRINTER_SEEN.value, "device_id": self._device_id, **seen})
@@ -88,6 +88,7 @@ def describe(reading: Reading) -> dict[str, object]:
         "name": reading.name,
         "location": reading.location,
         "pages_unit": reading.pages_unit,
+        "display": " | ".join(reading.console),
         "supplies": [
             {
                 "index": one.index,

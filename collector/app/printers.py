@@ -12,7 +12,7 @@ from collector.fleet.directory import Member
 from collector.fleet.printers.foresight import FORESIGHT_SECONDS, Foresight
 from collector.fleet.printers.found import take_found
 from collector.fleet.printers.readers import Takeover
-from collector.fleet.printers.seen import take_seen
+from collector.fleet.printers.seen import take_seen, take_told
 from collector.fleet.watch import PresenceWatch
 from collector.incidents import orders
 from collector.ingest.native import Sender
@@ -60,6 +60,7 @@ class Printers:
         """What a push told of printers, in the transaction that keeps its events."""
         await take_found(connection, sender.target, events, self._answers, now)
         await take_seen(connection, sender.target, sender.printers.keys(), events, now)
+        await take_told(connection, sender.printers.keys(), events, now)
 
     async def _see_to_readers(self) -> None:
         if await self._takeover.turn():

@@ -102,7 +102,13 @@ async def show(database: Database, _settings: Settings, printer: str, as_json: b
     async with database.connect() as connection:
         found = await store.get_printer(connection, printer)
         supplies = await load_supplies(connection, [printer])
-    print_fields({**_row(found), "supplies": [supply_row(one) for one in supplies]}, as_json=as_json)
+    told = {
+        "refusal": found.told("refusal"),
+        "display": found.told("display"),
+        "trays": found.trays(),
+        "supplies": [supply_row(one) for one in supplies],
+    }
+    print_fields({**_row(found), **told}, as_json=as_json)
 
 
 @printers.command("update")

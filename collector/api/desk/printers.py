@@ -1,209 +1,47 @@
 """`/printers` and `/found-printers`: devices that an agent of their site reads, and those that agents came upon."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.api.desk.callers import Caller, missing
-from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
-from collector.api.desk.paging import Page, PagingByName, PagingByNumber, cut
-from collector.api.desk.shapes import Id, Number
+from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Request
+from collector.api.desk.paging import cut
+from collector.api.desk.printer_shapes import (
+    TOLD_BY_THE_PRINTER,
+    Acceptance,
+    FoundFilter,
+    FoundId,
+    FoundPage,
+    FoundPrinter,
+    IppTold,
+    NewPrinter,
+    Printer,
+    PrinterFilter,
+    PrinterId,
+    PrinterInFull,
+    PrinterPage,
+    PrinterPatch,
+    PrinterUsed,
+    SnmpTold,
+    SupplyTold,
+    SupplyUsed,
+    TrayTold,
+    UsageFilter,
+    UsagePage,
+)
 from collector.contracts import ServiceModels
 from collector.contracts.months import Month
 from collector.fleet.errors import NotFoundError
 from collector.fleet.printers import found as finds
 from collector.fleet.printers import store
-from collector.fleet.printers.asking import MAX_INTERVAL_SECONDS, MIN_INTERVAL_SECONDS, Asking, checked_asking
+from collector.fleet.printers.asking import Asking, checked_asking
 from collector.fleet.printers.store import PrinterChange
 from collector.fleet.printers.supplies import load_supplies
 from collector.fleet.printers.usage import PrinterUsage, printer_usage
 from collector.fleet.roles import Role
-from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, SnmpVersion
-
-Auth = Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"]
-Privacy = Literal["des", "aes128", "aes192", "aes256"]
-# What changes without anybody changing the printer.
-TOLD_BY_THE_PRINTER = frozenset(
-    {"serial", "model", "firmware", "location", "reader", "reader_since", "last_seen", "supplies"}
-)
-
-
-class SnmpTold(BaseModel):
-    """How it is asked by SNMP; communities and passwords are never told."""
-
-    version: SnmpVersion
-    port: int
-    user: str | None
-    auth: Auth | None
-    privacy: Privacy | None
-
-
-class IppTold(BaseModel):
-    port: int
-    path: str
-    tls: bool
-
-
-class SnmpAsked(Request):
-    version: SnmpVersion = SnmpVersion.V2C
-    port: int = Field(default=161, ge=1, le=65_535)
-    community: str | None = Field(
-        default=None, min_length=1, max_length=256, description="Of versions 1 and 2c; public if it is left out."
-    )
-    user: str | None = Field(default=None, min_length=1, max_length=128, description="Of version 3.")
-    auth: Auth | None = None
-    auth_password: str | None = Field(default=None, min_length=8, max_length=256)
-    privacy: Privacy | None = None
-    privacy_password: str | None = Field(default=None, min_length=8, max_length=256)
-
-
-class IppAsked(Request):
-    port: int = Field(default=631, ge=1, le=65_535)
-    path: str = Field(default="/ipp/print", pattern="^/", max_length=256)
-    tls: bool = False
-
-
-class SupplyTold(BaseModel):
-    index: str
-    type: str
-    color: str
-    description: str
-    level_ratio: float | None
-    is_empty: bool
-    days_left: float | None = Field(description="Until it is told as empty, at the pace of the last weeks.")
-    pages_per_cartridge: float | None = Field(description="How many one made so far.")
-    changed_at: datetime | None
-
-
-class Printer(BaseModel):
-    id: str
-    customer: str
-    site: str
-    name: str
-    address: str | None
-    model: str | None
-    serial: str | None
-    firmware: str | None
-    location: str | None
-    reader: str | None = Field(description="The device whose agent reads it now.")
-    preferred_reader: str | None = Field(description="The one that shall, whenever it can; null: any of the site.")
-    reader_since: datetime | None
-    last_seen: datetime | None
-    added_at: datetime
-    ended_at: datetime | None
-    snmp: SnmpTold | None
-    ipp: IppTold | None
-    interval_seconds: float
-
-
-class PrinterInFull(Printer):
-    supplies: list[SupplyTold]
-
-
-class NewPrinter(Request):
-    customer: Id
-    site: Id
-    address: str = Field(min_length=1, max_length=200, examples=["192.0.2.31"])
-    name: str | None = Field(default=None, min_length=1, max_length=200, description="Its address, if it is left out.")
-    reader: Id | None = Field(default=None, description="The device whose agent shall read it; any if it is left out.")
-    snmp: SnmpAsked | None = Field(default_factory=SnmpAsked, description="null: not by SNMP.")
-    ipp: IppAsked | None = None
-    interval_seconds: float = Field(
-        default=DEFAULT_PRINTER_INTERVAL_SECONDS, ge=MIN_INTERVAL_SECONDS, le=MAX_INTERVAL_SECONDS
-    )
-
-
-class PrinterPatch(Patch):
-    name: str = Field(default="", min_length=1, max_length=200)
-    address: str = Field(default="", min_length=1, max_length=200)
-    reader: Id | None = Field(default=None, description="The device whose agent shall read it; null: any.")
-    snmp: SnmpAsked | None = Field(default=None, description="All of it anew; null: not by SNMP.")
-    ipp: IppAsked | None = Field(default=None, description="All of it anew; null: not by IPP.")
-    interval_seconds: float = Field(default=0, ge=MIN_INTERVAL_SECONDS, le=MAX_INTERVAL_SECONDS)
-
-
-class FoundPrinter(BaseModel):
-    id: int
-    customer: str
-    site: str
-    found_by: str
-    address: str
-    serial: str | None
-    model: str | None
-    ways: list[str] = Field(description="Of reading it: snmp, ipp.")
-    first_found_at: datetime
-    last_found_at: datetime
-    device: str | None = Field(description="That it was accepted as.")
-    dismissed_at: datetime | None
-
-
-class Acceptance(Request):
-    name: str | None = Field(default=None, min_length=1, max_length=200, description="Its address, if it is left out.")
-    reader: Id | None = None
-    snmp: SnmpAsked | None = Field(default=None, description="Version 2c and public, if it answered to SNMP.")
-    ipp: IppAsked | None = Field(default=None, description="As is usual, if it answered to IPP.")
-    interval_seconds: float = Field(
-        default=DEFAULT_PRINTER_INTERVAL_SECONDS, ge=MIN_INTERVAL_SECONDS, le=MAX_INTERVAL_SECONDS
-    )
-
-
-class SupplyUsed(SupplyTold):
-    used: float = Field(description="In cartridges: 1.5 is one and a half.")
-    changes: int = Field(description="How often it was replaced or refilled.")
-
-
-class PrinterUsed(BaseModel):
-    id: str
-    customer: str
-    site: str
-    name: str
-    model: str | None
-    serial: str | None
-    pages: int | None = Field(description="null: it told no counter in the month.")
-    counter: float | None = Field(description="What it said last in the month.")
-    days: int = Field(description="On which it told anything.")
-    supplies: list[SupplyUsed]
-
-
-class UsagePage(Page[PrinterUsed]):
-    pass
-
-
-class PrinterPage(Page[Printer]):
-    pass
-
-
-class FoundPage(Page[FoundPrinter]):
-    pass
-
-
-class PrinterFilter(PagingByName):
-    customer: str | None = Field(default=None, max_length=64)
-    site: str | None = Field(default=None, max_length=64)
-
-
-class UsageFilter(PagingByName):
-    month: str = Field(
-        pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="By the clock of each site.", examples=["2026-03"]
-    )
-    customer: str | None = Field(default=None, max_length=64)
-
-
-class FoundFilter(PagingByNumber):
-    customer: str | None = Field(default=None, max_length=64)
-    site: str | None = Field(default=None, max_length=64)
-    all: bool = Field(default=False, description="Also those that were accepted or dismissed.")
-
-
-class PrinterId(Request):
-    id: str = Field(min_length=1, max_length=64)
-
-
-class FoundId(Request):
-    id: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +278,13 @@ async def _told(connection: AsyncConnection, printer: store.Printer) -> PrinterI
         SupplyTold(**{name: getattr(one, name) for name in SupplyTold.model_fields})
         for one in await load_supplies(connection, [printer.id])
     ]
-    return PrinterInFull(**_fields(printer), supplies=supplies)
+    return PrinterInFull(
+        **_fields(printer),
+        refusal=printer.told("refusal"),
+        display=printer.told("display"),
+        trays=[TrayTold(**one) for one in printer.trays()],
+        supplies=supplies,
+    )
 
 
 def _fields(printer: store.Printer) -> dict[str, Any]:

@@ -65,7 +65,9 @@ async def take_found(
         known = await _known(connection, agent, sighting)
         if known is None:
             await _propose(connection, agent, sighting, now)
-        elif known.address != sighting.address and not answers(known.id):
+            continue
+        await _settle(connection, agent, sighting, known.id)
+        if known.address != sighting.address and not answers(known.id):
             await readdress(connection, agent, known.id, known.address, sighting.address, now=now)
 
 
@@ -199,6 +201,17 @@ async def readdress(
         connection, actor=f"agent {agent.device_id}", action="printers.readdress", subject=printer, now=now, data=data
     )
     await bump(connection, Topic.FLEET)
+
+
+async def _settle(connection: AsyncConnection, agent: Target, sighting: _Sighting, device: str) -> None:
+    """Nobody is asked any more about a printer that has become known by another way, such as by hand."""
+    same = and_(found_printers.c.address == sighting.address, found_printers.c.serial.is_(None))
+    is_it: ColumnElement[bool] = found_printers.c.address == sighting.address
+    if sighting.serial is not None:
+        is_it = or_(same, found_printers.c.serial == sighting.serial)
+    at_site = (found_printers.c.customer == agent.customer, found_printers.c.site == agent.site)
+    is_open = (found_printers.c.device.is_(None), found_printers.c.dismissed_at.is_(None))
+    await connection.execute(update(found_printers).where(*at_site, *is_open, is_it).values(device=device))
 
 
 async def _propose(connection: AsyncConnection, agent: Target, sighting: _Sighting, now: datetime) -> None:

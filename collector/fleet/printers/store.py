@@ -24,6 +24,7 @@ from collector.fleet.printers.readers import choose_reader, readers_at, require_
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, Kind
 
 MAX_NAME_CHARS = 200
+TRAY_FIELDS = ("index", "name", "media", "max_capacity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,18 @@ class Printer:
     last_seen_at: datetime | None
 
     def told(self, name: str) -> str | None:
-        """`model`, `firmware` or `location`."""
+        """`model`, `firmware`, `location`, `display` or `refusal`."""
         value = self.inventory.get(name)
         return value if isinstance(value, str) and value else None
+
+    def trays(self) -> list[dict[str, Any]]:
+        """As it told them: index, name, media and max_capacity, as far as it knows them."""
+        listed = self.inventory.get("trays")
+        return [
+            {name: one.get(name) for name in TRAY_FIELDS}
+            for one in (listed if isinstance(listed, list) else ())
+            if isinstance(one, Mapping)
+        ]
 
     def shown(self) -> dict[str, object]:
         """What lists and pages tell of it, beside how it is asked."""

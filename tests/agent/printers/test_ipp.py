@@ -75,6 +75,21 @@ def test_a_waste_box_counts_the_other_way_round_and_lists_of_another_length_are_
     ]
 
 
+def test_media_of_trays() -> None:
+    trays: list[int | bytes] = [b"maxcapacity=250;level=-3;name=Tray1;", b"maxcapacity=50;level=0;name=MP;"]
+    media: list[int | bytes] = [b"iso_a4_210x297mm", b"na_letter_8.5x11in"]
+    by_both = attributes(printer_input_tray=trays, media_ready=media).trays
+    assert [(one.name, one.media, one.state) for one in by_both] == [
+        ("Tray1", "iso_a4_210x297mm", Fill.SOME_LEFT),
+        ("MP", "na_letter_8.5x11in", Fill.EMPTY),
+    ]
+    assert [one.media for one in attributes(printer_input_tray=trays, media_ready=media[:1]).trays] == [None, None]
+    assert [(one.index, one.media, one.state) for one in attributes(media_ready=media).trays] == [
+        ("1", "iso_a4_210x297mm", Fill.UNKNOWN),
+        ("2", "na_letter_8.5x11in", Fill.UNKNOWN),
+    ]
+
+
 def test_reasons_become_states_and_alerts() -> None:
     reasons: list[int | bytes] = [b"waste-receptacle-full-error", b"media-jam", b"cover-open-report", b"none"]
     reading = attributes(printer_state_reasons=reasons)

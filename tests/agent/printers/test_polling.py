@@ -397,6 +397,15 @@ async def test_pages_of_a_makers_own_counter_are_read_every_time() -> None:
             assert round_ == 0 or len(followed.requests) == 1
 
 
+async def test_its_display_and_what_it_refuses_are_told_with_what_it_is(followed: Followed) -> None:
+    followed.printer.set("CONSOLE_TEXT", octets(b"Toner low"), 1, 1)
+    (event,) = (await followed.at(0))["events"]
+    assert (event["display"], event["refusal"]) == ("Toner low", "")
+    followed.printer.set("CONSOLE_TEXT", octets(b"Ready"), 1, 1)
+    (event,) = (await followed.at(HOUR))["events"]
+    assert event["display"] == "Ready"
+
+
 async def test_what_will_not_pass_by_itself_is_told_once() -> None:
     async def refuse(_: int | None) -> SnmpClient:
         raise AccessRefused("answers, and refuses the user 'reader'")

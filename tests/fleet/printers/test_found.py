@@ -14,7 +14,7 @@ from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.printers import found as finds
 from collector.fleet.printers.asking import checked_asking
 from collector.fleet.printers.found import FoundPrinter, accept_found, dismiss_found, list_found, take_found
-from collector.fleet.printers.seen import take_seen
+from collector.fleet.printers.seen import take_seen, take_told
 from collector.fleet.printers.store import NewPrinter, add_printer, get_printer
 from collector.series.labels import Target
 from protocol.models import Event
@@ -172,6 +172,49 @@ async def test_a_reader_tells_of_its_own_printers_alone(fleet: Database) -> None
         assert (await get_printer(connection, other)).serial is None
         inventories = await connection.execute(select(devices.c.inventory).where(devices.c.id == "srv-1"))
         assert inventories.scalar_one() is None
+
+
+async def test_what_a_printer_refuses_and_shows_reaches_people_and_ends_when_it_is_read(fleet: Database) -> None:
+    device, other = await printer(fleet, None), await printer(fleet, None, "192.0.2.32")
+    refused = [event("printer_refused", device_id=one, reason="SNMP: wrong user\x00") for one in (device, other)]
+    jam = event("printer_alert", device_id=device, group="mediaPath", group_index=1, code="jam", description="cleared")
+    for _ in range(2):  # the same may come again
+        async with fleet.begin() as connection:
+            await take_told(connection, {device}, [*refused, jam, event("printer_refused", device_id=7)], NOW)
+    async with fleet.connect() as connection:
+        assert (await get_printer(connection, device)).told("refusal") == "SNMP: wrong user"
+        assert (await get_printer(connection, other)).told("refusal") is None
+        columns = device_events.c.device, device_events.c.type, device_events.c.data["code"].as_string()
+        rows = await connection.execute(select(*columns).order_by(device_events.c.at))
+        assert [tuple(row) for row in rows] == [(device, "printer_refused", None), (device, "printer_alert", "jam")]
+    trays: list[object] = [{"index": "1", "name": "Tray 1", "media": "A4", "max_capacity": 250, "more": 1}, 7]
+    async with fleet.begin() as connection:
+        told = event("printer_seen", device_id=device, refusal="", display="Ready", trays=trays)
+        await take_seen(connection, AGENT, {device}, [told], NOW)
+        found = await get_printer(connection, device)
+    assert (found.told("refusal"), found.told("display")) == (None, "Ready")
+    assert found.trays() == [{"index": "1", "name": "Tray 1", "media": "A4", "max_capacity": 250}]
+    for order, refusal in ((("printer_refused", "printer_seen"), None), (("printer_seen", "printer_refused"), "No")):
+        events = [event(kind, device_id=device, reason="No", refusal="") for kind in order]  # of a long spool
+        async with fleet.begin() as connection:
+            await take_seen(connection, AGENT, {device}, events, NOW)
+            await take_told(connection, {device}, events, NOW)
+            assert (await get_printer(connection, device)).told("refusal") == refusal
+
+
+async def test_nobody_is_asked_about_a_printer_that_is_known_by_now(fleet: Database) -> None:
+    """Proposed, and then added by hand; found without its serial number where it has moved to."""
+    await find(fleet, {"address": "192.0.2.31", "ipp": True}, {"address": "192.0.2.39", "serial": "S9"})
+    device = await printer(fleet, "S1")
+    assert len(await proposals(fleet)) == 2
+    await find(fleet, {"address": "192.0.2.31", "serial": "S1"})
+    (other,) = await proposals(fleet)
+    assert other.serial == "S9"
+    await find(fleet, {"address": "192.0.2.50", "ipp": True})
+    assert len(await proposals(fleet)) == 2
+    await find(fleet, {"address": "192.0.2.50", "serial": "S1"})
+    assert [one.serial for one in await proposals(fleet)] == ["S9"]
+    assert {one.device for one in await proposals(fleet, everything=True)} == {device, None}
 
 
 async def test_printers_whose_leases_were_exchanged_are_found_by_their_serial_numbers(fleet: Database) -> None:
