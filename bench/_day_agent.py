@@ -51,7 +51,7 @@ class LeapingWakeup(Wakeup):
         return read_boot_seconds() + self._leapt_seconds
 
     def _is_busy(self) -> bool:
-        """Whether a probe is read, or a record waits for its acknowledgement. Before its first frame it has no spool."""
+        """Whether a probe is read or a record waits for its acknowledgement. It has no spool before its first frame."""
         if not self._spool.exists():
             return False
         if any(thread.name in ("probes", "background") for thread in threading.enumerate()):
