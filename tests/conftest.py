@@ -13,6 +13,8 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
+from bench._postgresql import find_program
+
 # What needs a database names it; a fixture that many packages import would be made once for each of them.
 pytest_plugins = ["tests.db.fixtures"]
 # Whatever a test leaves on disk lies in memory, where there is such a thing: a test waits for many a sync.
@@ -37,10 +39,7 @@ def skip_or_fail(reason: str) -> NoReturn:
 
 def require(tool: str) -> str:
     """The path of a real program that a test runs; without it the test is skipped, or fails with CI=true."""
-    # Debian keeps PostgreSQL's server programs out of PATH.
-    postgres = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
-    found = shutil.which(tool) or shutil.which(tool, path=os.pathsep.join(postgres))
-    return found or skip_or_fail(f"needs {tool}: see deploy/debian/packages-test.txt")
+    return find_program(tool) or skip_or_fail(f"needs {tool}: see deploy/debian/packages-test.txt")
 
 
 def free_port() -> int:

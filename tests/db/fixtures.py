@@ -5,8 +5,6 @@ import io
 import os
 import pwd
 import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,8 +15,9 @@ import asyncpg
 import pytest
 from sqlalchemy import event
 
+from bench._postgresql import HASTY, USER, running_postgresql
 from collector.db.database import Database
-from tests.conftest import free_port, require, skip_or_fail
+from tests.conftest import require, skip_or_fail
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -38,34 +37,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator["Cluster"]:
     """A cluster of our own, with nothing on its disk that has to last."""
-    programs = Path(require("initdb")).parent
-    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
-    if user and user not in {entry.pw_name for entry in pwd.getpwall()}:
-        skip_or_fail("needs the user postgres, since PostgreSQL does not run as root")
-    with tempfile.TemporaryDirectory(prefix="quarkpulse-postgresql-", ignore_cleanup_errors=True) as folder:
-        if user:
-            shutil.chown(folder, user)
-
-        def run(program: str, *arguments: str) -> None:
-            command = [str(programs / program), "-D", f"{folder}/data", *arguments]
-            subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
-
-        port = free_port()
-        run("initdb", "-A", "trust", "-U", "postgres", "-N", "-E", "UTF8", "--locale=C")
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "port": port,
-            "unix_socket_directories": folder,
-            "fsync": "off",
-            "full_page_writes": "off",
-            "autovacuum": "off",
-        }
-        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
-        try:
-            yield asyncio.run(Cluster.begin(f"postgresql://postgres@127.0.0.1:{port}"))
-        finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
+    initdb = require("initdb")
+    if os.geteuid() == 0 and USER not in {entry.pw_name for entry in pwd.getpwall()}:
+        skip_or_fail(f"needs the user {USER}, since PostgreSQL does not run as root")
+    with running_postgresql(initdb, HASTY) as server:
+        yield asyncio.run(Cluster.begin(server))
 
 
 # What a table's columns and indices are; a database in which a test has changed them is not used again.

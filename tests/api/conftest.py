@@ -1,1 +1,0 @@
-from tests.db.fixtures import sqlite_template  # noqa: F401 - a fixture
