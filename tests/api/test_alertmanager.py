@@ -52,8 +52,8 @@ class Served:
 
 
 @pytest.fixture
-async def served(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Served]:
-    async with living(tmp_path, sqlite_template) as life:
+async def served(tmp_path: Path, database_url: str) -> AsyncIterator[Served]:
+    async with living(tmp_path, database_url) as life:
         (life.folder / "rules" / "disk.yaml").write_text(
             "groups:\n  - name: disk\n    rules:\n      - alert: DiskFull\n        expr: >-\n"
             '          (x - 5) > on (device_id) group_left () quarkpulse_threshold{name="filesystem_full"}\n'

@@ -14,7 +14,6 @@ from collector.alerting.yamlfile import shipped_folder
 from collector.db.tables import alerts, devices, shadow_tickets, tickets
 from collector.desk.states import TicketStatus
 from collector.desk.tickets import history
-from tests.db.fixtures import sqlite_template  # noqa: F401 - the fixture
 from tests.fleet.living import Life, living
 from tests.fleet.printers import living as printers
 from tests.fleet.printers.living import Told
@@ -24,8 +23,8 @@ LEVEL = "printer_supply_level_ratio"
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:  # noqa: F811 - the fixture
-    async with living(tmp_path, sqlite_template) as life:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
+    async with living(tmp_path, database_url) as life:
         for name in ("thresholds.yaml", "inhibit.yaml"):
             shutil.copy(shipped_folder() / name, life.folder / "rules")
         # Time goes by in steps of hours, and after each a condition would begin to hold anew.

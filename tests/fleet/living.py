@@ -1,7 +1,6 @@
 """A whole collector by a clock of the test's: devices push to it, its rules open tickets."""
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+from pydantic import SecretStr
 from sqlalchemy import insert, select
 
 from collector.app import Collector, load_rules
 from collector.clock import to_milliseconds
-from collector.config import DATABASE_NAME, Settings
+from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.db.revisions import Topic, bump
@@ -63,6 +63,7 @@ class Machine:
 @dataclass
 class Life:
     folder: Path
+    database_url: str
     now: datetime = MONDAY_NINE  # true time
     clock_off_by: timedelta = timedelta(0)  # of the collector's wall clock
     machines: dict[str, Machine] = field(default_factory=dict)
@@ -76,7 +77,12 @@ class Life:
 
     @property
     def settings(self) -> Settings:
-        return Settings(data=self.folder / "data", rules_dir=self.folder / "rules", listen="127.0.0.1:0")
+        return Settings(
+            data=self.folder / "data",
+            rules_dir=self.folder / "rules",
+            database_url=SecretStr(self.database_url),
+            listen="127.0.0.1:0",
+        )
 
     def clock(self) -> datetime:
         return self.now + self.clock_off_by
@@ -182,13 +188,12 @@ async def opened(url: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def living(folder: Path, template: Path) -> AsyncIterator[Life]:
+async def living(folder: Path, database_url: str) -> AsyncIterator[Life]:
     """Customers acme (monthly) and bakkerij (break/fix), without devices; the collector not started yet."""
     (folder / "rules").mkdir()
     (folder / "rules" / "presence.yaml").write_text(RULES)
     (folder / "data").mkdir()
-    shutil.copy(template, folder / "data" / DATABASE_NAME)
-    life = Life(folder)
+    life = Life(folder, database_url)
     models, consent = load_service_models(), Consent.parse("J. Jansen, 2026-01-05")
     async with life.opened() as database, database.begin() as connection:
         for customer, plan in (("acme", "monthly"), ("bakkerij", "break_fix")):

@@ -222,8 +222,8 @@ async def test_what_a_later_version_set_is_left_out(fleet: Fleet, caplog: pytest
     assert "agents cannot be told 'colour.smart'" in caplog.text
 
 
-async def test_serve_tells_an_agent_of_a_change_at_its_next_push(tmp_path: Path, sqlite_template: Path) -> None:
-    async with living(tmp_path, sqlite_template) as life:
+async def test_serve_tells_an_agent_of_a_change_at_its_next_push(tmp_path: Path, database_url: str) -> None:
+    async with living(tmp_path, database_url) as life:
         await life.add("srv-1", "server")
         await life.add("srv-2", "server")
         await life.start()

@@ -12,9 +12,9 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
     """Two servers, a desktop and a laptop at acme's; all report."""
-    async with living(tmp_path, sqlite_template) as made:
+    async with living(tmp_path, database_url) as made:
         for name, kind in (("srv-1", "server"), ("srv-2", "server"), ("ws-1", "desktop"), ("lap-1", "laptop")):
             await made.add(name, kind)
         await made.start()

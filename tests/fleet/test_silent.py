@@ -40,9 +40,9 @@ def test_what_is_due(case: Case | None, days: int, step: Step | None) -> None:
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
     """A laptop at acme's (monthly) and one at the bakery's (break/fix), both on their way out; acme's server stays."""
-    async with living(tmp_path, sqlite_template) as made:
+    async with living(tmp_path, database_url) as made:
         await made.add("srv-1", "server")
         await made.add("lap-1", "laptop")
         await made.add("lap-2", "laptop", customer="bakkerij")

@@ -27,9 +27,9 @@ DEFINITIONS = "thresholds: {busy: {description: d, unit: tasks, default: 5}}\n"
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
     """One server of acme's whose `x` is 1."""
-    async with living(tmp_path, sqlite_template) as life:
+    async with living(tmp_path, database_url) as life:
         (tmp_path / "rules" / "busy.yaml").write_text(RULE)
         (tmp_path / "rules" / "thresholds.yaml").write_text(DEFINITIONS)
         await life.add("srv-1", "server")

@@ -9,15 +9,14 @@ import pytest
 from aiohttp import ClientSession
 
 from collector.fleet.contracts import end_contract
-from tests.db.fixtures import sqlite_template  # noqa: F401 - fixture
 from tests.fleet.living import Life, living
 
 METRIC = "quarkpulse_customers_without_contract"
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:  # noqa: F811 - the fixture
-    async with living(tmp_path, sqlite_template) as made:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
+    async with living(tmp_path, database_url) as made:
         await made.add("srv-1", "server")
         await made.start()
         yield made

@@ -28,8 +28,8 @@ STEP = timedelta(minutes=1)
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:
-    async with living(tmp_path, sqlite_template) as life:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
+    async with living(tmp_path, database_url) as life:
         (life.folder / "rules" / "presence.yaml").write_text(RULES)
         for customer in ("acme", "bakkerij"):
             await life.add(f"srv-{customer}", "server", customer=customer)

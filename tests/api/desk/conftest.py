@@ -77,8 +77,8 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Desk]:
-    async with living(tmp_path, sqlite_template) as life:
+async def desk(tmp_path: Path, database_url: str) -> AsyncIterator[Desk]:
+    async with living(tmp_path, database_url) as life:
         for name, kind, at, where in (
             ("srv-1", "server", "acme", "hq"),
             ("srv-2", "server", "acme", "ny"),

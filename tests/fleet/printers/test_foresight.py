@@ -30,8 +30,8 @@ TONER, DRUM, WASTE = labels("1", "toner"), labels("2", "opc"), labels("3", "wast
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:
-    async with living(tmp_path, sqlite_template) as life:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
+    async with living(tmp_path, database_url) as life:
         await life.add("srv-1", "server")
         await life.start()
         await life.pass_(timedelta(minutes=2))

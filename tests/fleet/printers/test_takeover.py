@@ -79,8 +79,8 @@ def test_an_agent_reads_so_many_and_no_more() -> None:
 
 
 @pytest.fixture
-async def life(tmp_path: Path, sqlite_template: Path) -> AsyncIterator[Life]:
-    async with living(tmp_path, sqlite_template) as life:
+async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
+    async with living(tmp_path, database_url) as life:
         for name in ("srv-1", "srv-2"):
             await life.add(name, "server")
         await life.add("srv-ny", "server", site="ny")
