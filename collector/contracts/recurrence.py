@@ -7,9 +7,10 @@ skips is an hour later by the clock; of one that the autumn change doubles, the 
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrulestr
+from dateutil.rrule import rrule, rrulestr
 
 from protocol.errors import PermanentError
 
@@ -33,6 +34,9 @@ PARTS = frozenset(
         "WKST",
     }
 )
+A_YEAR = timedelta(days=366)
+EVERY_MONTH_HAS = 28  # days
+STARTS_AHEAD = 4  # yesterday's at 23:00, today's, tomorrow's, and one more
 _UNTIL = re.compile(r"(?<=UNTIL=)(\d{8}T\d{6})Z")
 _ISO = "%Y%m%dT%H%M%S"
 
@@ -82,11 +86,10 @@ def next_start(starts_local: datetime, recurrence: str | None, time_zone: str, a
     if recurrence is None:
         begins = starts_local.replace(tzinfo=zone).astimezone(UTC)
         return begins if begins > after else None
-    local = after.astimezone(zone).replace(tzinfo=None)
-    starts = starts_between(
-        recurrence, starts_local, time_zone, local - timedelta(hours=2), local + timedelta(days=366)
-    )
-    return next((begins for one in starts if (begins := one.replace(tzinfo=zone).astimezone(UTC)) > after), None)
+    today = after.astimezone(zone).replace(tzinfo=None).date()
+    starts = _starts_from(starts_local, recurrence, time_zone, today.toordinal())
+    at = (one.replace(tzinfo=zone).astimezone(UTC) for one in starts)
+    return next((begins for begins in at if after < begins <= after + A_YEAR), None)
 
 
 def starts_between(
@@ -95,14 +98,42 @@ def starts_between(
     """The local starts from `first` to `last`, both included."""
     if recurrence is None:
         return [starts_local] if first <= starts_local <= last else []
+    found: list[datetime] = _rule(recurrence, starts_local, time_zone, first).between(first, last, inc=True)
+    return found
+
+
+def _rule(recurrence: str, starts_local: datetime, time_zone: str, first: datetime) -> rrule:
+    """The rule as it is from `first` on: it begins a little before, since a rule counts from where it begins."""
     zone = ZoneInfo(time_zone)
 
     def local(until: re.Match[str]) -> str:
         return datetime.strptime(until[1], _ISO).replace(tzinfo=UTC).astimezone(zone).strftime(_ISO)
 
-    rule = rrulestr(_UNTIL.sub(local, recurrence), dtstart=starts_local)
-    found: list[datetime] = rule.between(first, last, inc=True)
-    return found
+    begins = _begun_near(recurrence, starts_local, first)
+    rule = rrulestr(_UNTIL.sub(local, recurrence), dtstart=begins)
+    assert isinstance(rule, rrule)  # noqa: S101 - a set of rules takes several lines
+    return rule
+
+
+def _begun_near(recurrence: str, starts_local: datetime, first: datetime) -> datetime:
+    """As late a begin as leaves the starts from `first` on as they are: some whole intervals later."""
+    parts = dict(part.partition("=")[::2] for part in recurrence.split(";"))
+    interval = int(parts.get("INTERVAL", "1"))
+    if "COUNT" in parts or first <= starts_local:
+        return starts_local
+    match parts["FREQ"]:
+        case "DAILY" | "WEEKLY":
+            each = timedelta(days=interval if parts["FREQ"] == "DAILY" else 7 * interval)
+            return starts_local + ((first - starts_local) // each) * each
+        case _ if starts_local.day > EVERY_MONTH_HAS:
+            return starts_local
+        case "MONTHLY":
+            months = (first.year - starts_local.year) * 12 + first.month - starts_local.month
+            year, month = divmod(starts_local.month - 1 + max(months // interval - 1, 0) * interval, 12)
+            return starts_local.replace(year=starts_local.year + year, month=month + 1)
+        case _:
+            years = (first.year - starts_local.year) // interval - 1
+            return starts_local.replace(year=starts_local.year + max(years, 0) * interval)
 
 
 @lru_cache(maxsize=4096)
@@ -114,3 +145,13 @@ def _starts_near(
     # An hour on either side, for the change of summer time.
     first, last = midnight - length - timedelta(hours=1), midnight + timedelta(days=1, hours=1)
     return tuple(starts_between(recurrence, starts_local, time_zone, first, last))
+
+
+@lru_cache(maxsize=4096)
+def _starts_from(starts_local: datetime, recurrence: str, time_zone: str, day: int) -> tuple[datetime, ...]:
+    """The first starts from shortly before a day on (a proleptic Gregorian ordinal), within a year: one at least is
+    after any time of that day, since no rule starts more than once a day."""
+    first = datetime.fromordinal(day) - timedelta(hours=2)  # for the change of summer time
+    last = datetime.fromordinal(day) + A_YEAR + timedelta(days=2)
+    rule = _rule(recurrence, starts_local, time_zone, first)
+    return tuple(takewhile(lambda one: one <= last, rule.xafter(first, count=STARTS_AHEAD, inc=True)))

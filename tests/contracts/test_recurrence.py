@@ -3,10 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from dateutil.rrule import rrulestr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.contracts.recurrence import RecurrenceError, checked_recurrence, next_start, occurrence_at
+from collector.contracts.recurrence import (
+    RecurrenceError,
+    _rule,
+    checked_recurrence,
+    next_start,
+    occurrence_at,
+    starts_between,
+)
 
 AMSTERDAM = "Europe/Amsterdam"
 HOUR = timedelta(hours=1)
@@ -109,3 +117,47 @@ def test_a_daily_window_is_open_when_a_start_lies_within_its_length(
     covering = [one for one in begins if one <= at < one + hours * HOUR]
     found = occurrence_at(start, hours * HOUR, "FREQ=DAILY", "UTC", at)
     assert found == ((covering[-1], covering[-1] + hours * HOUR) if covering else None)
+
+
+RULES = st.one_of(
+    st.builds("FREQ=DAILY;INTERVAL={}".format, st.integers(1, 9)),
+    st.builds(
+        "FREQ=WEEKLY;INTERVAL={};BYDAY={}{}".format,
+        st.integers(1, 5),
+        st.sampled_from(["MO", "SU", "TU,TH", "MO,WE,FR"]),
+        st.sampled_from(["", ";WKST=SU"]),
+    ),
+    st.builds(
+        "FREQ=MONTHLY;INTERVAL={}{}".format,
+        st.integers(1, 7),
+        st.sampled_from(["", ";BYDAY=2SU", ";BYDAY=MO,TU;BYSETPOS=-1", ";BYMONTHDAY=-1", ";BYMONTHDAY=31"]),
+    ),
+    st.builds(
+        "FREQ=YEARLY;INTERVAL={}{}".format,
+        st.integers(1, 3),
+        st.sampled_from(["", ";BYMONTH=2,7", ";BYWEEKNO=20;BYDAY=MO", ";BYYEARDAY=366", ";BYMONTH=2;BYMONTHDAY=29"]),
+    ),
+    st.sampled_from(["FREQ=DAILY;COUNT=500", "FREQ=WEEKLY;UNTIL=20270101T000000"]),
+)
+
+
+@given(
+    rule=RULES,
+    starts=st.datetimes(wall("2016-01-01"), wall("2026-01-01")).map(lambda at: at.replace(microsecond=0)),
+    after=st.datetimes(wall("2015-12-01"), wall("2026-06-01")),
+)
+def test_what_began_long_ago_goes_on_as_it_began(rule: str, starts: datetime, after: datetime) -> None:
+    """Against the whole of the rule, unfolded from its begin."""
+    whole = rrulestr(rule, dtstart=starts)
+    last = after + timedelta(days=366)
+    assert starts_between(rule, starts, "UTC", after, last) == whole.between(after, last, inc=True)
+    coming = whole.after(after)
+    found = next_start(starts, rule, "UTC", after.replace(tzinfo=UTC))
+    assert found == (coming.replace(tzinfo=UTC) if coming is not None and coming <= last else None)
+
+
+@pytest.mark.parametrize("rule", ["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=SU", "FREQ=MONTHLY;BYDAY=2SU", "FREQ=YEARLY"])
+def test_a_rule_is_not_unfolded_from_a_begin_long_ago(rule: str) -> None:
+    """A page shows the next start of a hundred windows, and each evaluation asks which of them are open."""
+    kept = _rule(rule, wall("1996-03-03T02:00"), AMSTERDAM, wall("2026-03-07T02:00"))
+    assert next(iter(kept)) > wall("2024-03-01")
