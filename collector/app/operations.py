@@ -14,6 +14,7 @@ from collector.api.desk.device_events import operations as device_event_operatio
 from collector.api.desk.devices import operations as device_operations
 from collector.api.desk.maintenance import MaintenanceOperations
 from collector.api.desk.offers import OfferOperations
+from collector.api.desk.on_call import operations as on_call_operations
 from collector.api.desk.operations import AnyOperation
 from collector.api.desk.portal import operations as portal_operations
 from collector.api.desk.printers import PrinterOperations
@@ -63,6 +64,7 @@ def desk_operations(
         *MaintenanceOperations(directory, models, tasks).operations(),
         *assignment_operations(),
         *technician_operations(book, escalate_to),
+        *on_call_operations(),
         *SlaOperations(promises).operations(),
         *silence_operations(),
         *WindowOperations(directory).operations(),

@@ -149,6 +149,16 @@ async def list_shifts(
     return [Shift(*row) for row in await connection.execute(query)]
 
 
+async def shifts_after(
+    connection: AsyncConnection, after: int | None, limit: int, *, not_over_at: datetime
+) -> list[Shift]:
+    """`limit` at most, by number: those beyond `after` that end after a time."""
+    query = _SHIFTS.where(on_call.c.ends_at > not_over_at)
+    if after is not None:
+        query = query.where(on_call.c.id > after)
+    return [Shift(*row) for row in await connection.execute(query.order_by(on_call.c.id).limit(limit))]
+
+
 _SHIFTS = select(*(on_call.c[one.name] for one in fields(Shift)))
 
 

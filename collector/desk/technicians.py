@@ -259,6 +259,16 @@ async def list_absences(
     return [Absence(*row) for row in await connection.execute(query)]
 
 
+async def absences_after(
+    connection: AsyncConnection, technician: str, after: int | None, limit: int, *, not_over_at: datetime
+) -> list[Absence]:
+    """`limit` at most, by number: those beyond `after` that end after a time."""
+    query = _ABSENCES.where(absences.c.technician == technician, absences.c.ends_at > not_over_at)
+    if after is not None:
+        query = query.where(absences.c.id > after)
+    return [Absence(*row) for row in await connection.execute(query.order_by(absences.c.id).limit(limit))]
+
+
 async def _checked(connection: AsyncConnection, technician: str, profile: Profile) -> Profile:
     """The profile, tidy. Raises TechnicianError with every problem, or NameTakenError."""
     tidy = replace(

@@ -77,10 +77,7 @@ class ContractPage(Page[Contract]):
     pass
 
 
-class NewContract(Request):
-    customer: Id
-    plan: Id = Field(description="Its service model.", examples=["monthly"])
-    valid_from: When | None = Field(default=None, description="Now, if it is left out.")
+class Wanted(Request):
     valid_to: When | None = None
     number: str | None = Field(default=None, min_length=1, max_length=MAX_NUMBER_CHARS)
     signed_on: Day | None = None
@@ -95,25 +92,19 @@ class NewContract(Request):
     monitoring_consent: MonitoringConsent | None = None
 
 
-class ContractPatch(Patch):
+class NewContract(Wanted):
+    customer: Id
+    plan: Id = Field(description="Its service model.", examples=["monthly"])
+    valid_from: When | None = Field(default=None, description="Now, if it is left out.")
+
+
+class ContractPatch(Wanted, Patch):
     """A change, which takes effect at `starts_at`: until then the contract stays as it was, and what follows has an id
     of its own. One that has not begun is changed as it is."""
 
     starts_at: When | None = Field(default=None, description="Now, if it is left out.")
     current_prices: bool = Field(default=False, description="Take the model's prices of now; else they stay as agreed.")
     plan: Id = Field(default="", description="Another service model.")
-    valid_to: When | None = None
-    number: str | None = Field(default=None, min_length=1, max_length=MAX_NUMBER_CHARS)
-    signed_on: Day | None = None
-    term_months: int | None = Field(default=None, ge=1, le=MAX_TERM_MONTHS)
-    fee: Money | None = None
-    hourly_rate: Money | None = None
-    included_minutes: int | None = Field(default=None, ge=0, le=MAX_INCLUDED_MINUTES)
-    currency: str | None = Field(default=None, pattern="^[A-Z]{3}$")
-    sla: Id | None = None
-    support_level: Id | None = None
-    scope: ScopeOfContract | None = None
-    monitoring_consent: MonitoringConsent | None = None
 
 
 class Onboarding(BaseModel, from_attributes=True):

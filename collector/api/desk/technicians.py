@@ -1,8 +1,8 @@
-"""`/technicians` and `/on-call`: who works on tickets, at what, for whom and when. For the provider's own tokens."""
+"""`/technicians`: who works on tickets, at what, for whom and when. For the provider's own tokens."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, time
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, Field
@@ -11,12 +11,11 @@ from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByName, PagingByNumber, cut
 from collector.api.desk.refusals import Refusal
-from collector.api.desk.shapes import Day, Number
+from collector.api.desk.shapes import Number
 from collector.contracts.office_hours import DEFAULT_HOLIDAYS, DEFAULT_HOURS, MAX_HOURS_CHARS
 from collector.contracts.promises import SlaBook
-from collector.desk import leaving, on_call
+from collector.desk import leaving
 from collector.desk import technicians as store
-from collector.desk.on_call import MAX_TURNS, Rota
 from collector.desk.technicians import (
     DEFAULT_MAX_OPEN,
     DEFAULT_TIME_ZONE,
@@ -73,31 +72,25 @@ class TechnicianId(Request):
     id: Slug
 
 
-class NewTechnician(Request):
+class Described(Request):
+    email: Email | None = None
+    language: Language = "nl"
+    skills: Slugs = Field(default_factory=list)
+    serves: list[Served] = Field(default_factory=list, max_length=MAX_LISTED)
+    groups: Slugs = Field(default_factory=list)
+    hours: Hours = DEFAULT_HOURS
+    time_zone: Zone = DEFAULT_TIME_ZONE
+    holidays: Country = DEFAULT_HOLIDAYS
+    max_open: MaxOpen = DEFAULT_MAX_OPEN
+
+
+class NewTechnician(Described):
     id: Slug
     name: FullName
-    email: Email | None = None
-    language: Language = "nl"
-    skills: Slugs = Field(default_factory=list)
-    serves: list[Served] = Field(default_factory=list, max_length=MAX_LISTED)
-    groups: Slugs = Field(default_factory=list)
-    hours: Hours = DEFAULT_HOURS
-    time_zone: Zone = DEFAULT_TIME_ZONE
-    holidays: Country = DEFAULT_HOLIDAYS
-    max_open: MaxOpen = DEFAULT_MAX_OPEN
 
 
-class TechnicianChange(Patch):
+class TechnicianChange(Described, Patch):
     name: FullName = "-"
-    email: Email | None = None
-    language: Language = "nl"
-    skills: Slugs = Field(default_factory=list)
-    serves: list[Served] = Field(default_factory=list, max_length=MAX_LISTED)
-    groups: Slugs = Field(default_factory=list)
-    hours: Hours = DEFAULT_HOURS
-    time_zone: Zone = DEFAULT_TIME_ZONE
-    holidays: Country = DEFAULT_HOLIDAYS
-    max_open: MaxOpen = DEFAULT_MAX_OPEN
 
 
 class Absence(BaseModel, from_attributes=True):
@@ -151,46 +144,8 @@ class Left(BaseModel, from_attributes=True):
     )
 
 
-class Shift(BaseModel, from_attributes=True):
-    id: int
-    technician: str
-    starts_at: datetime
-    ends_at: datetime
-    author: str
-
-
-class ShiftPage(Page[Shift]):
-    pass
-
-
-class NewShift(Request):
-    technician: Slug
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
-
-
-class ShiftId(Request):
-    id: Number
-
-
-class NewRota(Request):
-    technicians: list[Slug] = Field(min_length=1, max_length=MAX_LISTED, description="In their order, again and again.")
-    first_day: Day
-    days: int = Field(default=7, ge=1, le=MAX_TURNS, description="How long each turn is.")
-    turns: int | None = Field(default=None, ge=1, le=MAX_TURNS, description="How many in all; left out: each once.")
-    hand_over: str = Field(
-        default="09:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="By the clock of the time zone."
-    )
-    time_zone: Zone = DEFAULT_TIME_ZONE
-
-
-class RotaMade(BaseModel):
-    shifts: list[Shift]
-    gaps: list[Gap] = Field(description="Where nobody is on call, between all shifts that are not over.")
-
-
 async def list_technicians(call: Call[TechnicianFilter, None]) -> TechnicianPage:
-    _require_provider(call)
+    require_provider(call)
     asked = call.params
     found = await store.list_technicians(call.connection, everybody=asked.all, after=asked.after, limit=asked.limit + 1)
     page, cursor = cut(found, asked.limit, lambda one: one.id)
@@ -202,7 +157,7 @@ async def get_technician(call: Call[TechnicianId, None]) -> Technician:
 
 
 async def add_technician(call: Call[NoParameters, NewTechnician]) -> Technician:
-    _require_provider(call)
+    require_provider(call)
     given = call.body.model_dump()
     technician = given.pop("id")
     try:
@@ -245,8 +200,9 @@ class Departures:
 async def list_absences(call: Call[AbsencesOf, None]) -> AbsencePage:
     asked = call.params
     await _found(call, asked.id)
-    found = await store.list_absences(call.connection, technician=asked.id, not_over_at=call.now)
-    return AbsencePage(**_page([Absence.model_validate(one) for one in found], asked))
+    found = await store.absences_after(call.connection, asked.id, asked.after, asked.limit + 1, not_over_at=call.now)
+    page, cursor = cut(found, asked.limit, lambda one: one.id)
+    return AbsencePage(items=[Absence.model_validate(one) for one in page], next_cursor=cursor)
 
 
 async def add_absence(call: Call[TechnicianId, NewAbsence]) -> Absence:
@@ -289,59 +245,7 @@ def _one(found: Sequence[store.Absence], wanted: int, technician: str) -> store.
     raise missing(f"absence {wanted} of {technician}")
 
 
-async def list_shifts(call: Call[PagingByNumber, None]) -> ShiftPage:
-    _require_provider(call)
-    found = await on_call.list_shifts(call.connection, not_over_at=call.now)
-    return ShiftPage(**_page([Shift.model_validate(one) for one in found], call.params))
-
-
-async def get_shift(call: Call[ShiftId, None]) -> Shift:
-    _require_provider(call)
-    found = await on_call.list_shifts(call.connection, shift=call.params.id)
-    if not found:
-        raise missing(f"shift {call.params.id}")
-    return Shift.model_validate(found[0])
-
-
-async def add_shift(call: Call[NoParameters, NewShift]) -> Shift:
-    _require_provider(call)
-    asked = call.body
-    number = await on_call.add_shift(
-        call.connection,
-        asked.technician,
-        Span(asked.starts_at, asked.ends_at),
-        actor=call.caller.name,
-        now=call.now,
-    )
-    return Shift.model_validate((await on_call.list_shifts(call.connection, shift=number))[0])
-
-
-async def add_rota(call: Call[NoParameters, NewRota]) -> RotaMade:
-    _require_provider(call)
-    asked = call.body
-    rota = Rota(
-        tuple(asked.technicians),
-        asked.first_day,
-        asked.days,
-        asked.turns or len(asked.technicians),
-        time.fromisoformat(asked.hand_over),
-        asked.time_zone,
-    )
-    added = set(await on_call.add_rota(call.connection, rota, actor=call.caller.name, now=call.now))
-    shifts = await on_call.list_shifts(call.connection, not_over_at=call.now)
-    return RotaMade(
-        shifts=[Shift.model_validate(one) for one in shifts if one.id in added],
-        gaps=[Gap.model_validate(one) for one in on_call.coverage(shifts).gaps],
-    )
-
-
-async def remove_shift(call: Call[ShiftId, None]) -> Shift:
-    shift = await get_shift(call)
-    await on_call.remove_shift(call.connection, shift.id, actor=call.caller.name, now=call.now)
-    return shift
-
-
-def _require_provider(call: Call[Any, Any]) -> None:
+def require_provider(call: Call[Any, Any]) -> None:
     """Raises Refusal (403)."""
     if call.caller.customer is not None:
         raise Refusal(
@@ -351,7 +255,7 @@ def _require_provider(call: Call[Any, Any]) -> None:
 
 async def _found(call: Call[Any, Any], technician: str) -> Technician:
     """Raises Refusal (403 or 404)."""
-    _require_provider(call)
+    require_provider(call)
     try:
         return Technician.model_validate(await store.get_technician(call.connection, technician))
     except NoTechnicianError:
@@ -362,13 +266,6 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def _page(rows: Sequence[Absence] | Sequence[Shift], asked: PagingByNumber) -> dict[str, Any]:
-    """Of what is still to come, which is not much; in the order of ids."""
-    found = sorted((one for one in rows if asked.after is None or one.id > asked.after), key=lambda one: one.id)
-    page, cursor = cut(found[: asked.limit + 1], asked.limit, lambda one: one.id)
-    return {"items": list(page), "next_cursor": cursor}
-
-
 def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
     manager = Role.MANAGER
     one: AnyOperation = Operation(
@@ -377,7 +274,6 @@ def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
     absence: AnyOperation = Operation(
         "GET", "/technicians/{id}/absences/{absence}", "One absence", AbsenceOf, None, Absence, get_absence
     )
-    shift: AnyOperation = Operation("GET", "/on-call/{id}", "One shift", ShiftId, None, Shift, get_shift)
     return [
         Operation(
             "GET", "/technicians", "Technicians, by id", TechnicianFilter, None, TechnicianPage, list_technicians
@@ -445,33 +341,5 @@ def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
             Absence,
             end_absence,
             changes=absence,
-        ),
-        Operation("GET", "/on-call", "Shifts that are not over", PagingByNumber, None, ShiftPage, list_shifts),
-        shift,
-        Operation(
-            "POST", "/on-call", "Add a shift", NoParameters, NewShift, Shift, add_shift, creates=True, role=manager
-        ),
-        Operation(
-            "DELETE",
-            "/on-call/{id}",
-            "Take a shift away",
-            ShiftId,
-            None,
-            Shift,
-            remove_shift,
-            changes=shift,
-            role=manager,
-        ),
-        Operation(
-            "POST",
-            "/on-call-rotas",
-            "Add shifts for several technicians in turns",
-            NoParameters,
-            NewRota,
-            RotaMade,
-            add_rota,
-            creates=True,
-            role=manager,
-            description="Handed over at one local time, summer and winter.",
         ),
     ]

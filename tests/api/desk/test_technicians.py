@@ -51,6 +51,17 @@ async def test_absences_and_shifts(desk: Desk) -> None:
     shift = await desk.ask("POST", "/on-call", {"technician": "anna", **span}, who="manager")
     assert shift.status == 201, shift.text
     assert (await desk.get("/on-call"))["items"] == [shift.json]
+    later = {"starts_at": "2026-04-01T00:00:00Z", "ends_at": "2026-04-02T00:00:00Z"}
+    again = await desk.ask("POST", "/on-call", {"technician": "anna", **later}, who="manager")
+    away = await desk.ask("POST", "/technicians/anna/absences", {**later, "reason": "holiday"})
+    for listed, pages in (
+        ("/on-call", [shift.json, again.json]),
+        ("/technicians/anna/absences", [absence.json, away.json]),
+    ):
+        first = await desk.get(f"{listed}?limit=1")
+        last = await desk.get(f"{listed}?limit=1&cursor={first['next_cursor']}")
+        assert [*first["items"], *last["items"]] == pages
+        assert last["next_cursor"] is None
     path = f"/on-call/{shift.json['id']}"
     await change(desk, "DELETE", path, of=path)
     assert await desk.refused("GET", path) == (404, "not_found")
