@@ -319,7 +319,8 @@ async def firing_shadows(connection: AsyncConnection, rule_keys: Sequence[str], 
 
 def _is_firing_shadow(rule_keys: Sequence[str]) -> ColumnElement[bool]:
     is_shadow = and_(alerts.c.outcome == Outcome.SHADOW, alerts.c.shadow_ticket.is_not(None))
-    return and_(alerts.c.state == AlertState.FIRING, is_shadow, alerts.c.rule_key.in_(rule_keys))
+    fires = and_(alerts.c.resolved_at.is_(None), alerts.c.state == AlertState.FIRING)
+    return and_(fires, is_shadow, alerts.c.rule_key.in_(rule_keys))
 
 
 async def evaluated_until(connection: AsyncConnection) -> dict[str, datetime]:
@@ -347,31 +348,35 @@ async def list_alerts(
     """Alerts for people and programs, newest first: the open ones, and those resolved since `resolved_since` (None:
     all of them); of one ticket or of all, those that `wanted` holds for, `limit` at most. The first nine keys are what
     programs rely on."""
-    query = select(
-        alerts.c.id,
-        alerts.c.rule,
-        alerts.c.labels,
-        alerts.c.state,
-        alerts.c.active_since,
-        alerts.c.resolved_at,
-        alerts.c.outcome,
-        alerts.c.ticket,
-        alerts.c.reason,
-        alerts.c.customer,
-        alerts.c.device,
-        alerts.c.value,
-        alerts.c.fired_at,
-        alerts.c.not_seen_since,
-        alerts.c.shadow_ticket,
-        alerts.c.annotations,
-        alerts.c.rule_version,
-    ).order_by(alerts.c.id.desc())
+    page = select(alerts.c.id).where(*wanted).order_by(alerts.c.id.desc()).limit(limit)
     if resolved_since is not None:
-        query = query.where(alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= resolved_since))
+        page = page.where(alerts.c.resolved_at.is_(None) | (alerts.c.resolved_at >= resolved_since))
     if ticket is not None:
-        query = query.where(alerts.c.ticket == ticket)
-    query = query.where(*wanted).limit(limit)
+        page = page.where(alerts.c.ticket == ticket)
+    # An index holds what is looked at, and is read alone until the page is full.
+    query = _LISTED.where(alerts.c.id.in_(page.correlate(None)))
     return [_told(dict(row._mapping)) for row in await connection.execute(query)]
+
+
+_LISTED = select(
+    alerts.c.id,
+    alerts.c.rule,
+    alerts.c.labels,
+    alerts.c.state,
+    alerts.c.active_since,
+    alerts.c.resolved_at,
+    alerts.c.outcome,
+    alerts.c.ticket,
+    alerts.c.reason,
+    alerts.c.customer,
+    alerts.c.device,
+    alerts.c.value,
+    alerts.c.fired_at,
+    alerts.c.not_seen_since,
+    alerts.c.shadow_ticket,
+    alerts.c.annotations,
+    alerts.c.rule_version,
+).order_by(alerts.c.id.desc())
 
 
 def _belongs(ticket: int | None, shadow: int | None) -> ColumnElement[bool]:

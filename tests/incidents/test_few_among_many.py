@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Select, select, text
 
-from collector.alerting.records import Outcome, has_outcome
+from collector.alerting.records import AlertState, Outcome, has_outcome
 from collector.db.database import Database
 from collector.db.tables import alerts, maintenance_windows
 
@@ -17,9 +17,28 @@ OF_CUSTOMER = (
     .limit(101)
 )
 
+OVER_AT_CUSTOMER = (
+    select(alerts.c.id)
+    .where(alerts.c.state == AlertState.RESOLVED, alerts.c.customer == "acme")
+    .order_by(alerts.c.id.desc())
+    .limit(101)
+)
+BY_RULE = (
+    select(alerts.c.id)
+    .where(alerts.c.state == AlertState.FIRING, alerts.c.rule == "X")
+    .order_by(alerts.c.id.desc())
+    .limit(101)
+)
+
 
 @pytest.mark.parametrize(
-    ("query", "index"), [(ASKED, "ix_alerts_asked"), (OF_CUSTOMER, "ix_maintenance_windows_customer")]
+    ("query", "index"),
+    [
+        (ASKED, "ix_alerts_asked"),
+        (OF_CUSTOMER, "ix_maintenance_windows_customer"),
+        (OVER_AT_CUSTOMER, "ix_alerts_customer"),
+        (BY_RULE, "ix_alerts_list"),
+    ],
 )
 async def test_the_index_is_used(database: Database, query: Select[Any], index: str) -> None:
     async with database.connect() as connection:

@@ -30,12 +30,21 @@ alerts = Table(
     Column("shadow_ticket", ForeignKey("shadow_tickets.id")),
     Column("ticket_key", String(400)),  # what one ticket covers; the ticket itself may be a storm's
     Column("placed_at", Instant),  # when it had a ticket, or a shadow ticket, open or reopen, or became a storm's line
-    Index("ix_alerts_state", "state"),
+    # Of those that are open: of all together, most are resolved.
+    Index(
+        "ix_alerts_state",
+        "state",
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
     Index("ix_alerts_ticket", "ticket"),
     Index("ix_alerts_device", "device", "ticket"),
     Index("ix_alerts_shadow_ticket", "shadow_ticket"),
     Index("ix_alerts_customer_placed_at", "customer", "placed_at"),
     Index("ix_alerts_resolved_at", "resolved_at"),
+    # Lists, whatever they are filtered by: what is looked at stands in the index, in the order of the list.
+    Index("ix_alerts_list", "id", "state", "outcome", "customer", "device", "rule", "resolved_at"),
+    Index("ix_alerts_customer", "customer", "id"),
     # What waits for a technician: few, among very many.
     Index(
         "ix_alerts_asked",

@@ -19,7 +19,10 @@ from sqlalchemy import (
 from collector.db.tables.base import Amount, Instant, Serial, metadata
 
 FIRST_TICKET_NUMBER = 1001  # SQLite is told by the migration
-LISTED_BY = ("status", "kind", "category", "site", "opened_at", "resolved_at")
+LISTED_BY = (
+    *("status", "kind", "category", "site", "opened_at", "resolved_at"),
+    *("customer", "assignee", "title"),
+)
 
 tickets = Table(
     "tickets",
@@ -61,13 +64,8 @@ tickets = Table(
     Index("ix_tickets_assignee_resolved_at", "assignee", "resolved_at"),
     Index("ix_tickets_device", "device"),
     # Lists, whatever they are filtered by: what is looked at stands in the index, in the order of the list.
-    Index(
-        "ix_tickets_list",
-        *("number", "priority", "status", "kind", "category", "site", "opened_at", "resolved_at", "due_at"),
-    ),
-    Index(
-        "ix_tickets_urgency", *("priority", "number", "status", "kind", "category", "site", "opened_at"), "resolved_at"
-    ),
+    Index("ix_tickets_list", "number", "priority", *LISTED_BY, "due_at"),
+    Index("ix_tickets_urgency", "priority", "number", *LISTED_BY),
     Index(
         "ix_tickets_open",
         "priority",
@@ -80,6 +78,8 @@ tickets = Table(
         "ix_tickets_due",
         "due_at",
         "number",
+        "priority",
+        *LISTED_BY,
         sqlite_where=text("due_at IS NOT NULL"),
         postgresql_where=text("due_at IS NOT NULL"),
     ),
