@@ -1,4 +1,4 @@
-"""Backups: how old the last one is, and how large. Files under a path, restic and borg repositories."""
+"""Backups: how old the last one is, and how large. Files under a path, restic and borg repositories, Windows Backup."""
 
 import fnmatch
 import os
@@ -21,6 +21,7 @@ from agent.probes.base import (
     Sample,
 )
 from agent.probes.parsing import dig, dig_list, dig_number, dig_text, parse_json
+from agent.probes.windows_backup import read_newest_version
 from agent.settings import Section
 
 BACKUP_LABEL = ("backup_name",)
@@ -103,7 +104,18 @@ class BorgBackup(NamedTuple):
         return judge_borg(parse_json(answer.output, "borg"))
 
 
-Backup = FileBackup | ResticBackup | BorgBackup
+class WindowsBackup(NamedTuple):
+    """A disk (`E:`), a share, or `local`: whatever this machine's catalogue knows. It tells no size."""
+
+    target: str
+
+    def read(self) -> BackupReading:
+        """Raises ProbeUnavailable or ProbeFailed."""
+        at = read_newest_version(self.target)
+        return BackupReading(at, None, at is not None)
+
+
+Backup = FileBackup | ResticBackup | BorgBackup | WindowsBackup
 
 
 def judge_restic(content: object) -> BackupReading:
@@ -193,21 +205,24 @@ def read_backup(backup: Backup) -> BackupReading:
 
 
 def make_backup(table: Section) -> Backup | None:
-    """One of path, restic and borg; None if that is not so, and the section then knows."""
+    """One of path, restic, borg and wbadmin; None if that is not so, and the section then knows."""
     path, match = table.path("path"), table.text("match")
     restic, borg, password_file = table.text("restic"), table.text("borg"), table.path("password_file")
-    if sum(one is not None for one in (path, restic, borg)) != 1:
-        table.refuse("must have exactly one of path, restic and borg")
+    wbadmin = table.text("wbadmin")
+    if sum(one is not None for one in (path, restic, borg, wbadmin)) != 1:
+        table.refuse("must have exactly one of path, restic, borg and wbadmin")
         return None
     for key, repository in (("restic", restic), ("borg", borg)):
         if repository is not None and repository.startswith("-"):
             table.refuse(f"must be a repository, got {masked(repository)!r:.100}", key)
+    if password_file is not None and (path is not None or wbadmin is not None):
+        table.refuse("is for restic and borg", "password_file")
     if path is not None:
-        if password_file is not None:
-            table.refuse("is for restic and borg", "password_file")
         return FileBackup(path, match or "*")
     if match is not None:
         table.refuse("is for path", "match")
+    if wbadmin is not None:
+        return WindowsBackup(wbadmin)
     if restic is not None:
         return ResticBackup(restic, password_file)
     return BorgBackup(borg or "", password_file)

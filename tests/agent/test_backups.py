@@ -18,11 +18,13 @@ from agent.probes.backups import (
     BorgBackup,
     FileBackup,
     ResticBackup,
+    WindowsBackup,
     judge_borg,
     judge_restic,
     parse_time,
 )
 from agent.probes.base import ProbeFailed, ProbeUnavailable
+from agent.probes.windows_backup import newest_version, read_newest_version
 from agent.settings import Section, SettingsError, load_settings
 from tests.conftest import require
 
@@ -188,6 +190,7 @@ def test_settings(tmp_path: Path) -> None:
         '[backups.database]\npath = "/srv/dumps"\nmatch = "*.dump"\n'
         '[backups.files]\nrestic = "sftp:nas:/backup"\npassword_file = "/etc/restic"\n'
         '[backups."Büro"]\nborg = "/mnt/borg"\n'
+        '[backups.windows]\nwbadmin = "E:"\n'
     )
     section = load_settings(tmp_path).section("backups")
     probe = BackupProbe.from_settings(section)
@@ -196,6 +199,7 @@ def test_settings(tmp_path: Path) -> None:
         "database": FileBackup(Path("/srv/dumps"), "*.dump"),
         "files": ResticBackup("sftp:nas:/backup", Path("/etc/restic")),
         "Büro": BorgBackup("/mnt/borg"),
+        "windows": WindowsBackup("E:"),
     }
     with pytest.raises(ProbeUnavailable, match=r"agent\.toml"):
         BackupProbe().sample()
@@ -204,13 +208,18 @@ def test_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"x": {}}, r"backups\.x: must have exactly one of path, restic and borg"),
+        ({"x": {}}, r"backups\.x: must have exactly one of path, restic, borg and wbadmin"),
         ({"x": {"path": "/a", "borg": "/b"}}, "exactly one"),
         ({"x": {"path": "relative"}}, r"backups\.x\.path: must be an absolute path, got 'relative'"),
         ({"x": {"path": 7}}, r"backups\.x\.path: must be a text"),
         ({"x": {"path": "/a", "pattern": "*"}}, r"backups\.x\.pattern: no such setting; there are .*match"),
         ({"x": {"restic": "-o", "match": "*"}}, r"x\.restic: must be a repository.*; .*x\.match: is for path"),
         ({"x": {"path": "/a", "password_file": "/p"}}, r"password_file: is for restic and borg"),
+        (
+            {"x": {"wbadmin": "E:", "match": "*", "password_file": "/p"}},
+            r"password_file: is for.*; .*match: is for path",
+        ),
+        ({"x": {"wbadmin": "E:", "path": "/a"}}, "exactly one"),
         ({"x": "/a"}, r"backups\.x: no such setting"),
         ({str(number): {"path": "/a"} for number in range(60)}, "at most 50 backups"),
     ],
@@ -228,3 +237,44 @@ def test_any_settings_are_borne(content: dict[str, object]) -> None:
     BackupProbe.from_settings(section)
     with contextlib.suppress(SettingsError):
         section.finish()
+
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "newest"), [("wbadmin.english", "2026-06-23T04:00Z"), ("wbadmin.dutch", "2026-06-22T21:00Z")]
+)
+def test_windows_backup_in_any_language(recorded: str, newest: str) -> None:
+    """In UTC, whatever the times around it are in; the newest may stand first or last."""
+    asked: list[list[str]] = []
+
+    def wbadmin(arguments: list[str]) -> bytes:
+        asked.append(arguments)
+        return (DATA / recorded).read_bytes()
+
+    assert read_newest_version("local", wbadmin) == parse_time(newest)
+    assert read_newest_version(r"\\nas\backup", wbadmin) == parse_time(newest)
+    assert asked == [["get", "versions"], ["get", "versions", r"-backupTarget:\\nas\backup"]]
+
+
+def test_where_windows_has_no_backup() -> None:
+    assert newest_version("wbadmin 1.0 - Backup command-line tool\r\nThere are no backups.\r\n") is None
+    assert newest_version("Version identifier: 13/45/2026-04:00\r\n") is None
+    assert not BackupProbe({"x": WindowsBackup("local")}).sample()[0].value  # nor is wbadmin there
+
+
+def test_a_wbadmin_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "wbadmin.exe"
+    program.write_text("#!/bin/sh\necho ERROR - You do not have sufficient permissions; exit 5\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ProbeFailed, match="exit code 5: .*Backup Operators"):
+        WindowsBackup("local").read()
+    program.write_bytes(b"#!/bin/sh\ncat <<'X'\n" + (DATA / "wbadmin.dutch").read_bytes() + b"X\n")
+    assert WindowsBackup("local").read() == BackupReading(parse_time("2026-06-22T21:00Z"), None, True)
+
+
+@given(st.text(max_size=200))
+def test_anything_wbadmin_may_say_is_borne(text: str) -> None:
+    newest_version(f"x: {text}\nid: 06/23/2026-{text}")
