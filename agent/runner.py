@@ -22,6 +22,7 @@ from agent.failover import reach
 from agent.files import write_atomically
 from agent.frames import FrameBuilder
 from agent.grid import first_wait_seconds, next_tick, phase_of
+from agent.hidden_names import HiddenNames
 from agent.inventory.watch import InventoryProbe
 from agent.loading import assemble_probes, turned_off
 from agent.logs import set_up_logging
@@ -156,6 +157,7 @@ class Agent:
         self._status = StatusFile(folder.status_path, started_at=self._clock.wall())
         self._sender = Sender(self._delivery, on_exit=wakeup.wake, on_step=self._write_status)
         self._frames = FrameBuilder()
+        self._hidden_names = HiddenNames()
         self._printers = PrinterSupervisor(self._clock.boot, make_uuid)
         self._inventory = InventoryProbe(folder, self._clock.now)
         self._off = turned_off(folder)
@@ -223,6 +225,8 @@ class Agent:
         samples = self._own.sample(self._sampler.schedules, now, self._shedder.shed)
         for schedule in self._sampler.schedules:
             samples += last_reading(schedule, now)
+        if not self._configuration.current.privacy["user_names"]:
+            samples = self._hidden_names.hide(samples)
         source = self._power.changed_to(samples)
         if source is not None:
             self._events.add(EventType.POWER, source=source.value)

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from agent.hidden_names import without_users
 from agent.inventory.facts import MAX_DISKS, Facts, Section, clean, section, unique
 from agent.machine import read_line
 from agent.probes.base import ProbeUnavailable
@@ -91,7 +92,7 @@ def read_filesystems(
             size = size_of(part.mountpoint)
         except OSError:
             continue
-        place = clean(part.mountpoint if are_names_allowed else without_user(part.mountpoint))
+        place = clean(part.mountpoint if are_names_allowed else without_users(part.mountpoint))
         found.append({"mountpoint": place or "?", "type": part.fstype, "size_bytes": size})
     return sorted(found, key=lambda one: (str(one["mountpoint"]), int(one["size_bytes"])))[:MAX_DISKS]
 
@@ -102,10 +103,6 @@ def is_removable(device: str, mountpoint: str, options: str) -> bool:
         return True
     block = (BLOCK_DEVICES / Path(device).name).resolve()
     return any(read_line(folder / "removable") == "1" for folder in (block, block.parent))  # of a partition: its disk's
-
-
-def without_user(mountpoint: str) -> str:
-    return re.sub(r"^((?:/run|/var)?/(?:home|media|Users))/[^/]+", r"\1/*", mountpoint)
 
 
 def read_network() -> list[Section]:

@@ -269,7 +269,7 @@ def test_a_wbadmin_that_refuses_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     program.write_text("#!/bin/sh\necho ERROR - You do not have sufficient permissions; exit 5\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(ProbeFailed, match="exit code 5: .*Backup Operators"):
+    with pytest.raises(ProbeFailed, match=r"exit code 5: .*Backup Operators"):
         WindowsBackup("local").read()
     program.write_bytes(b"#!/bin/sh\ncat <<'X'\n" + (DATA / "wbadmin.dutch").read_bytes() + b"X\n")
     assert WindowsBackup("local").read() == BackupReading(parse_time("2026-06-22T21:00Z"), None, True)
