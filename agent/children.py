@@ -1,10 +1,12 @@
 """Runs other programs for the probes: without rights to stay, bounded in time and output, and as the least important.
 
-A program that is missing is no fault (ProbeUnavailable). One that hangs, floods or leaves others behind is ended with
-all that it started, and is a ProbeFailed: the agent is none the worse for it.
+A program that is missing is no fault (ProbeUnavailable). One that hangs or floods is ended, and is a ProbeFailed: the
+agent is none the worse for it. What a program has started does not outlive it: on Linux not even in a session of its
+own, elsewhere as far as `end_with_offspring` sees.
 """
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -12,7 +14,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from agent.orphans import Known, Orphans
 from agent.probes.base import ProbeFailed, ProbeUnavailable
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_SECONDS = 20.0
 MAX_OUTPUT_BYTES = 1 << 20  # `apt-get --simulate upgrade` of a thousand packages says a quarter of it
@@ -20,6 +25,7 @@ CHUNK_BYTES = 1 << 16
 OWN_VARIABLES = "QUARKPULSE_"  # may hold a token
 LOCALE_VARIABLES = ("LANG", "LANGUAGE", "LC_")
 NICENESS = 19
+MAX_TOLD = 100
 
 
 class Grouping:
@@ -37,6 +43,17 @@ class Ending:
 
 
 RUNNING: "set[subprocess.Popen[bytes]]" = set()  # for `end_children`
+BOUNDED: "set[subprocess.Popen[bytes]]" = set()  # those of them that have a timeout
+STARTING: set[object] = set()  # one for each that is about to be in RUNNING
+TOLD: set[str] = set()  # names of processes of which it was said that they were left behind
+
+
+def what_is_known() -> Known:
+    starting = frozenset(STARTING)  # first: what leaves it is in RUNNING
+    return Known(frozenset(process.pid for process in set(RUNNING)), starting | frozenset(BOUNDED))
+
+
+ORPHANS = Orphans(what_is_known)
 
 
 class Answer(NamedTuple):
@@ -59,23 +76,17 @@ def run_child(
     """
     deadline = time.monotonic() + timeout_seconds
     try:
-        process = subprocess.Popen(
+        process = start_child(
             command,
-            executable=executable,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            is_bounded=True,
             stderr=subprocess.DEVNULL,
-            env=make_environment(os.environ, variables or {}),
-            cwd="/" if os.name == "posix" else None,
-            start_new_session=Grouping.own_session,
-            creationflags=CREATION_FLAGS,
+            variables=variables,
+            executable=executable,
         )
     except FileNotFoundError as error:
         raise ProbeUnavailable(f"{command[0]} is not installed") from error
     except OSError as error:
         raise ProbeUnavailable(f"{command[0]} cannot be run ({error.strerror})") from error
-    RUNNING.add(process)
-    lower_priority(process)
     try:
         if Ending.has_begun:
             raise ProbeFailed(f"{command[0]} was ended: the agent stops")
@@ -90,14 +101,60 @@ def run_child(
         if process.stdout is not None:
             process.stdout.close()
         process.wait()
-        RUNNING.discard(process)
+        forget_child(process)
     return Answer(exit_code, output)
+
+
+def start_child(
+    command: Sequence[str],
+    *,
+    is_bounded: bool,
+    stdin: int = subprocess.DEVNULL,
+    stderr: int | None = None,
+    variables: Mapping[str, str] | None = None,
+    executable: str | None = None,
+) -> "subprocess.Popen[bytes]":
+    """A child in RUNNING, with its stdout in a pipe; `is_bounded`: it has a timeout. Raises OSError.
+
+    Starting may take its time, on a network mount that hangs, and keeps no other."""
+    start = object()
+    STARTING.add(start)
+    try:
+        process = subprocess.Popen(
+            command,
+            executable=executable,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=make_environment(os.environ, variables or {}),
+            cwd="/" if os.name == "posix" else None,
+            start_new_session=Grouping.own_session and os.name == "posix",
+            creationflags=CREATION_FLAGS,
+        )
+        if is_bounded:
+            BOUNDED.add(process)
+        RUNNING.add(process)
+    finally:
+        STARTING.discard(start)
+    lower_priority(process)
+    return process
+
+
+def forget_child(process: "subprocess.Popen[bytes]") -> None:
+    """Of one that has ended, and been waited for: end what it left behind."""
+    RUNNING.discard(process)
+    BOUNDED.discard(process)
+    ended = ORPHANS.end() - TOLD
+    if ended and len(TOLD) < MAX_TOLD:
+        TOLD.update(ended)
+        logger.warning("processes were left behind, ended: names=%r", sorted(ended))
 
 
 def end_children() -> None:
     """What still runs when the agent stops has nobody left to answer."""
     for process in list(RUNNING):
         end_with_offspring(process)
+    ORPHANS.end()
 
 
 def make_environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

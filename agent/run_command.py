@@ -24,9 +24,6 @@ class UsageError(Exception):
 
 def run_command(arguments: list[str]) -> int:
     """Exit code: 0 stopped, 1 problem, 2 wrong usage."""
-    from agent.runner import RunOptions, run  # noqa: PLC0415 - psutil and ssl are not needed to print help
-    from agent.service.owner import become_owner  # noqa: PLC0415 - likewise
-
     if "--help" in arguments or "-h" in arguments:
         sys.stdout.write(RUN_HELP)
         return 0
@@ -35,6 +32,12 @@ def run_command(arguments: list[str]) -> int:
     except UsageError as error:
         sys.stderr.write(f"Error: {error}\n\n{RUN_HELP}")
         return 2
+    from agent.orphans import become_reaper  # noqa: PLC0415 - not needed to print help
+
+    become_reaper()
+    from agent.runner import RunOptions, run  # noqa: PLC0415 - what is loaded before is loaded twice
+    from agent.service.owner import become_owner  # noqa: PLC0415 - likewise
+
     become_owner(state)
     return run(RunOptions(state, interval_seconds, once))
 

@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
-from agent.children import CREATION_FLAGS, RUNNING, end_with_offspring, lower_priority, make_environment
+from agent.children import end_with_offspring, forget_child, start_child
 from agent.printers.exchange import MAX_LINE_BYTES, READER
 from agent.shedding import weigh_process
 from protocol.wire import (
@@ -178,20 +177,10 @@ class PrinterSupervisor:
     def _follow(self) -> None:
         """Start the child and take in what it says, until it ends."""
         try:
-            child = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                env=make_environment(os.environ, {}),
-                cwd="/" if os.name == "posix" else None,
-                start_new_session=os.name == "posix",
-                creationflags=CREATION_FLAGS,
-            )
+            child = start_child(self._command, is_bounded=False, stdin=subprocess.PIPE)
         except OSError as error:
             logger.error("reader of printers cannot be started: reason=%r", str(error))  # noqa: TRY400
             return
-        RUNNING.add(child)
-        lower_priority(child)
         with self._lock:
             self._child, self._heard_at = child, self._boot()
             must_end = self._is_stopping
@@ -208,7 +197,7 @@ class PrinterSupervisor:
             child.wait()
             if teller.ident is not None:
                 teller.join(STOP_SECONDS)
-            RUNNING.discard(child)
+            forget_child(child)
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     with contextlib.suppress(OSError):

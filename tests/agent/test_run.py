@@ -22,6 +22,7 @@ from agent.state import ProbeEntry, StateFolder
 from protocol import models
 from tests.agent.collector import DEVICE_ID, LOGIN_PAGE, Collector, Reply
 from tests.agent.conftest import AGENT, StartAgent, listed
+from tests.agent.test_children import is_running
 
 GOLDEN = Path("protocol/examples")
 # What would make the process that stays heavy: 4 MiB for click and importlib.metadata, 9 for pydantic, 14 for aiohttp.
@@ -358,6 +359,22 @@ def test_the_collector_asks_for_a_check_and_the_machine_decides(
     assert stop(agent) == 0
     said = {(told(one)["probe"], told(one)["reason"]) for one in collector.events if one.type == "probe_unavailable"}
     assert ("checks.other", f"agent.toml does not allow {tmp_path}/other: [checks] allow = [...]") in said
+
+
+def test_what_a_check_leaves_in_a_session_of_its_own_is_ended(
+    state: Path, start_agent: StartAgent, tmp_path: Path
+) -> None:
+    note = tmp_path / "pid"
+    check = f'["/bin/sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $! > {note}"]'
+    StateFolder(state).save_probes(listed(checks="agent.probes.checks:CheckProbe"))
+    (state / "agent.toml").write_text(f"[checks.leaves]\ncommand = {check}\n")
+    agent = start_agent(state)
+    deadline = time.monotonic() + 20
+    while not note.exists() or not note.read_text() or is_running(int(note.read_text())):
+        assert time.monotonic() < deadline
+    assert agent.poll() is None
+    assert stop(agent) == 0
+    assert "processes were left behind, ended: names=" in (tmp_path / "agent.log").read_text()
 
 
 def test_what_is_missing_is_said_once_and_the_rest_goes_on(
