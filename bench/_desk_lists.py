@@ -56,6 +56,7 @@ ASKED: Mapping[str, Sequence[str]] = {
     "state": (),  # by its list, since each has its own
     "status": ("new", "closed", "waiting_customer"),
     "text": ("full", device_id(70), "nothing like it"),
+    "type": ("goodbye", "none"),
     "user": ("user-0007", "nobody"),
 }
 ASKED_AT: Mapping[tuple[str, str], Sequence[str]] = {
