@@ -18,6 +18,13 @@ ROLES = click.Choice([role.value for role in USER_ROLES])
 LANGUAGES = click.Choice([language.value for language in Language])
 
 
+def _contact(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | str | None:
+    """A contact's number; empty as it is, None if nothing was said. Raises BadParameter."""
+    if value is not None and value != "" and not (value.isascii() and value.isdecimal()):
+        raise click.BadParameter(f"{value!r} is no contact's number; see: contacts list")
+    return int(value) if value else value
+
+
 @click.group()
 def users() -> None:
     """Users: admin, manager, technician and viewer of the provider, and contacts of a customer.
@@ -91,6 +98,7 @@ async def add(
 @click.option("--role", type=ROLES, help="What this user may do; tokens that reach further are revoked.")
 @click.option("--email", help="Where to write to; empty: nowhere.")
 @click.option("--language", type=LANGUAGES, help="To write in.")
+@click.option("--contact", callback=_contact, help="Of a contact: which of the customer's contacts; empty: none.")
 @click.option("--technician", help="Which technician it is; empty: none.")
 @json_option
 @with_database

@@ -108,6 +108,18 @@ def test_contacts(run: Run) -> None:
     assert "mail address" in run("contacts", "add", "acme", "--name", "X", "--email", "x", code=1).stderr
 
 
+def test_which_contact_a_user_is_may_change(run: Run) -> None:
+    for name in ("J. Jansen", "P. Pieters"):
+        run("contacts", "add", "acme", "--name", name)
+    run("users", "add", "jan", "--name", "J. Jansen", "--role", "contact", "--customer", "acme", "--contact", "1")
+    assert rows(run, "users", "change", "jan", "--contact", "2")[0]["contact"] == 2
+    assert rows(run, "users", "change", "jan", "--contact", "")[0]["contact"] is None
+    assert (
+        "none of that customer's; see: contacts list" in run("users", "change", "jan", "--contact", "9", code=1).stderr
+    )
+    assert "see: contacts list" in run("users", "change", "jan", "--contact", "Jan", code=2).stderr
+
+
 def test_users_and_a_password_that_is_no_argument(run: Run) -> None:
     run("users", "add", "anna", "--name", "Anna de Vries", "--role", "technician")
     run("users", "set-password", "anna", stdin="correct horse battery\n")
