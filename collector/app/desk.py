@@ -71,7 +71,7 @@ class Desk:
             lambda customer: contracts().get(customer, ()),
             clock,
         )
-        self._onboardings = Onboardings(database, clock)
+        self._onboardings = Onboardings(database, models, clock)
         connectors = connectors_of(settings, database, clock)
         self.deliverer = Deliverer(database, connectors, clock, random.random)
 

@@ -76,6 +76,7 @@ class WrittenModel(Written):
     maintained: tuple[Name, ...] = Field(default=(), max_length=100)
     reported: tuple[Report, ...] = Field(default=(), max_length=100)
     onboarding: tuple[Step, ...] = Field(default=(), max_length=50)
+    onboards_by_itself: bool = False
 
     @model_validator(mode="after")
     def _a_promise_is_whole(self) -> Self:
@@ -83,6 +84,12 @@ class WrittenModel(Written):
             raise ValueError("'sla' and 'support_level' belong together: write both or neither")
         if self.slas and not (self.support_levels or self.support_level):
             raise ValueError("names 'slas' that a contract may have, and no 'support_levels' for their hours")
+        return self
+
+    @model_validator(mode="after")
+    def _there_are_steps(self) -> Self:
+        if self.onboards_by_itself and not self.onboarding:
+            raise ValueError("'onboards_by_itself' needs steps: name them under 'onboarding'")
         return self
 
     @property

@@ -1,15 +1,15 @@
 """Taking customers on, as the database keeps it: for each customer and service model one ticket with its steps."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
 from collector.db.inserts import insert_if_absent
-from collector.db.tables import onboardings, tickets
+from collector.db.tables import contracts, customers, onboardings, tickets
 from collector.desk import events
 from collector.desk.events import SYSTEM, EventType
 from collector.desk.fields import TicketKind, TicketSource
@@ -44,6 +44,28 @@ async def due(connection: AsyncConnection, now: datetime, limit: int) -> list[On
     is_due = (onboardings.c.ticket.is_(None), onboardings.c.begins_at <= now)
     rows = await connection.execute(_ALL.where(*is_due).order_by(onboardings.c.begins_at).limit(limit))
     return [Onboarding(*row) for row in rows]
+
+
+async def begun_with(
+    connection: AsyncConnection, plans: Collection[str], since: datetime, now: datetime, limit: int
+) -> list[int]:
+    """Contracts under some plans that customers begin with: the first of each, begun since a time and not before the
+    customer was entered, that holds and has no onboarding; `limit` at most, the earliest first."""
+    earlier, known = contracts.alias(), onboardings
+    is_first = ~exists().where(
+        earlier.c.customer == contracts.c.customer, earlier.c.valid_from < contracts.c.valid_from
+    )
+    is_asked = exists().where(known.c.customer == contracts.c.customer, known.c.model == contracts.c.plan)
+    query = (
+        select(contracts.c.id)
+        .join(customers, customers.c.id == contracts.c.customer)
+        .where(contracts.c.plan.in_(plans), contracts.c.valid_from > since, contracts.c.valid_from <= now)
+        .where(contracts.c.valid_from >= customers.c.created_at, customers.c.ended_at.is_(None))
+        .where(or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > now), is_first, ~is_asked)
+        .order_by(contracts.c.valid_from, contracts.c.id)
+        .limit(limit)
+    )
+    return list(await connection.scalars(query))
 
 
 async def call_off(connection: AsyncConnection, wanted: Onboarding) -> None:

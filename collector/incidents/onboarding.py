@@ -1,9 +1,10 @@
 """Taking a customer on: the steps that its service model names become one ticket with a checklist when the contract has
-begun. It is asked for, since customers of long standing are entered, too."""
+begun. It is asked for, since customers of long standing are entered, too. Where the model says so it comes by itself
+for those who are new: whose first contract begins no earlier than they were entered."""
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,6 +13,7 @@ from collector.contracts import ServiceModels, model_named
 from collector.db import audit
 from collector.desk import onboarding as store
 from collector.desk import tickets
+from collector.desk.events import SYSTEM
 from collector.desk.maintenance import Step
 from collector.desk.onboarding import Onboarding
 from collector.fleet.contracts import contract_at, get_contract
@@ -21,6 +23,7 @@ from protocol.errors import PermanentError
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200
+LATELY = timedelta(days=7)  # so that a model that is changed to do it by itself takes nobody of long standing on
 
 
 class OnboardingError(PermanentError):
@@ -57,10 +60,12 @@ class Onboardings:
     """Opens the tickets of those whose contract has begun. `turn` is called every minute or so."""
 
     database: Transactions
+    models: ServiceModels
     clock: Clock
 
     async def turn(self) -> None:
         now = self.clock()
+        await self._take_on_by_itself(now)
         async with self.database.connect() as connection:
             waiting = await store.due(connection, now, AT_ONCE)
         for one in waiting:
@@ -71,6 +76,19 @@ class Onboardings:
                 else:  # it was changed or ended before it began
                     await store.call_off(connection, one)
                     logger.info("onboarding called off: customer=%s plan=%s", one.customer, one.model)
+
+    async def _take_on_by_itself(self, now: datetime) -> None:
+        plans = [name for name, model in self.models.items() if model.onboards_by_itself]
+        if not plans:
+            return
+        async with self.database.connect() as connection:
+            new = await store.begun_with(connection, plans, now - LATELY, now, AT_ONCE)
+        for contract in new:
+            async with self.database.begin() as connection:
+                try:
+                    await onboard(connection, self.models, contract, actor=SYSTEM, now=now)
+                except OnboardingError as error:  # somebody asked for it, or ended the contract, in between
+                    logger.info("not taken on: contract=%d reason=%s", contract, error)
 
 
 async def _begin(connection: AsyncConnection, wanted: Onboarding, now: datetime) -> Onboarding:

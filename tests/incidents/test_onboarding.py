@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from collector.contracts import ServiceModels
 from collector.db import audit
 from collector.db.database import Database
-from collector.db.tables import onboardings
+from collector.db.tables import contracts, onboardings
 from collector.desk import checklists, tickets
 from collector.desk.fields import TicketKind, TicketSource
 from collector.desk.maintenance import MaintenanceError, Round, get_round
@@ -36,9 +37,9 @@ class Desk:
         async with self.database.begin() as connection:
             return await onboard(connection, models, contract, actor=ACTOR, now=self.now)
 
-    async def turn(self, **later: float) -> list[Ticket]:
+    async def turn(self, models: ServiceModels = MODELS, **later: float) -> list[Ticket]:
         self.now += timedelta(**later)
-        await Onboardings(self.database, lambda: self.now).turn()
+        await Onboardings(self.database, models, lambda: self.now).turn()
         async with self.database.connect() as connection:
             return await list_tickets(connection)
 
@@ -139,3 +140,36 @@ async def test_a_plan_without_steps_takes_nobody_on(desk: Desk) -> None:
     plain = {**MODELS, "monthly": MODELS["monthly"].model_copy(update={"onboarding": ()})}
     with pytest.raises(OnboardingError, match="plan monthly names no steps"):
         await desk.onboard(1, plain)
+
+
+BY_ITSELF: ServiceModels = {
+    name: model.model_copy(update={"onboards_by_itself": True}) for name, model in MODELS.items()
+}
+
+
+async def test_a_new_customer_is_taken_on_by_itself_where_the_model_says_so(desk: Desk) -> None:
+    assert await desk.turn() == []
+    (ticket,) = await desk.turn(BY_ITSELF, minutes=1)
+    assert (ticket.customer, ticket.kind) == ("acme", TicketKind.MAINTENANCE)
+    assert await desk.turn(BY_ITSELF, minutes=1) == [ticket]
+    async with desk.database.connect() as connection:
+        (record,) = await audit.latest(connection, 1)
+        assert (record.actor, record.action, record.subject) == ("system", "contracts.onboard", "1")
+
+
+@pytest.mark.parametrize("began", ["before it was entered", "long ago", "not yet"])
+async def test_a_customer_of_long_standing_is_not(database: Database, began: str) -> None:
+    desk = Desk(database)
+    starts = {"before it was entered": after(days=-1), "long ago": NOW, "not yet": after(days=1)}[began]
+    async with database.begin() as connection:
+        await make_customer(connection)
+        await connection.execute(update(contracts).values(valid_from=starts))
+    assert await desk.turn(BY_ITSELF, days=8 if began == "long ago" else 0) == []
+    if began == "not yet":
+        assert len(await desk.turn(BY_ITSELF, days=1)) == 1
+
+
+async def test_the_next_contract_of_a_customer_takes_nobody_on(desk: Desk, later: dict[str, Any]) -> None:
+    await agree(desk, later)
+    assert [one.customer for one in await desk.turn(BY_ITSELF)] == ["acme"]
+    assert len(await desk.turn(BY_ITSELF, days=11)) == 1

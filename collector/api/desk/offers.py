@@ -43,6 +43,7 @@ class ServiceModel(BaseModel):
     maintained: list[str]
     reported: list[str]
     onboarding: list[OnboardingStep]
+    onboards_by_itself: bool = Field(description="The ticket with these steps opens for a new customer unasked.")
 
 
 class ServiceModelPage(Page[ServiceModel]):
@@ -180,6 +181,7 @@ def _model(model: models_store.ServiceModel) -> ServiceModel:
         maintained=list(model.maintained),
         reported=list(model.reported),
         onboarding=[OnboardingStep(nl=one.nl, en=one.en) for one in model.onboarding],
+        onboards_by_itself=model.onboards_by_itself,
     )
 
 
