@@ -31,6 +31,9 @@ GZIP_WINDOW = 31  # zlib's word for the gzip format, so that `zcat` reads the re
 RECORD_NAME = re.compile(r"^(\d{16})-(\d{13})\.json\.gz$")
 # `spool.json` is written once per so many numbers, not for each.
 RESERVE = 1_000
+# What a name has room for: a larger number or time would make a name that the next start does not know.
+MAX_SEQ = 10**15
+MAX_TIME = 10**13 - 1
 # By how much the time that ages are judged by moves on with a record: one wrong answer days ahead must not drop what
 # waits. After a long sleep ages are judged rightly some hundred records later; until then the collector refuses.
 MAX_AGING_MILLISECONDS = 3_600_000
@@ -150,6 +153,7 @@ class Spool:
     def append_encoded(self, record: EncodedRecord, now_milliseconds: int) -> int:
         """As `append`, of a record that is JSON already."""
         body = compress(record)
+        now_milliseconds = min(now_milliseconds, MAX_TIME)
         with self._lock:
             seq = self.take_seq()
             try:
@@ -248,8 +252,9 @@ class Spool:
         with os.scandir(self._path) as entries:
             for entry in entries:
                 name = RECORD_NAME.match(entry.name)
-                if name and entry.is_file(follow_symlinks=False):
-                    found.append((int(name[1]), int(name[2]), entry.stat().st_size))
+                if name and int(name[1]) < MAX_SEQ and entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(OSError):  # one that a bad disk does not show hides no other
+                        found.append((int(name[1]), int(name[2]), entry.stat().st_size))
                 elif entry.name.startswith(".") and entry.name.endswith(".tmp"):
                     Path(entry.path).unlink(missing_ok=True)  # a write that a crash cut short
         return found
@@ -268,7 +273,7 @@ class Spool:
             isinstance(spool_id, str)
             and re.fullmatch("[0-9a-f]{32}", spool_id)
             and type(reserved) is int
-            and reserved > 0
+            and 0 < reserved < MAX_SEQ
         ):
             return spool_id, reserved
         self._note_damage("spool.json: no id and number")
@@ -381,11 +386,14 @@ def is_record(found: object) -> bool:
         return False
     if not isinstance(found.get("inventory", {}), dict):
         return False
-    return (
+    if not (
         all(is_layout(layout) for layout in found["layouts"])
         and all(has_all(frame, layout=str, t=int, v=list) for frame in found["frames"])
         and all(has_all(event, id=str, t=int, type=str) for event in found["events"])
-    )
+    ):
+        return False
+    # The collector would ask for a layout that nobody has, and the records behind would wait for ever.
+    return {frame["layout"] for frame in found["frames"]} <= {layout["id"] for layout in found["layouts"]}
 
 
 def is_layout(found: Mapping[str, object]) -> bool:

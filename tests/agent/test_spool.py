@@ -1,6 +1,7 @@
 import contextlib
 import json
 import logging
+import os
 import resource
 import zlib
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_a_damaged_number_file_begins_a_new_spool_and_keeps_its_records(tmp_path
         compress(b'{"layouts": [{"id": "a", "series": [7]}], "frames": [], "events": []}'),
         compress(b'{"layouts": [], "frames": [{"layout": 7, "t": 1, "v": []}], "events": []}'),
         compress(b'{"layouts": [], "frames": [{"layout": "a", "t": 1, "v": [NaN]}], "events": []}'),
+        compress(b'{"layouts": [], "frames": [{"layout": "a", "t": 1, "v": []}], "events": []}'),
         compress(b'{"layouts": [], "frames": [], "events": [{"id": "a"}]}'),
         compress(b"[" * 100_000),
     ],
@@ -90,6 +92,7 @@ def test_a_damaged_number_file_begins_a_new_spool_and_keeps_its_records(tmp_path
         "a number for a series",
         "a frame of no layout",
         "not a number",
+        "a layout that it does not bring",
         "no event",
         "too deep",
     ],
@@ -242,6 +245,47 @@ def test_damage_is_told_and_counted(tmp_path: Path) -> None:
     assert (again.damaged, again.set_aside_total) == (3, 2)
     assert [reason.partition(":")[0] for reason in told] == ["spool.json", "record 1", "record 2"]
     assert f"larger than {Limits().record_bytes} bytes" in told[2]
+
+
+def test_a_record_that_the_disk_does_not_show_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    for value in range(3):
+        spool.append(record(value), NOW)
+    lost = min(tmp_path.glob("*.json.gz")).name
+
+    class Entry:
+        """As a damaged directory has it: a name, and an error for everything else."""
+
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.name, self.path, self._entry = entry.name, entry.path, entry
+
+        def is_file(self, *, follow_symlinks: bool) -> bool:
+            return self._entry.is_file(follow_symlinks=follow_symlinks)
+
+        def stat(self) -> os.stat_result:
+            if self.name == lost:
+                raise OSError(5, "Input/output error")
+            return self._entry.stat()
+
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: contextlib.nullcontext([Entry(one) for one in scan(path)]))
+    assert values(Spool(tmp_path)) == [1, 2]
+
+
+@pytest.mark.parametrize("reserved", [10**15, 10**18])
+def test_a_number_beyond_what_names_have_room_for_is_damage(tmp_path: Path, reserved: int) -> None:
+    Spool(tmp_path).append(record(1), NOW)
+    (tmp_path / "spool.json").write_text(json.dumps({"id": "a" * 32, "reserved": reserved}))
+    (tmp_path / f"{10**16 - 1}-{NOW}.json.gz").write_bytes(b"")
+    spool = Spool(tmp_path)
+    assert spool.damaged == 1
+    spool.append(record(2), NOW)
+    assert values(Spool(tmp_path)) == [1, 2]
+
+
+def test_a_clock_beyond_what_names_have_room_for_loses_no_record(tmp_path: Path) -> None:
+    Spool(tmp_path).append(record(1), 253_402_300_799_000)
+    assert values(Spool(tmp_path)) == [1]
 
 
 def test_a_file_in_the_place_of_the_folder_is_moved_out_of_the_way(tmp_path: Path) -> None:
