@@ -16,7 +16,9 @@ async def insert_if_absent(connection: AsyncConnection, table: Table, values: Ma
 
 
 async def insert_absent(connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]]) -> int:
-    """Inserts those of `rows` whose unique keys are not taken, and returns how many that were."""
+    """Inserts those of `rows`, which may be none, whose unique keys are not taken, and returns how many that were."""
+    if not rows:
+        return 0  # or SQL would insert a row of defaults
     statement = _absent(connection.dialect.name, table).values([dict(row) for row in rows])
     return (await connection.execute(statement)).rowcount
 
@@ -25,6 +27,8 @@ async def insert_absent_returning(
     connection: AsyncConnection, table: Table, rows: Sequence[Mapping[str, object]], *columns: ColumnElement[Any]
 ) -> Sequence[Row[Any]]:
     """The same; returns these columns of the rows that were inserted. All rows name the same columns."""
+    if not rows:
+        return []
     statement = _returning(connection.dialect.name, table, columns)
     added: Sequence[Row[Any]] = (await connection.execute(statement, [dict(row) for row in rows])).all()
     return added

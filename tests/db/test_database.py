@@ -14,6 +14,7 @@ from collector.db import audit
 from collector.db.check import problems_of
 from collector.db.database import Database
 from collector.db.errors import DatabaseError, DatabaseUnavailableError
+from collector.db.inserts import insert_absent, insert_absent_returning
 from collector.db.migrate import HEAD, make_config
 from collector.db.revisions import Topic, bump, revisions
 from collector.db.tables import customers, sites
@@ -33,6 +34,14 @@ async def test_what_is_committed_is_there_and_what_failed_is_not(database: Datab
     async with database.connect() as connection:
         rows = (await connection.execute(select(customers.c.id, customers.c.created_at))).all()
     assert rows == [("acme", NOW)]
+
+
+async def test_of_no_rows_none_is_inserted(database: Database) -> None:
+    async with database.begin() as connection:
+        assert await insert_absent(connection, customers, []) == 0
+        assert await insert_absent_returning(connection, customers, [], customers.c.id) == []
+        assert await insert_absent(connection, customers, [ACME, ACME | {"id": "other"}]) == 2
+        assert await insert_absent(connection, customers, [ACME]) == 0
 
 
 async def test_foreign_keys_hold(database: Database) -> None:
