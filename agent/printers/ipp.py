@@ -88,18 +88,20 @@ def _make_connection(host: str, access: IppAccess, timeout_seconds: float) -> ht
 
 
 def _exchange(connection: http.client.HTTPConnection, path: str, body: bytes, deadline: float) -> bytes:
-    connection.request("POST", path, body, {"Content-Type": "application/ipp", "Accept": "application/ipp"})
-    with connection.getresponse() as response:
-        if response.status != http.HTTPStatus.OK:
-            raise BadAnswer(f"it answers IPP with HTTP status {response.status}; check port and path {path}")
-        content = bytearray()
-        while chunk := response.read1(CHUNK_BYTES):
-            content += chunk
-            if len(content) > MAX_ANSWER_BYTES:
-                raise BadAnswer(f"its IPP answer is longer than {MAX_ANSWER_BYTES >> 10} KiB")
-            if time.monotonic() > deadline:
-                raise TimeoutError
-        return bytes(content)
+    # Who asked may have gone while it connected, and closed nothing then.
+    with contextlib.closing(connection):
+        connection.request("POST", path, body, {"Content-Type": "application/ipp", "Accept": "application/ipp"})
+        with connection.getresponse() as response:
+            if response.status != http.HTTPStatus.OK:
+                raise BadAnswer(f"it answers IPP with HTTP status {response.status}; check port and path {path}")
+            content = bytearray()
+            while chunk := response.read1(CHUNK_BYTES):
+                content += chunk
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise BadAnswer(f"its IPP answer is longer than {MAX_ANSWER_BYTES >> 10} KiB")
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+            return bytes(content)
 
 
 def _hang_up(connection: http.client.HTTPConnection) -> None:

@@ -177,6 +177,7 @@ class PrinterPoll:
         self._ask_ipp = ask_ipp
         self._ipp_reading: Reading | None = None
         self._ipp_at = NEVER
+        self._ipp_silent_at = NEVER
         self._ipp_beside: tuple[str, ...] | None = None  # what SNMP called wrong when IPP was last asked
 
     async def poll(self, now: float) -> None:
@@ -201,6 +202,7 @@ class PrinterPoll:
                 self._ipp_at, self._ipp_beside = now, self._snmp_errors
                 by_ipp = True
             except QuarkpulseError as error:
+                self._ipp_silent_at = now
                 note("IPP", error)
         self.is_reachable = by_snmp or by_ipp
         self.refusal = "; ".join(refusals)
@@ -216,8 +218,12 @@ class PrinterPoll:
     def _is_ipp_due(self, now: float, *, by_snmp: bool) -> bool:
         """Where SNMP answers, IPP only adds, and a connection wakes some printers that a datagram does not. But what is
         wrong is asked for every time where SNMP does not tell it."""
-        if not by_snmp or now - self._ipp_at >= TABLES_INTERVAL_SECONDS:
+        if not by_snmp:
             return True
+        if now - max(self._ipp_at, self._ipp_silent_at) >= TABLES_INTERVAL_SECONDS:
+            return True
+        if self._ipp_silent_at > self._ipp_at:  # where it is off, a connection costs seconds
+            return False
         if self._snmp is None or self._snmp.reading is None or self._snmp.reading.is_asleep:
             return False
         return self._snmp_errors is None or self._snmp_errors != self._ipp_beside

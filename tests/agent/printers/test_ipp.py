@@ -1,5 +1,6 @@
 """IPP: recorded answers of real printers, and a real printer program whose levels and state are changed."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,6 +20,7 @@ from agent.printers.ipp_codec import decode_answer
 from agent.printers.ipp_decoding import decode_attributes
 from agent.printers.merge import merge
 from agent.printers.reading import Fill, Reading, Supply
+from agent.printers.snmp import resolve
 from agent.printers.targets import IppAccess
 from tests.agent.conftest import AGENT
 from tests.conftest import free_port, require
@@ -73,6 +75,19 @@ def test_a_waste_box_counts_the_other_way_round_and_lists_of_another_length_are_
         ("toner", None, None, Fill.SOME_LEFT),
         ("wasteToner", 7, 0.07, Fill.UNKNOWN),
     ]
+
+
+async def test_printers_that_keep_it_waiting_hold_up_no_names_for_snmp() -> None:
+    """More of them than the loop has threads of its own."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        access = IppAccess(silent.getsockname()[1], "/ipp/print")
+        asked = [asyncio.create_task(ask_printer("127.0.0.1", access, 5.0)) for _ in range(60)]
+        await asyncio.sleep(0)  # they begin
+        async with asyncio.timeout(2):
+            assert await resolve("localhost") == "127.0.0.1"
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
 
 def test_media_of_trays() -> None:

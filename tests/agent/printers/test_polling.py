@@ -318,6 +318,19 @@ async def test_errors_that_only_ipp_tells_are_asked_for_every_time_unless_it_sle
         assert followed.asked_by_ipp == asked
 
 
+async def test_ipp_that_is_off_is_asked_once_an_hour_where_snmp_answers() -> None:
+    printer = Printer()
+    printer.drop("HR_PRINTER_ERRORS")
+    with Device(printer.answer) as device:
+        followed = Followed(printer, device, {})
+        for round_ in range(13):
+            await followed.at(round_ * INTERVAL)
+        assert followed.asked_by_ipp == 2
+        printer.is_on = False
+        await followed.at(13 * INTERVAL)
+        assert followed.asked_by_ipp == 3
+
+
 async def test_a_column_that_is_never_answered_is_not_waited_for(followed: Followed) -> None:
     followed.printer.silent = mibs.SUPPLY_CLASS
     await followed.at(0)
