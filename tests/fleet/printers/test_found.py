@@ -178,6 +178,9 @@ async def test_what_a_printer_refuses_and_shows_reaches_people_and_ends_when_it_
     device, other = await printer(fleet, None), await printer(fleet, None, "192.0.2.32")
     refused = [event("printer_refused", device_id=one, reason="SNMP: wrong user\x00") for one in (device, other)]
     jam = event("printer_alert", device_id=device, group="mediaPath", group_index=1, code="jam", description="cleared")
+    async with fleet.begin() as connection:
+        await take_told(connection, {device}, [event("goodbye"), event("printer_seen", device_id=device)], NOW)
+        assert (await connection.execute(select(device_events.c.id))).all() == []
     for _ in range(2):  # the same may come again
         async with fleet.begin() as connection:
             await take_told(connection, {device}, [*refused, jam, event("printer_refused", device_id=7)], NOW)
