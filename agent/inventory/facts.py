@@ -8,7 +8,8 @@
      "filesystems": [{"mountpoint", "type", "size_bytes"}],
      "network": [{"name", "mac"?, "addresses"}],
      "software": {"count", "packages"?: [{"name", "version", "source"}]},
-     "users": {"logged_in", "names"?}}
+     "users": {"logged_in", "names"?},
+     "probes": [name]}                                                   that this agent has, of other packages too
 
 `packages` and `names` are there only where the customer allowed it. What changes by itself is left out: free space,
 load, addresses that are made up anew each day.

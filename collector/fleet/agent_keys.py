@@ -24,6 +24,7 @@ MIN_ISOLATED_SECONDS = 60.0
 
 _SERVICE = re.compile(wire.SERVICE_NAME_PATTERN)
 _CHECK = re.compile(wire.CHECK_NAME_PATTERN)
+PROBE_NAME = _CHECK
 
 
 class Group(StrEnum):
@@ -54,13 +55,15 @@ def known_probes() -> Mapping[str, KnownProbe]:
 
 
 def split_key(key: str) -> tuple[Group, str]:
-    """The group, and what it is about: empty for the push interval. Raises FleetError."""
+    """The group, and what it is about: empty for the push interval. Whether there is such a probe is not looked at.
+
+    Raises FleetError."""
     word, dot, name = key.partition(".")
     if word not in set(Group) or bool(dot) is (word == Group.PUSH_INTERVAL) or len(key) > MAX_KEY_CHARS:
         raise FleetError(f"agents cannot be told {key[:80]!r}; there are {FORMS}")
     group = Group(word)
-    if group in (Group.INTERVAL, Group.PROBE) and name not in known_probes():
-        raise FleetError(f"there is no probe {name[:80]!r}; there are {', '.join(sorted(known_probes()))}")
+    if group in (Group.INTERVAL, Group.PROBE) and not PROBE_NAME.fullmatch(name):
+        raise FleetError(f"a probe is named by letters, digits, '.', '-' and '_', at most 64, not {name[:80]!r}")
     if group is Group.SERVICE and not _SERVICE.fullmatch(name):
         raise FleetError(f"a service is named without blanks and wildcards, not {name[:80]!r}")
     if group is Group.CHECK and not _CHECK.fullmatch(name):
@@ -75,7 +78,8 @@ def checked_value(key: str, value: object) -> Value:
         case Group.PUSH_INTERVAL:
             return _seconds(key, value, 1.0, wire.MAX_FRAME_INTERVAL_SECONDS)
         case Group.INTERVAL:
-            low = MIN_ISOLATED_SECONDS if known_probes()[name].is_isolated else 1.0
+            probe = known_probes().get(name)
+            low = MIN_ISOLATED_SECONDS if probe is None or probe.is_isolated else 1.0  # of another's it is not known
             return _seconds(key, value, low, wire.MAX_INTERVAL_SECONDS)
         case Group.CHECK if value is not False:
             return _check(key, name, value)

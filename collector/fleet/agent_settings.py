@@ -12,14 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
-from collector.db.tables import agent_settings
+from collector.db.tables import agent_settings, devices
 from collector.fleet.agent_keys import (
     MAX_CHECKS_PER_LAYER,
     MAX_KEY_CHARS,
     MAX_SERVICES_PER_LAYER,
+    PROBE_NAME,
     Group,
     Value,
     checked_value,
+    known_probes,
     split_key,
 )
 from collector.fleet.errors import FleetError, NotFoundError
@@ -30,6 +32,7 @@ from protocol.models import CustomCheck
 logger = logging.getLogger(__name__)
 
 LAYERS = (Layer.CUSTOMER, Layer.SITE, Layer.DEVICE)  # a later one wins
+MAX_PROBES_NAMED = 50
 _MOST = {Group.SERVICE: MAX_SERVICES_PER_LAYER, Group.CHECK: MAX_CHECKS_PER_LAYER}
 
 
@@ -119,6 +122,7 @@ async def set_setting(
     if layer is Layer.PLAN:
         raise FleetError("agents are told something for a customer, a site or a device, not for a plan")
     await check_subject(connection, layer, subject)
+    await _check_probe(connection, layer, subject, key)
     await _check_room(connection, layer, subject, key)
     before = await get_setting(connection, layer, subject, key)
     values = {"value": kept, "set_by": actor[:200], "set_at": now}
@@ -210,6 +214,29 @@ def _to_setting(row: Row[Any]) -> AgentSetting:
 def _is(layer: Layer, subject: str, key: str) -> ColumnElement[bool]:
     columns = agent_settings.c
     return and_(columns.layer == layer, columns.subject == subject, columns.key == key)
+
+
+async def _check_probe(connection: AsyncConnection, layer: Layer, subject: str, key: str) -> None:
+    """A typo must not pass for a setting. What other packages add to an agent, it tells in its inventory."""
+    group, name = split_key(key)
+    if group not in (Group.INTERVAL, Group.PROBE) or name in known_probes():
+        return
+    customer, _, site = subject.partition("/")
+    place = {
+        Layer.CUSTOMER: devices.c.customer == subject,
+        Layer.SITE: and_(devices.c.customer == customer, devices.c.site == site),
+        Layer.DEVICE: devices.c.id == subject,
+    }[layer]
+    told: set[str] = set()
+    for probes in await connection.scalars(select(devices.c.inventory["probes"]).where(place)):
+        told |= (
+            {one for one in probes if isinstance(one, str) and PROBE_NAME.fullmatch(one)}
+            if isinstance(probes, list)
+            else set()
+        )
+    if name not in told:
+        there_are = ", ".join(sorted(known_probes().keys() | set(sorted(told)[:MAX_PROBES_NAMED])))
+        raise FleetError(f"there is no probe {name[:80]!r} at {layer} {subject[:200]}; there are {there_are}")
 
 
 async def _check_room(connection: AsyncConnection, layer: Layer, subject: str, key: str) -> None:

@@ -64,7 +64,11 @@ def test_what_agents_are_told_is_set_listed_and_unset(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (("interval.smrt", "6h", "--customer", "acme"), 1, "there is no probe 'smrt'; there are backups,"),
+        (
+            ("interval.smrt", "6h", "--customer", "acme"),
+            1,
+            "there is no probe 'smrt' at customer acme; there are",
+        ),
         (("interval.smart", "often", "--customer", "acme"), 2, "write a length of time like 12h"),
         (("interval.smart", "on", "--customer", "acme"), 1, "interval.smart is 60 to 86400 seconds"),
         (("probe.smart", "6h", "--customer", "acme"), 2, "probe.smart is on or off, not '6h'"),

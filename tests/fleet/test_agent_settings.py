@@ -12,6 +12,7 @@ from collector.fleet.agent_settings import list_settings, set_setting, settings_
 from collector.fleet.customers import ensure_site
 from collector.fleet.directory import FleetDirectory, load_directory
 from collector.fleet.errors import FleetError, NotFoundError
+from collector.fleet.inventories import keep_inventory
 from collector.fleet.layers import Layer
 from collector.fleet.privacy import set_privacy
 from protocol.models import Config
@@ -171,7 +172,13 @@ async def test_changes_are_told_and_recorded(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("layer", "subject", "key", "value", "complaint"),
     [
-        (Layer.CUSTOMER, "acme", "interval.smrt", 60, "there is no probe 'smrt'; there are backups, battery"),
+        (
+            Layer.CUSTOMER,
+            "acme",
+            "interval.smrt",
+            60,
+            "there is no probe 'smrt' at customer acme; there are backups,",
+        ),
         (Layer.CUSTOMER, "acme", "intervall.smart", 60, "cannot be told 'intervall.smart'; there are push_interval"),
         (Layer.CUSTOMER, "acme", "push_interval.cpu", 60, "cannot be told"),
         (Layer.CUSTOMER, "acme", "interval", 60, "cannot be told"),
@@ -255,3 +262,29 @@ async def test_serve_tells_an_agent_of_a_change_at_its_next_push(tmp_path: Path,
 def test_probes_are_known_by_their_names() -> None:
     assert known_probes()["smart"].is_isolated
     assert known_probes()["cpu"].interval_seconds == 60.0
+
+
+async def test_a_probe_of_anothers_package_is_set_where_an_agent_has_it(database: Database) -> None:
+    fleet = Fleet(database)
+    await fleet.enrol()
+    told: list[object] = ["cpu", "badge_reader", 7, "no name", None]
+    async with database.begin() as connection:
+        await keep_inventory(connection, fleet.ids["acme-hq"], {"hostname": "x", "probes": told}, NOW)
+        await keep_inventory(connection, fleet.ids["acme-ny"], {"hostname": "y", "probes": {"badge_reader": 1}}, NOW)
+    await fleet.tell(Layer.CUSTOMER, "acme", "interval.badge_reader", 300)
+    await fleet.tell(Layer.SITE, "acme/hq", "probe.badge_reader", False)
+    await fleet.tell(Layer.DEVICE, "acme-hq", "interval.badge_reader", 600)
+    for layer, subject in ((Layer.SITE, "acme/ny"), (Layer.DEVICE, "acme-ny"), (Layer.CUSTOMER, "bakkerij")):
+        with pytest.raises(FleetError, match=f"there is no probe 'badge_reader' at {layer} .*; there are backups"):
+            await fleet.tell(layer, subject, "interval.badge_reader", 300)
+    with pytest.raises(FleetError, match=r"there are backups.*badge_reader, "):
+        await fleet.tell(Layer.CUSTOMER, "acme", "probe.badge_raeder", False)
+    with pytest.raises(FleetError, match="a probe is named by letters"):
+        await fleet.tell(Layer.CUSTOMER, "acme", "probe.no name", False)
+    with pytest.raises(FleetError, match="60 to"):  # whether each reading costs a process is not known of it
+        await fleet.tell(Layer.CUSTOMER, "acme", "interval.badge_reader", 5)
+    async with database.connect() as connection:
+        directory = await load_directory(connection)
+    config = configure(directory.members[fleet.ids["acme-hq"]], directory, 60.0).config
+    assert config.probe_intervals_seconds == {"badge_reader": 600}
+    assert config.probes_off == ["badge_reader"]

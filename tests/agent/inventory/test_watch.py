@@ -8,7 +8,7 @@ import pytest
 
 from agent.inventory.watch import InventoryProbe
 from agent.probes.base import ProbeFailed
-from agent.state import StateFolder
+from agent.state import ProbeEntry, StateFolder
 
 DAY = 86_400.0
 
@@ -84,3 +84,13 @@ def test_a_reader_that_fails_is_a_failed_probe(tmp_path: Path, told: Told, answe
     with pytest.raises(ProbeFailed, match=reason):
         probe.sample()
     assert probe.take() is None
+
+
+def test_the_inventory_names_the_probes_of_this_agent(state: Path) -> None:
+    """What another's package adds, too: the collector then knows what can be set."""
+    StateFolder(state).save_probes({"cpu": ProbeEntry("a:B"), "badge_reader": ProbeEntry("badges:Reader")})
+    probe = InventoryProbe(StateFolder(state), lambda: DAY)
+    probe.sample()
+    inventory = probe.take()
+    assert inventory is not None
+    assert inventory["probes"] == ["badge_reader", "cpu"]
