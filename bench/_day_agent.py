@@ -2,7 +2,7 @@
 
 Runner, probes with their children, spool and sender are the agent's own. Only its clocks leap: where the main thread
 waits for the next frame, what was begun comes to its end first, and then it is that late already. After the first frame
-and after each hour of this time it says so on stdout, and stands still until it is told to go on on stdin.
+and after each hour's last one it says so on stdout, and stands still until it is told to go on on stdin.
 """
 
 import os
@@ -16,7 +16,7 @@ from agent.runner import RunOptions, run
 from agent.state import StateFolder
 from agent.wakeup import Wakeup
 
-HOUR_SECONDS = 3600.0
+FRAMES_PER_HOUR = 60
 LOOK_SECONDS = 0.005  # between two looks at whether anything is still being done
 
 
@@ -27,7 +27,8 @@ class LeapingWakeup(Wakeup):
         super().__init__()
         self._spool = spool
         self._leapt_seconds = 0.0
-        self._hour_ends = 0.0  # by the leaping boot clock
+        self._frames = 1  # made, once there is a spool
+        self._looked_at = 0  # so many frames
 
     def times(self) -> Times:
         return Times(
@@ -41,11 +42,19 @@ class LeapingWakeup(Wakeup):
         while self._is_busy():
             if not super().wait(LOOK_SECONDS):
                 return False
-        if until >= self._hour_ends and self._spool.exists():
-            self._hour_ends = (self._hour_ends or self._boot()) + HOUR_SECONDS
+        if self._is_time_to_look():
             self._stand_still()
         self._leapt_seconds += max(0.0, until - self._boot())
-        return super().wait(0)
+        is_undisturbed = super().wait(0)
+        self._frames += is_undisturbed and self._spool.exists()
+        return is_undisturbed
+
+    def _is_time_to_look(self) -> bool:
+        """Once after each of those frames, however often the agent waits for the next one."""
+        if not self._spool.exists() or self._frames == self._looked_at:
+            return False
+        self._looked_at = self._frames
+        return self._frames == 1 or self._frames % FRAMES_PER_HOUR == 0
 
     def _boot(self) -> float:
         return read_boot_seconds() + self._leapt_seconds
