@@ -63,6 +63,7 @@ class Day:
             "cpu_seconds_per_hour": round(spent / self.hours, 3),
             "children_cpu_seconds_per_hour": round(last.children_cpu_seconds / self.hours, 3),
             "highest_rss_mib": max(look.rss_mib for look in self.looks),
+            "anonymous_mib_by_hour": [look.anonymous_mib for look in self.looks],
             "at_start": asdict(self.looks[0]),
             "warmed_up": asdict(self.looks[min(WARM_HOURS, self.hours)]),
             "at_end": asdict(last),
