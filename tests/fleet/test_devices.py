@@ -43,7 +43,7 @@ async def test_events_that_come_twice_are_kept_once(database: Database, device: 
         rows = (await connection.execute(select(device_events.c.type, device_events.c.data))).all()
         assert sorted(row.type for row in rows) == ["printer_found", "probe_unavailable"]
         assert {"host": "192.0.2.7"} in [row.data for row in rows]
-        assert await get_inventory(connection, device) == {"model": "X1"}
+        assert await get_inventory(connection, device) == {"model": "X1", "read_at": to_milliseconds(NOW)}
         assert await delete_events(connection, after(seconds=1)) == 2
 
 
