@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -74,8 +74,9 @@ class Sink(BaseHTTPRequestHandler):
         pass
 
 
-def serve_sink(certificate: Path, ready: Connection) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+def serve_over_tls(handler: type[BaseHTTPRequestHandler], certificate: Path, ready: Connection) -> None:
+    """Tells its port, then answers until it is killed."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -84,17 +85,24 @@ def serve_sink(certificate: Path, ready: Connection) -> None:
 
 
 @contextlib.contextmanager
-def running_sink(certificate: Path) -> Iterator[str]:
-    """Its address."""
+def running(target: Callable[..., None], *arguments: object) -> Iterator[int]:
+    """The port of what runs in a process of its own."""
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=serve_sink, args=(certificate, sender), daemon=True)
+    process = context.Process(target=target, args=(*arguments, sender), daemon=True)
     process.start()
     try:
-        yield f"https://localhost:{receiver.recv()}"
+        yield receiver.recv()
     finally:
-        process.terminate()
+        process.kill()
         process.join()
+
+
+@contextlib.contextmanager
+def running_sink(certificate: Path) -> Iterator[str]:
+    """Its address."""
+    with running(serve_over_tls, Sink, certificate) as port:
+        yield f"https://localhost:{port}"
 
 
 def make_certificate(folder: Path) -> Path:

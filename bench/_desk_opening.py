@@ -11,20 +11,19 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench._desk_data import NOW, customer_id
+from bench._world import surroundings
 from collector.alerting import records
 from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertState, Outcome
 from collector.alerting.rulefile import load_rules
 from collector.alerting.ruleset import AlertRule
 from collector.alerting.state import Alert, Change, Phase
-from collector.contracts import Priority, ServiceModel, load_service_models
+from collector.contracts import Priority, load_service_models
 from collector.db.database import Database
 from collector.desk.opening import NewTicket
 from collector.desk.tickets import join_or_open_all
 from collector.incidents.decision import ticket_key
-from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
-from collector.incidents.settings import IncidentSettings
 
 ROUNDS = 3
 RULE = """\
@@ -158,15 +157,3 @@ def labels(customer: str, device: str) -> dict[str, str]:
         "incident": "filesystem_space",
         "category": "storage",
     }
-
-
-def surroundings(model: ServiceModel) -> Surroundings:
-    return Surroundings(
-        lambda _customer, _at: model,
-        is_seen=lambda _device, _at: True,
-        last_heard=lambda _device: None,
-        is_ended=lambda _device, _at: False,
-        tags_of=lambda _device: (),
-        inhibit_rules=tuple,
-        settings=IncidentSettings(),
-    )

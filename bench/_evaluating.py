@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,6 +21,7 @@ import psutil
 import uvloop
 
 from bench._fleet import SERIES, Fleet, rule_file
+from bench._world import surroundings
 from collector.alerting.loop import EvaluationStats, Evaluator, IncidentSink
 from collector.alerting.reader import RoutingReader
 from collector.alerting.recording import Recorder
@@ -28,13 +29,11 @@ from collector.alerting.rulefile import RuleSet, load_rules
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.thresholds import ThresholdReader
 from collector.clock import Clock, system_clock
-from collector.contracts import ServiceModel, load_service_models
+from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet.agreements import Consent
 from collector.fleet.customers import add_customer
-from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
-from collector.incidents.settings import IncidentSettings
 from collector.promql import Engine, Shared, Vector
 from collector.series.catalog import DeviceFrame, Layout
 from collector.series.labels import Target
@@ -184,25 +183,13 @@ async def rig(
         store = await SampleStore.open(folder / "data", windows=rules.windows, clock=clock)
         resources.push_async_callback(store.close)
 
-        def model_of(_customer: str, _at: datetime) -> ServiceModel | None:
-            return models["monthly"]
-
-        surroundings = Surroundings(
-            model_of,
-            is_seen=lambda _device, _at: True,
-            last_heard=lambda _device: None,
-            is_ended=lambda _device, _at: False,
-            tags_of=lambda _device: (),
-            inhibit_rules=tuple,
-            settings=IncidentSettings(),
-        )
         stats = EvaluationStats()
         reader = RoutingReader(store.reader, {THRESHOLD_METRIC: ThresholdReader(store.reader.strings)})
         evaluator = Evaluator(
             rules,
             Engine(reader),
             database,
-            incidents or Incidents(surroundings, lambda _name, _device, _at: None),
+            incidents or Incidents(surroundings(models["monthly"]), lambda _name, _device, _at: None),
             Recorder(store),
             clock=clock,
             default_interval=timedelta(minutes=1),

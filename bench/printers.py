@@ -12,20 +12,25 @@ import contextlib
 import json
 import signal
 import socket
-import ssl
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from http.server import ThreadingHTTPServer
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
 
-from bench._agent_process import Sink, ask_stats, make_certificate, read_cpu_seconds, read_memory_kib, running_agent
+from bench._agent_process import (
+    Sink,
+    ask_stats,
+    make_certificate,
+    read_cpu_seconds,
+    read_memory_kib,
+    running,
+    running_agent,
+    serve_over_tls,
+)
 from bench._snmp_device import Device, Objects, Request, load_recording
 from protocol.models import Config
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, ENROLL_PATH
@@ -80,12 +85,7 @@ class PrinterSink(Sink):
 
 def serve_sink(certificate: Path, config: dict[str, Any], ready: Connection) -> None:
     PrinterSink.config = config
-    server = ThreadingHTTPServer(("127.0.0.1", 0), PrinterSink)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    ready.send(server.server_address[1])
-    server.serve_forever()
+    serve_over_tls(PrinterSink, certificate, ready)
 
 
 def serve_printers(ready: Connection) -> None:
@@ -98,20 +98,6 @@ def serve_printers(ready: Connection) -> None:
     with Device(answer, keep_requests=False) as device:
         ready.send(device.port)
         signal.pause()
-
-
-@contextlib.contextmanager
-def running(target: Callable[..., None], *arguments: object) -> Iterator[int]:
-    """The port of what runs in a process of its own."""
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=target, args=(*arguments, sender), daemon=True)
-    process.start()
-    try:
-        yield receiver.recv()
-    finally:
-        process.kill()
-        process.join()
 
 
 def make_config(printers: int, dead: float, port: int, dead_port: int) -> dict[str, Any]:

@@ -20,15 +20,14 @@ from pathlib import Path
 
 from sqlalchemy import event, insert
 
+from bench._world import surroundings
 from collector.alerting.evaluation import Transition
 from collector.alerting.external import ExternalRule, external_key
 from collector.alerting.state import Alert, Change, Phase, fingerprint
-from collector.contracts import ServiceModel, load_service_models
+from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.db.tables import customers
-from collector.incidents.round import Surroundings
 from collector.incidents.service import Incidents
-from collector.incidents.settings import IncidentSettings
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TICK_SECONDS = 0.005
@@ -93,14 +92,7 @@ def transitions(count: int, each: int, changes: tuple[Change, ...], at: datetime
 
 async def measure(count: int, each: int, what: str) -> list[Cost]:
     model = load_service_models()["monthly"]
-
-    def model_of(_customer: str, _at: datetime) -> ServiceModel:
-        return model
-
-    world = Surroundings(
-        model_of, lambda *_: True, lambda _: None, lambda *_: False, lambda _: (), tuple, IncidentSettings()
-    )
-    incidents = Incidents(world, lambda *_: None)
+    incidents = Incidents(surroundings(model), lambda *_: None)
     with tempfile.TemporaryDirectory(prefix="quarkpulse-bench-") as folder:
         async with await Database.open(f"sqlite:///{Path(folder) / 'quarkpulse.db'}") as database:
             names = sorted({f"c{number // each}" for number in range(count)})

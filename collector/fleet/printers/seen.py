@@ -81,8 +81,7 @@ async def take_told(connection: AsyncConnection, read: Collection[str], events: 
                 refused[device] = data.get("reason", "")
         elif event.type == EventType.PRINTER_SEEN and isinstance(device, str):
             refused.pop(device, None)
-    if rows:
-        await insert_absent(connection, device_events, rows)
+    await insert_absent(connection, device_events, rows)
     for device, reason in refused.items():
         known = await connection.scalar(select(devices.c.inventory).where(devices.c.id == device))
         inventory = {**(known if isinstance(known, Mapping) else {}), "refusal": reason}
