@@ -40,6 +40,7 @@ class SteadyClock:
     BRIDGED = timedelta(hours=2)
     TOLD_FROM = timedelta(seconds=10)
     SLEW_RATE = 0.1
+    OFTEN_SECONDS = 60.0  # asked so often, the wall clock is told as it is, without more ado, where it ran on
 
     def __init__(
         self,
@@ -62,7 +63,11 @@ class SteadyClock:
     def __call__(self) -> datetime:
         with self._lock:
             wall, at = self._wall(), self._monotonic()
-            passed = timedelta(seconds=max(0.0, at - self._told_at))
+            seconds = max(0.0, at - self._told_at)
+            if seconds < self.OFTEN_SECONDS and (wall - self._told).total_seconds() >= seconds * (1 - self.SLEW_RATE):
+                self._told, self._told_at, self._was_set_back = wall, at, False
+                return wall
+            passed = timedelta(seconds=seconds)
             self._say(self._told + passed - wall)
             self._told, self._told_at = max(wall, self._told + passed * (1 - self.SLEW_RATE)), at
             return self._told

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collector.series.history.duck import Duck, HistoryError
-from collector.series.history.index import SeriesIndex
+from collector.series.history.index import MetricCodes, SeriesIndex
 from collector.series.history.manifest import DAY_MS, Block, Manifest, make_durable
-from collector.series.history.rows import Ids, Rows
+from collector.series.history.rows import Ids, Rows, distinct_of, runs
 from collector.series.history.tail import SegmentView
 from collector.series.read import STALE, Milliseconds, Times, Values, is_stale
 from protocol.errors import TransientError
@@ -172,17 +172,19 @@ class Blocks:
         """Distinct rows as files, one for each day and class, numbered by `files`. Not yet durable."""
         if len(rows) == 0:
             return []
-        days = rows.times // DAY_MS
-        present, inverse = np.unique(rows.series, return_inverse=True)
-        printers = self._index.are_printers(self._index.rows_of_ids(present))[inverse]
+        series, lengths = runs(rows.series)
+        known = self._index.rows_of_ids(series)
+        metrics = np.repeat(self._index.metrics(known), lengths)
+        kinds = rows.times // DAY_MS * 2 + np.repeat(self._index.are_printers(known), lengths)
         blocks = []
-        for key in np.unique(days * 2 + printers).tolist():
-            some = rows.where(days * 2 + printers == key)
+        for key in distinct_of(kinds).tolist():
+            of_kind = kinds == key
+            some = rows.where(of_kind)
             day, is_printers = key // 2, bool(key % 2)
             date = datetime.fromtimestamp(day * DAY_MS / 1000, UTC).strftime("%Y-%m-%d")
             name = f"{date}-{'printers' if is_printers else 'samples'}-{next(files):010d}.parquet"
             path = self._directory / name
-            self._write(path, some, by_metric=level == FINAL)
+            self._write(path, some, metrics[of_kind], by_metric=level == FINAL)
             blocks.append(
                 Block(
                     name=name,
@@ -200,9 +202,7 @@ class Blocks:
             )
         return blocks
 
-    def _write(self, path: Path, rows: Rows, *, by_metric: bool) -> None:
-        present, inverse = np.unique(rows.series, return_inverse=True)
-        metrics = self._index.metrics(self._index.rows_of_ids(present))[inverse]
+    def _write(self, path: Path, rows: Rows, metrics: MetricCodes, *, by_metric: bool) -> None:
         columns: dict[str, NDArray[Any]] = {
             "metric": metrics,
             "series": rows.series,

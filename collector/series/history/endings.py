@@ -15,7 +15,7 @@ import orjson
 
 from collector.series.catalog import Layout
 from collector.series.history.index import SeriesIndex
-from collector.series.history.rows import Ids
+from collector.series.history.rows import Ids, distinct_of
 from collector.series.labels import Target
 from collector.series.log.format import End
 from collector.series.read import Milliseconds, Times
@@ -60,7 +60,8 @@ class Endings:
 
     def frames(self, layouts: list[Layout], frames: FrameTimes) -> list[Marker]:
         """What ends by these frames, which follow those seen before."""
-        present, inverse = np.unique(frames.layouts, return_inverse=True)
+        present = distinct_of(frames.layouts)
+        inverse = np.searchsorted(present, frames.layouts)
         keys = [(layouts[place].target, layouts[place].stream) for place in present.tolist()]
         layouts_of = Counter(keys)
         newest = np.full(len(present), np.iinfo(np.int64).min)
@@ -95,6 +96,9 @@ class Endings:
         rows = self.index.rows_of(layout)
         key = (layout.target, layout.stream)
         stream = self._streams.get(key)
+        if stream is not None and stream.rows is rows:  # as the frame before it, which is nearly always so
+            stream.horizon = max(stream.horizon, t)
+            return
         if stream is not None and t <= stream.horizon:  # late: what the newest layout lacks has ended before it
             ended = np.setdiff1d(rows, stream.rows)
             if len(ended):

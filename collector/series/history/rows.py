@@ -11,6 +11,8 @@ from collector.series.read import Mask, Times, Values
 
 Ids = NDArray[np.int64]
 
+_LARGEST = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -56,6 +58,19 @@ class Rows:
         first[1:] = (series[1:] != series[:-1]) | (times[1:] != times[:-1])
         order = order[first]
         return Rows(series[first], times[first], self.values[order], self.order[order])
+
+
+def runs(values: Ids) -> tuple[Ids, Ids]:
+    """The distinct values of an array whose equals stand together, and how often each stands there."""
+    starts = np.flatnonzero(np.diff(values, prepend=values[:1] - 1))
+    return values[starts], np.diff(starts, append=len(values))
+
+
+def distinct_of(numbers: Ids) -> Ids:
+    """The distinct ones of numbers that lie close together (days, places in a list), rising."""
+    lowest = numbers.min(initial=_LARGEST)
+    distinct: Ids = np.flatnonzero(np.bincount(numbers - lowest)) + lowest
+    return distinct
 
 
 def _rises(series: Ids, times: Times) -> bool:

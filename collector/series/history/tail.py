@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from collector.series.catalog import Catalog, Layout
 from collector.series.history.endings import Endings, FrameTimes, Marker
 from collector.series.history.index import OWNER_SHIFT, SeriesIndex
-from collector.series.history.rows import Ids, Rows
+from collector.series.history.rows import Ids, Rows, distinct_of
 from collector.series.log.files import segment_path
 from collector.series.log.format import (
     HEADER,
@@ -25,7 +25,7 @@ from collector.series.log.format import (
     resume_after,
 )
 from collector.series.log.reader import Definitions
-from collector.series.read import STALE, Mask, Milliseconds, Times, Values, is_absent
+from collector.series.read import STALE, Milliseconds, Times, Values, is_absent
 from collector.series.slots import Slots
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Segment:
         last = np.full(len(self.layouts), np.iinfo(np.int64).min)
         np.minimum.at(first, layouts, times)
         np.maximum.at(last, layouts, times)
-        present = np.unique(layouts)
+        present = distinct_of(layouts)
         sizes = [len(self.rows[place]) for place in present.tolist()]
         self._index.note(
             np.concatenate([self.rows[place] for place in present.tolist()]),
@@ -267,7 +267,7 @@ class SegmentView:
             for layout, group in self._by_layout(by_owner[begun:stop]):
                 begin = int(np.searchsorted(self.series.layouts, layout))
                 of_layout = ids[begin : begin + int(sizes[layout])]
-                parts.append(self._of_layout(data, group, np.arange(len(of_layout)), of_layout))
+                parts.append(self._of_layout(data, group, of_layout))
             ended_here = (ended_ids >> OWNER_SHIFT > above) & (ended_ids >> OWNER_SHIFT <= upto)
             parts.append(self._ends(np.where(ended_here, ended_ids, -1)))
             yield Rows.joined(parts)
@@ -282,15 +282,14 @@ class SegmentView:
         for group in np.split(frames, bounds[1:]) if len(frames) else []:
             yield int(self.frames.layouts[group[0]]), group
 
-    def _of_layout(self, data: NDArray[np.uint8], frames: Ids, positions: Ids, series: Ids) -> Rows:
-        """The values at `positions` of frames of one layout, series by series."""
-        starts = self.frames.places[frames] + positions[:, None] * VALUE_BYTES
-        values = gather(data, starts.ravel())
+    def _of_layout(self, data: NDArray[np.uint8], frames: Ids, series: Ids) -> Rows:
+        """The values of frames of one layout, whose series have these ids, series by series."""
+        values = _columns(data, self.frames.places[frames], len(series)).ravel()
         rows = Rows(
             np.repeat(series.astype(np.int64), len(frames)),
-            np.tile(self.frames.times[frames], len(positions)),
+            np.tile(self.frames.times[frames], len(series)),
             values,
-            np.tile(self._order(frames), len(positions)),
+            np.tile(self._order(frames), len(series)),
         )
         return rows.where(~is_absent(values))
 
@@ -316,10 +315,23 @@ def _places(place_of: Slots, rows: Slots) -> Ids:
 def gather(data: NDArray[np.uint8], starts: Ids) -> Values:
     """The float64 that begin at these bytes, wherever they lie: one view for each alignment."""
     values = np.empty(len(starts))
-    phases = starts % VALUE_BYTES
-    for phase in np.unique(phases).tolist():
-        of_phase: Mask = phases == phase
-        usable = (len(data) - phase) // VALUE_BYTES * VALUE_BYTES
-        view = data[phase : phase + usable].view("<f8")
-        values[of_phase] = view[(starts[of_phase] - phase) // VALUE_BYTES]
+    for view, some, places in _aligned(data, starts):
+        values[some] = view[places]
     return values
+
+
+def _columns(data: NDArray[np.uint8], starts: Ids, width: int) -> Values:
+    """The rows of `width` float64 that begin at these bytes, as columns: of shape (width, n)."""
+    values = np.empty((width, len(starts)))
+    for view, some, places in _aligned(data, starts):
+        values[:, some] = view[places + np.arange(width)[:, None]]
+    return values
+
+
+def _aligned(data: NDArray[np.uint8], starts: Ids) -> Iterator[tuple[Values, Ids, Ids]]:
+    """`data` as float64 in each alignment that occurs, which of the starts have that, and their places in it."""
+    phases = starts % VALUE_BYTES
+    for phase in distinct_of(phases).tolist():
+        some = np.flatnonzero(phases == phase)
+        usable = (len(data) - phase) // VALUE_BYTES * VALUE_BYTES
+        yield data[phase : phase + usable].view("<f8"), some, (starts[some] - phase) // VALUE_BYTES
