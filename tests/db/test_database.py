@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from bench._postgresql import USER
 from collector.db import audit
 from collector.db.check import problems_of
 from collector.db.database import Database
@@ -18,6 +19,7 @@ from collector.db.inserts import insert_absent, insert_absent_returning
 from collector.db.migrate import HEAD, make_config
 from collector.db.revisions import Topic, bump, revisions
 from collector.db.tables import customers, sites
+from tests.db.fixtures import Cluster, run_sql
 from tests.db.racing import race
 
 NOW = datetime(2026, 3, 2, 9, 30, 0, 250_000, tzinfo=UTC)
@@ -59,6 +61,18 @@ async def test_a_time_without_zone_is_refused(database: Database) -> None:
 async def test_migrations_make_the_tables_that_the_code_knows(empty_url: str) -> None:
     async with await Database.open(empty_url) as database:
         assert await problems_of(database) == []
+
+
+async def test_a_role_that_may_create_no_extension_migrates_without_the_index_that_needs_it(
+    postgresql: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = await postgresql.make()
+    await run_sql(url, "CREATE ROLE plain LOGIN; GRANT CREATE ON SCHEMA public TO plain")
+    async with await Database.open(url.replace(f"{USER}@", "plain@")) as database:
+        assert await problems_of(database) == []
+        async with database.connect() as connection:
+            assert await connection.scalar(text("SELECT to_regclass('ix_tickets_words')")) is None
+    assert "permission denied to create extension" in caplog.text
 
 
 async def test_the_newest_migration_is_the_one_that_the_code_names(database: Database) -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import event, insert, text, update
 
+from collector.contracts import Priority
 from collector.db.database import Database
 from collector.db.tables import alerts, tickets
 from collector.desk.fields import MAX_TITLE_CHARS, TicketKind
@@ -124,3 +126,28 @@ async def test_the_longest_title_fits_the_indices(database: Database) -> None:
     async with database.connect() as connection:
         found = await page_of(connection, Wanted(words=title[200:300]), order=Order.PRIORITY, limit=5)
     assert [one.title for one in found] == [title]
+
+
+RARE = {
+    "sqlite": (Wanted(priority=Priority.P1), Order.DUE, "EXPLAIN QUERY PLAN", "COVERING INDEX ix_tickets_due"),
+    "postgresql": (Wanted(words="Dark_1"), Order.NUMBER, "EXPLAIN", "ix_tickets_words"),
+}
+
+
+async def test_a_list_looks_only_where_it_may_find(database: Database) -> None:
+    """Each database at what it would rather look for among all tickets."""
+    wanted, order, explain, index = RARE[database.dialect]
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_more: object) -> None:
+        asked.append((statement, parameters))
+
+    async with database.connect() as connection:
+        if database.dialect == "postgresql":  # so few tickets it reads from the first to the last
+            for scan in ("seqscan", "indexscan", "indexonlyscan"):
+                await connection.execute(text(f"SET LOCAL enable_{scan} = off"))
+        event.listen(connection.sync_connection, "before_cursor_execute", note)
+        await page_of(connection, wanted, order=order, limit=5)
+        statement, parameters = next(one for one in asked if one[0].startswith("SELECT"))
+        plan = await connection.exec_driver_sql(f"{explain} {statement}", parameters)
+        assert index in " ".join(str(row[-1]) for row in plan)
