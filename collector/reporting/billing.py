@@ -29,7 +29,7 @@ from collector.contracts.charging import (
 )
 from collector.contracts.months import Month
 from collector.desk.parts import Part
-from collector.desk.work import WorkEntry, WorkKind
+from collector.desk.work import WorkKind
 from collector.fleet.contracts import Contract
 
 MAX_TOLD = 20  # entries that a notice names
@@ -37,12 +37,32 @@ MAX_TOLD = 20  # entries that a notice names
 
 @dataclass(frozen=True, slots=True)
 class BilledDevice:
-    """`covered_by`: the contracts whose scope it is in."""
+    """`covered_by`: the contracts whose scope it is in; `count`: how many there are that are alike in all of this."""
 
     kind: str
     since: datetime
     until: datetime | None
     covered_by: frozenset[int]
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What a bill needs to know of an entry of the work log."""
+
+    id: int
+    ticket: int
+    author: str
+    kind: str
+    started_at: datetime
+    minutes: int | None  # None: it is still running
+    is_billable: bool
+    voided_at: datetime | None
+    is_maintenance: bool  # a round of it
+
+    @property
+    def is_running(self) -> bool:
+        return self.minutes is None and self.voided_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +74,8 @@ class Usage:
     time_zone: str
     contracts: Sequence[Contract]
     devices: Sequence[BilledDevice] = ()
-    entries: Sequence[WorkEntry] = ()
+    entries: Sequence[Logged] = ()
     parts: Sequence[Part] = ()
-    maintenance: frozenset[int] = frozenset()  # the tickets of these that are rounds of regular maintenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +120,7 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
         notices.insert(0, f"{month} is not over: this is what is known at {now.astimezone(zone):%Y-%m-%d %H:%M}")
     bills: list[ContractBill] = []
     days_of = {one.id: month.days_held(one.valid_from, one.valid_to, zone) for one in usage.contracts}
-    entries_of, parts_of = defaultdict[int | None, list[WorkEntry]](list), defaultdict[int | None, list[Part]](list)
+    entries_of, parts_of = defaultdict[int | None, list[Logged]](list), defaultdict[int | None, list[Part]](list)
     for entry in left_entries:
         entries_of[_contract_of(entry.started_at, usage.contracts, days_of, zone)].append(entry)
     for part in left_parts:
@@ -120,7 +139,7 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
             continue
         terms = terms_of(contract.plan, charge, _agreed(contract))
         notices.extend(terms.notices)
-        worked = [_worked(one, zone, is_maintenance=one.ticket in usage.maintenance) for one in of_entries]
+        worked = [_worked(one, zone) for one in of_entries]
         included = part_of_included(terms.included_minutes, len(days), month.days)
         charged = charge_work(terms, worked, included)
         lines = [
@@ -157,14 +176,14 @@ def _agreed(contract: Contract) -> Agreed:
     return Agreed(contract.id, own.fee, own.hourly_rate, own.included_minutes, own.currency)
 
 
-def _worked(entry: WorkEntry, zone: ZoneInfo, *, is_maintenance: bool) -> Worked:
+def _worked(entry: Logged, zone: ZoneInfo) -> Worked:
     return Worked(
         entry.ticket,
         entry.started_at.astimezone(zone).date(),
         entry.minutes or 0,
-        entry.kind is WorkKind.TRAVEL,
+        entry.kind == WorkKind.TRAVEL,
         entry.is_billable,
-        is_maintenance,
+        entry.is_maintenance,
     )
 
 
@@ -184,12 +203,12 @@ def _device_days(
         there = month.days_held(device.since, device.until, zone)
         both = min(there.stop, days.stop) - max(there.start, days.start)
         if both > 0:
-            count[device.kind] += 1
-            total[device.kind] += both
+            count[device.kind] += device.count
+            total[device.kind] += both * device.count
     return {kind: DeviceDays(count[kind], total[kind]) for kind in count}
 
 
-def _told_of_entries(entries: Sequence[WorkEntry]) -> Iterator[str]:
+def _told_of_entries(entries: Sequence[Logged]) -> Iterator[str]:
     for entry in [one for one in entries if one.is_running][:MAX_TOLD]:
         yield (
             f"entry {entry.id} of {entry.author} on ticket {entry.ticket} has been running since "
@@ -204,7 +223,7 @@ def _told_of_parts(parts: Sequence[Part], first: datetime, end: datetime) -> Ite
         yield f"voided parts are not billed: {_numbers(voided)}"
 
 
-def _told_of_what_no_contract_covers(entries: Sequence[WorkEntry], parts: Sequence[Part]) -> Iterator[str]:
+def _told_of_what_no_contract_covers(entries: Sequence[Logged], parts: Sequence[Part]) -> Iterator[str]:
     if entries:
         minutes = sum(one.minutes or 0 for one in entries)
         on = _numbers(sorted({one.ticket for one in entries}))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import ServiceModels
@@ -14,11 +14,10 @@ from collector.contracts.months import Month
 from collector.db.tables import contracts, customers, device_tags, devices, parts, sites, tickets, work_entries
 from collector.desk.fields import TicketKind
 from collector.desk.parts import Part
-from collector.desk.work import WorkEntry, WorkKind
 from collector.fleet.contracts import Contract, contracts_between
 from collector.fleet.customers import DEFAULT_TIME_ZONE
 from collector.fleet.names import PROVIDER
-from collector.reporting.billing import Bill, BilledDevice, Usage, bill
+from collector.reporting.billing import Bill, BilledDevice, Logged, Usage, bill
 
 CUSTOMERS_AT_ONCE = 200
 
@@ -89,26 +88,21 @@ async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str])
     agreed = await contracts_between(connection, first, end, ids)
     there = await _devices(connection, ids, first, end, agreed)
     entries = await grouped(
-        select(tickets.c.customer, *(work_entries.c[name] for name in WorkEntry.__annotations__))
+        select(tickets.c.customer, *_LOGGED)
         .join(tickets, tickets.c.number == work_entries.c.ticket)
-        .where(tickets.c.customer.in_(ids), work_entries.c.started_at >= first, work_entries.c.started_at < end)
+        .where(_is_among(tickets.c.customer, ids, connection.dialect.name))
+        .where(work_entries.c.started_at >= first, work_entries.c.started_at < end)
         .order_by(work_entries.c.id),
-        _to_entry,
+        lambda row: Logged(*row),  # type: ignore[arg-type] # the columns are its fields
     )
     used = await grouped(
         select(tickets.c.customer, *(parts.c[name] for name in Part.__annotations__))
         .join(tickets, tickets.c.number == parts.c.ticket)
-        .where(tickets.c.customer.in_(ids), parts.c.used_at >= first, parts.c.used_at < end)
+        .where(_is_among(tickets.c.customer, ids, connection.dialect.name))
+        .where(parts.c.used_at >= first, parts.c.used_at < end)
         .order_by(parts.c.id),
         lambda row: Part(*row),  # type: ignore[arg-type] # the columns are its fields
     )
-    rounds = await connection.scalars(
-        select(tickets.c.number)
-        .join(work_entries, work_entries.c.ticket == tickets.c.number)
-        .where(tickets.c.kind == TicketKind.MAINTENANCE, tickets.c.customer.in_(ids))
-        .where(work_entries.c.started_at >= first, work_entries.c.started_at < end)
-    )
-    maintenance = frozenset(rounds)
     return [
         Usage(
             customer,
@@ -118,7 +112,6 @@ async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str])
             there.get(customer, ()),
             entries.get(customer, ()),
             used.get(customer, ()),
-            maintenance,
         )
         for customer in ids
         if customer in names
@@ -132,32 +125,43 @@ async def _devices(
     end: datetime,
     agreed: Mapping[str, Sequence[Contract]],
 ) -> Mapping[str, list[BilledDevice]]:
-    rows = await connection.execute(
-        select(
-            devices.c.customer,
-            devices.c.id,
-            devices.c.site,
-            devices.c.kind,
-            devices.c.enrolled_at,
-            devices.c.ended_at,
-        )
-        .where(devices.c.customer.in_(ids), devices.c.enrolled_at < end)
-        .where(or_(devices.c.ended_at.is_(None), devices.c.ended_at > first))
+    """One by one only where a contract has a scope, else as many as were there at the same time in one: most are there
+    all month long."""
+    scoped = [one for one in ids if any(contract.agreement.scope is not None for contract in agreed.get(one, ()))]
+    there = (devices.c.enrolled_at < end, or_(devices.c.ended_at.is_(None), devices.c.ended_at > first))
+    since = case((devices.c.enrolled_at > first, devices.c.enrolled_at)).label("since")
+    until = case((devices.c.ended_at < end, devices.c.ended_at)).label("until")
+    found: dict[str, list[BilledDevice]] = defaultdict(list)
+    counted = (
+        select(devices.c.customer, devices.c.kind, since, until, func.count())
+        .where(devices.c.customer.in_(ids), devices.c.customer.not_in(scoped), *there)
+        .group_by(devices.c.customer, devices.c.kind, since, until)
     )
+    for customer, kind, enrolled_at, ended_at, count in await connection.execute(counted):
+        by_all = frozenset(one.id for one in agreed.get(customer, ()))
+        found[customer].append(BilledDevice(kind, enrolled_at or first, ended_at, by_all, count))
+    if not scoped:
+        return found
     tags: dict[str, set[str]] = defaultdict(set)
     tagged = select(device_tags.c.device, device_tags.c.tag).join(devices, devices.c.id == device_tags.c.device)
-    for device, tag in await connection.execute(tagged.where(devices.c.customer.in_(ids))):
+    for device, tag in await connection.execute(tagged.where(devices.c.customer.in_(scoped))):
         tags[device].add(tag)
-    found: dict[str, list[BilledDevice]] = defaultdict(list)
-    for customer, device, site, kind, since, until in rows:
+    each = select(devices.c.customer, devices.c.id, devices.c.site, devices.c.kind, since, until)
+    rows = await connection.execute(each.where(devices.c.customer.in_(scoped), *there))
+    for customer, device, site, kind, enrolled_at, ended_at in rows:
         labels = {"device_id": device, "site": site, "kind": kind}
         covered_by = frozenset(
             one.id
             for one in agreed.get(customer, ())
             if one.agreement.scope is None or one.agreement.scope.covers(labels, tags[device])
         )
-        found[customer].append(BilledDevice(kind, since, until, covered_by))
+        found[customer].append(BilledDevice(kind, enrolled_at or first, ended_at, covered_by))
     return found
+
+
+def _is_among(customer: ColumnElement[str], ids: Sequence[str], dialect: str) -> ColumnElement[bool]:
+    """Of what happened in the month; SQLite would rather begin with all that these customers ever had."""
+    return (customer.concat("") if dialect == "sqlite" else customer).in_(ids)
 
 
 def _contracts_in(first: datetime, end: datetime) -> list[ColumnElement[bool]]:
@@ -170,6 +174,7 @@ def _zone(zones: Iterable[str]) -> str:
     return found.pop() if len(found) == 1 else DEFAULT_TIME_ZONE
 
 
-def _to_entry(row: Sequence[object]) -> WorkEntry:
-    values = dict(zip(WorkEntry.__annotations__, row, strict=True))
-    return WorkEntry(**values | {"kind": WorkKind(str(values["kind"]))})  # type: ignore[arg-type] # the columns are its fields
+_LOGGED = (
+    *(work_entries.c[name] for name in Logged.__annotations__ if name != "is_maintenance"),
+    tickets.c.kind == TicketKind.MAINTENANCE,
+)

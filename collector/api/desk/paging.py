@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from collector.clock import EPOCH, from_milliseconds, to_milliseconds
 
 MAX_LIMIT = 200
+MAX_RECKONED = 25  # entries of a page that are reckoned for it, and not read
 MAX_CURSOR_CHARS = 2000  # the place of an agent's setting has up to 340 characters, and base64 adds a third
 
 T = TypeVar("T")
@@ -82,6 +83,12 @@ class PagingByName(Paging):
     @property
     def after(self) -> str | None:
         return None if self.cursor is None else _place(self.cursor)
+
+
+class PagingOfReckoned(PagingByName):
+    """Of a list whose entries have names and take a while each."""
+
+    limit: int = Field(default=MAX_RECKONED, ge=1, le=MAX_RECKONED, description="How many at most.")
 
 
 class PagingByMoment(Paging):

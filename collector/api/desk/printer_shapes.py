@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from collector.api.desk.operations import Patch, Request
-from collector.api.desk.paging import Page, PagingByName, PagingByNumber
+from collector.api.desk.paging import Page, PagingByName, PagingByNumber, PagingOfReckoned
 from collector.api.desk.shapes import Id, Number
 from collector.fleet.printers.asking import MAX_INTERVAL_SECONDS, MIN_INTERVAL_SECONDS
 from protocol.wire import DEFAULT_PRINTER_INTERVAL_SECONDS, SnmpVersion
@@ -195,7 +195,7 @@ class PrinterFilter(PagingByName):
     site: str | None = Field(default=None, max_length=64)
 
 
-class UsageFilter(PagingByName):
+class UsageFilter(PagingOfReckoned):
     month: str = Field(
         pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="By the clock of each site.", examples=["2026-03"]
     )

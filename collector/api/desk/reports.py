@@ -6,7 +6,7 @@ from pydantic import Field
 
 from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, Operation
-from collector.api.desk.paging import Page, PagingByName, cut
+from collector.api.desk.paging import Page, PagingOfReckoned, cut
 from collector.contracts import ServiceModels
 from collector.contracts.months import Month
 from collector.fleet.roles import Role
@@ -20,7 +20,7 @@ class BillPage(Page[MonthlyBill]):
     pass
 
 
-class BillFilter(PagingByName):
+class BillFilter(PagingOfReckoned):
     month: str = Field(pattern=MONTH_PATTERN, description="By the customer's clock.", examples=["2026-03"])
     customer: str | None = Field(default=None, max_length=64)
 

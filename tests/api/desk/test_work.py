@@ -86,6 +86,7 @@ async def test_bills_are_a_managers(desk: Desk, ticket: int) -> None:
     assert (await desk.get(f"{path}&customer=bakkerij", who="of acme"))["items"] == []
     assert await desk.refused("GET", path, who="of hq") == (404, "not_found")
     assert await desk.refused("GET", "/reports/billing?month=march", who="manager") == (422, "invalid")
+    assert await desk.refused("GET", f"{path}&limit=26", who="manager") == (422, "invalid")
     first = await desk.get(f"{path}&limit=1", who="manager")
     second = await desk.get(f"{path}&limit=1&cursor={first['next_cursor']}", who="manager")
     assert [one["customer"] for one in second["items"]] == ["bakkerij"]
