@@ -1,5 +1,6 @@
 """What happens between two frames and goes out with the next: bounded, and filled from more than one thread."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -33,3 +34,12 @@ class Events:
         with self._lock:
             taken, self._waiting = self._waiting, deque()
         return list(taken)
+
+
+def make_uuid() -> str:
+    """A random UUID (version 4), without loading the uuid module."""
+    number = bytearray(os.urandom(16))
+    number[6] = number[6] & 0x0F | 0x40
+    number[8] = number[8] & 0x3F | 0x80
+    text = number.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

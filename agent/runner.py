@@ -5,57 +5,38 @@ The main thread makes frames, one thread sends, and probes run in short-lived th
 
 import contextlib
 import logging
-import os
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 from agent import VERSION
-from agent.answers import is_collectors_config, is_problem
 from agent.children import Ending, end_children
 from agent.clock import AgentClock, Times
-from agent.config import ConfigError
 from agent.configuration import Configuration
 from agent.delivery import Delivery, Policy, Sender
-from agent.events import Events
+from agent.events import Events, make_uuid
 from agent.failover import reach
 from agent.files import write_atomically
-from agent.frames import FrameBuilder
+from agent.greeting import greet
 from agent.grid import first_wait_seconds, next_tick, phase_of
-from agent.hidden_names import HiddenNames
-from agent.inventory.watch import InventoryProbe
-from agent.loading import assemble_probes, turned_off
 from agent.logs import set_up_logging
+from agent.measuring import Measuring
 from agent.notify import Notifier, take_notifier
 from agent.own import OwnMetrics
-from agent.presence import PowerWatch, RunMark, SleepWatch, read_boot_id
-from agent.printers.supervision import PrinterSupervisor
-from agent.probes.base import Sample
-from agent.sampling import Sampler, Schedule
-from agent.settings import SettingsError, load_settings
-from agent.shedding import Caps, Shedder, Weight
+from agent.presence import RunMark, SleepWatch, read_boot_id
+from agent.saved_clock import SavedCorrection
 from agent.spool import Record, Spool
-from agent.state import FolderLock, StateFolder, encode
+from agent.state import FolderLock, StateFolder
 from agent.status import StatusFile
-from agent.uplink import UplinkError
 from agent.wakeup import Wakeup
 from protocol.errors import QuarkpulseError
-from protocol.wire import (
-    CONFIG_PATH,
-    DEFAULT_PUSH_INTERVAL_SECONDS,
-    MAX_FRAME_INTERVAL_SECONDS,
-    EventType,
-)
+from protocol.wire import DEFAULT_PUSH_INTERVAL_SECONDS, MAX_FRAME_INTERVAL_SECONDS, EventType
 
 logger = logging.getLogger(__name__)
 
 GOODBYE_SECONDS = 3.0  # for the last push; service managers kill after some more
 READINGS_END_SECONDS = 0.5  # whose children have been ended; a reading that hangs by itself is left behind
-GREETING_SECONDS = 3.0
-DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer took its time
 HUSHED_SECONDS = 30.0  # no frame after the goodbye before sleep, or it would count as being up again
-CLOCK_SAVED_FROM_SECONDS = 0.5  # a correction that moved by less is not worth writing down
-MAX_CORRECTION_SECONDS = 3_200_000_000  # a century: a clock without a battery begins in 1970
 SYSTEMD = Path("/run/systemd/system")
 
 
@@ -114,12 +95,11 @@ class Agent:
         self._notifier = notifier
         identity, secret = folder.load_identity(), folder.load_secret()
         self._device_id = identity.device_id
-        saved = folder.load_optional(folder.clock_path).get("correction_seconds")
-        self._saved_correction_seconds = parse_correction(saved)
+        self._correction = SavedCorrection(folder)
         self._clock = AgentClock(
             boot=times.boot,
             wall=times.wall,
-            wall_correction_seconds=self._saved_correction_seconds,
+            wall_correction_seconds=self._correction.seconds,
             on_step=self._on_clock_step,
         )
         self._events = Events(self._clock.now_milliseconds, make_uuid)
@@ -129,13 +109,12 @@ class Agent:
         if not options.once:
             self._await_place()
         if not wakeup.signalled:
-            self._greet(self._configuration.etag)
+            greet(self._uplink, self._clock, self._configuration.etag, self._on_config)
         self._has_told_damage = False
         self._spool = Spool(folder.spool_path, on_damage=self._on_spool_damaged)
         boot_id = read_boot_id(self._clock)
         self._mark = RunMark(folder, folder.run_path, boot_id)
         self._sleep = SleepWatch(times.boot, times.monotonic)
-        self._power = PowerWatch()
         self._hushed_until = 0.0  # by the boot clock
         self._delivery = Delivery(
             self._uplink,
@@ -156,14 +135,9 @@ class Agent:
         )
         self._status = StatusFile(folder.status_path, started_at=self._clock.wall())
         self._sender = Sender(self._delivery, on_exit=wakeup.wake, on_step=self._write_status)
-        self._frames = FrameBuilder()
-        self._hidden_names = HiddenNames()
-        self._printers = PrinterSupervisor(self._clock.boot, make_uuid)
-        self._inventory = InventoryProbe(folder, self._clock.now)
-        self._off = turned_off(folder)
-        self._sampler = self._make_sampler()
-        names = [*(one.name for one in self._sampler.schedules), "printers"]
-        self._shedder = Shedder(self._load_caps(), [name for name in names if name not in self._off], self._on_shed)
+        self._measuring = Measuring(
+            folder, self._clock, self._events, self._configuration, self._own, with_printers=not options.once
+        )
 
     def run(self) -> int:
         Ending.has_begun = False
@@ -182,13 +156,13 @@ class Agent:
             self._delivery.step()
             self._write_status()
             self._uplink.close()
-            self._save_clock()
+            self._correction.save(self._clock)
             return 0 if self._delivery.push_failures == 0 else 1
         self._sender.start()
         while not self._wakeup.signalled and not self._sender.has_crashed and self._delivery.ended_reason is None:
             self._tick()
         exit_code = self._stop()
-        self._sampler.wait(READINGS_END_SECONDS)
+        self._measuring.wait(READINGS_END_SECONDS)
         self._uplink.close()
         return exit_code
 
@@ -212,47 +186,22 @@ class Agent:
             self._own.ticks_skipped += int(late_seconds / interval_seconds)  # asleep or starved: not caught up
         self._make_frame()
         self._sender.notify()
-        self._save_clock()
+        self._correction.save(self._clock)
 
     def _make_frame(self) -> None:
-        self._shedder.review(self._weigh(), self._clock.boot())
-        self._sampler.configure(self._configuration.current, self._push_interval_seconds(), self._shedder.shed)
-        if not self._options.once:
-            is_off = "printers" in (*self._off, *self._shedder.shed)
-            self._printers.configure(() if is_off else self._configuration.current.printers)
-        self._sampler.read_due(slack_seconds=self._push_interval_seconds() / 2)
-        now = self._clock.boot()
-        samples = self._own.sample(self._sampler.schedules, now, self._shedder.shed)
-        for schedule in self._sampler.schedules:
-            samples += last_reading(schedule, now)
-        if not self._configuration.current.privacy["user_names"]:
-            samples = self._hidden_names.hide(samples)
-        source = self._power.changed_to(samples)
-        if source is not None:
-            self._events.add(EventType.POWER, source=source.value)
-        for occurrence in self._sampler.take_occurrences():
-            self._events.add(occurrence.type, **occurrence.details)
-        t_milliseconds = self._clock.now_milliseconds()
+        interval_seconds = self._push_interval_seconds()
+        record = self._measuring.measure(interval_seconds)
+        t_milliseconds = record["frames"][0]["t"]
         # The agent's own frame comes last: the newest record is sent first.
-        for encoded in self._printers.records(t_milliseconds, self._push_interval_seconds()):
+        for encoded in self._measuring.printer_records(t_milliseconds, interval_seconds):
             self._spool.append_encoded(encoded, t_milliseconds)
-        layout, frame = self._frames.build(samples, t_milliseconds)
-        record = Record(layouts=[layout], frames=[frame], events=self._events.take())
-        inventory = self._inventory.take()
-        if inventory is not None:
-            record["inventory"] = inventory
-        self._spool.append(record, frame["t"])
+        self._spool.append(record, t_milliseconds)
         self._status.frame_made(self._clock.wall())
         self._write_status()
         self._notifier.alive(f"version {VERSION}, {len(self._spool)} records to send")
 
-    def _weigh(self) -> Weight:
-        own = self._own.weight()
-        memory_bytes, cpu_seconds = self._printers.weight()
-        return Weight(own.memory_bytes + memory_bytes, own.cpu_seconds + cpu_seconds, own.sent_bytes)
-
     def _write_status(self) -> None:
-        self._status.write(self._push_interval_seconds(), self._delivery, self._spool, self._sampler.schedules)
+        self._status.write(self._push_interval_seconds(), self._delivery, self._spool, self._measuring.schedules)
 
     def _say_good_night(self) -> None:
         """The machine is about to sleep: who manages it said so by a signal, and gives a moment for a last push."""
@@ -268,8 +217,7 @@ class Agent:
 
     def _stop(self) -> int:
         self._notifier.stopping()
-        self._printers.stop()
-        self._sampler.stop()
+        self._measuring.stop()
         Ending.has_begun = True
         end_children()
         ended = self._delivery.ended_reason
@@ -285,31 +233,11 @@ class Agent:
         self._say_goodbye(reason)
         self._mark.end()
         self._sender.stop(GOODBYE_SECONDS)
-        self._save_clock()
+        self._correction.save(self._clock)
         logger.info("stopped: reason=%s spooled_records=%d", reason, len(self._spool))
         return 0
 
     # Parts.
-
-    def _make_sampler(self) -> Sampler:
-        probes = assemble_probes(self._folder, self._on_left_out)
-        if "inventory" not in self._off:
-            probes.append(self._inventory)
-        return Sampler(probes, boot=self._clock.boot, on_unavailable=self._on_unavailable)
-
-    def _load_caps(self) -> Caps:
-        try:
-            return Caps.of(load_settings(self._folder.path))
-        except SettingsError as error:
-            self._on_left_out("caps", str(error))
-            return Caps()
-
-    def _on_shed(self, probe: str, is_shed: bool, reason: str) -> None:
-        self._events.add(EventType.PROBE_SHED, probe=probe, is_shed=is_shed, reason=reason)
-
-    def _on_left_out(self, probe: str, reason: str) -> None:
-        logger.error("left out: probe=%s reason=%r", probe, reason)
-        self._on_unavailable(probe, reason)
 
     def _push_interval_seconds(self) -> float:
         told = self._configuration.current.push_interval_seconds
@@ -327,28 +255,6 @@ class Agent:
             self._wakeup.wake()  # whatever it is, the main loop sees to it
         self._notifier.alive(f"version {VERSION}, asks the collector")
 
-    def _greet(self, etag: str) -> None:
-        """Ask for the configuration once, and with it for the time, before the first stamp is made.
-
-        Without an answer, what the last session knew serves for both."""
-        self._uplink.set_patience(GREETING_SECONDS, GREETING_SECONDS)
-        try:
-            answer = self._uplink.get(CONFIG_PATH, {"If-None-Match": f'"{etag}"'} if etag else None)
-        except UplinkError as error:
-            logger.warning("collector not reached at start: reason=%r", str(error))
-            return
-        finally:
-            self._uplink.set_patience()
-        # A login page's clock is anyone's; the collector's own refusals are as good as its answers.
-        is_ours = is_collectors_config(answer, etag)
-        if answer.date_seconds is not None and (is_ours or is_problem(answer.content)):
-            self._clock.calibrate(answer.date_seconds + 0.5, DATE_ERROR_SECONDS)
-        if is_ours and answer.content is not None:
-            try:
-                self._on_config(answer.etag, answer.content)
-            except ConfigError as error:
-                logger.error("configuration refused, keeping the one before: reason=%r", str(error))  # noqa: TRY400
-
     def _on_config(self, etag: str, content: dict[str, object]) -> None:
         """Called from the sender; raises ConfigError."""
         self._configuration.take(etag, content)
@@ -356,14 +262,6 @@ class Agent:
 
     def _on_config_refused(self, etag: str, reason: str) -> None:
         self._events.add(EventType.CONFIG_REFUSED, etag=etag, reason=reason[:500])
-
-    def _save_clock(self) -> None:
-        correction_seconds = self._clock.correction_seconds()
-        if abs(correction_seconds - self._saved_correction_seconds) < CLOCK_SAVED_FROM_SECONDS:
-            return
-        with contextlib.suppress(OSError):  # the collector tells again at the next start
-            write_atomically(self._folder.clock_path, encode({"correction_seconds": round(correction_seconds, 3)}))
-            self._saved_correction_seconds = correction_seconds
 
     def _on_clock_step(self, seconds: float) -> None:
         self._own.clock_steps += 1
@@ -375,23 +273,6 @@ class Agent:
             self._has_told_damage = True
             self._events.add(EventType.SPOOL_DAMAGED, reason=reason[:500])
 
-    def _on_unavailable(self, probe: str, reason: str) -> None:
-        self._events.add(EventType.PROBE_UNAVAILABLE, probe=probe, reason=reason[:500])
-
-
-def parse_correction(found: object) -> float:
-    """Seconds, of what the last session kept; 0 if that is none."""
-    if isinstance(found, int | float) and abs(found) <= MAX_CORRECTION_SECONDS:
-        return float(found)
-    return 0.0
-
-
-def last_reading(schedule: Schedule, now: float) -> list[Sample]:
-    """What a probe said last, as not known once it is too old."""
-    if schedule.is_stale(now):
-        return [sample._replace(value=None) for sample in schedule.samples]
-    return list(schedule.samples)
-
 
 def is_system_going_down() -> bool:
     """Whether the machine stops, not only this agent; asked of systemd, where it is."""
@@ -402,12 +283,3 @@ def is_system_going_down() -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return asked.stdout.strip() == b"stopping"
-
-
-def make_uuid() -> str:
-    """A random UUID (version 4), without loading the uuid module."""
-    number = bytearray(os.urandom(16))
-    number[6] = number[6] & 0x0F | 0x40
-    number[8] = number[8] & 0x3F | 0x80
-    text = number.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

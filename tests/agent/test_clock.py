@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.clock import BOOT_CLOCK, SLEW_RATE, AgentClock, find_boot_clock, read_boot_seconds
 from agent.printers.reader import Reader
 from agent.probes.checks import CheckProbe
-from agent.runner import parse_correction
+from agent.saved_clock import parse_correction
 
 
 class Machine:

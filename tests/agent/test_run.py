@@ -15,9 +15,9 @@ import pytest
 from agent import VERSION
 from agent.answers import parse_push_reply
 from agent.enrolment import describe_probes
+from agent.events import make_uuid
 from agent.grid import first_wait_seconds, next_tick, phase_of
 from agent.run_command import UsageError, parse_run_arguments
-from agent.runner import make_uuid
 from agent.state import ProbeEntry, StateFolder
 from protocol import models
 from tests.agent.collector import DEVICE_ID, LOGIN_PAGE, Collector, Reply

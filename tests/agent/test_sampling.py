@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.config import AgentConfig
+from agent.measuring import last_reading
 from agent.probes.base import Metric, MetricType, ProbeUnavailable, Sample
-from agent.runner import last_reading
 from agent.sampling import Sampler
 
 PATIENCE_SECONDS = 0.05
