@@ -16,7 +16,7 @@ from agent.printers.supervision import PrinterSupervisor
 from agent.probes.base import Sample
 from agent.sampling import Sampler, Schedule
 from agent.settings import SettingsError, load_settings
-from agent.shedding import Caps, Shedder, Weight
+from agent.shedding import Caps, Shedder
 from agent.spool import Record
 from agent.state import StateFolder
 from protocol.wire import EventType
@@ -59,16 +59,27 @@ class Measuring:
         """Of the probes that are not turned off."""
         return self._sampler.schedules
 
+    @property
+    def shed(self) -> Sequence[str]:
+        """What is left out because the agent weighs too much."""
+        return self._shedder.shed
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the agent holds too much memory, with all left out: then only a new process is smaller."""
+        return self._shedder.is_at_end
+
     def measure(self, push_interval_seconds: float) -> Record:
         """Read what is due. A record with the agent's own frame, and all that has happened since the last one."""
-        self._shedder.review(self._weigh(), self._clock.boot())
+        reader = self._printers.weight()
+        self._shedder.review(self._own.weight().and_of(*reader), self._clock.boot())
         self._sampler.configure(self._configuration.current, push_interval_seconds, self._shedder.shed)
         if self._with_printers:
             is_off = "printers" in (*self._off, *self._shedder.shed)
             self._printers.configure(() if is_off else self._configuration.current.printers)
         self._sampler.read_due(slack_seconds=push_interval_seconds / 2)
         now = self._clock.boot()
-        samples = self._own.sample(self._sampler.schedules, now, self._shedder.shed)
+        samples = self._own.sample(self._sampler.schedules, now, self._shedder.shed, reader)
         for schedule in self._sampler.schedules:
             samples += last_reading(schedule, now)
         if not self._configuration.current.privacy["user_names"]:
@@ -97,11 +108,6 @@ class Measuring:
     def wait(self, timeout_seconds: float) -> None:
         """Give readings that run this much more time to come back."""
         self._sampler.wait(timeout_seconds)
-
-    def _weigh(self) -> Weight:
-        own = self._own.weight()
-        memory_bytes, cpu_seconds = self._printers.weight()
-        return Weight(own.memory_bytes + memory_bytes, own.cpu_seconds + cpu_seconds, own.sent_bytes)
 
     def _make_sampler(self) -> Sampler:
         probes = assemble_probes(self._folder, self._on_left_out)

@@ -73,7 +73,16 @@ METRICS = (
         "seconds",
         "Processor time of the programs that it asked, once they have ended",
     ),
-    Metric("agent_sent_bytes_total", MetricType.COUNTER, "bytes", "Sent to the collector, compressed"),
+    Metric("agent_reader_memory_bytes", MetricType.GAUGE, "bytes", "Resident memory of the reader of printers"),
+    Metric(
+        "agent_reader_cpu_seconds_total",
+        MetricType.COUNTER,
+        "seconds",
+        "Processor time of the reader of printers since it was started",
+    ),
+    Metric(
+        "agent_sent_bytes_total", MetricType.COUNTER, "bytes", "Sent to the collector: what requests hold, compressed"
+    ),
     Metric("agent_probes_shed", MetricType.GAUGE, "probes", "Left out because the agent weighed too much"),
 )
 
@@ -103,12 +112,19 @@ class OwnMetrics:
         self._sent_bytes = sent_bytes
 
     def weight(self) -> Weight:
-        """What the agent takes now."""
+        """What the agent takes now, without the reader of printers while that runs."""
         return Weight(read_resident_bytes(), sum(cpu_seconds()), self._sent_bytes())
 
-    def sample(self, schedules: Sequence[Schedule], now: float, shed: Sequence[str] = ()) -> list[Sample]:
-        """`now` by the boot clock."""
+    def sample(
+        self,
+        schedules: Sequence[Schedule],
+        now: float,
+        shed: Sequence[str] = (),
+        reader: tuple[int, float] = (0, 0.0),
+    ) -> list[Sample]:
+        """`now` by the boot clock; `reader`: resident bytes and CPU-seconds of that of printers, if it runs."""
         own_cpu_seconds, children_cpu_seconds = cpu_seconds()
+        reader_bytes, reader_cpu_seconds = reader
         samples = [
             Sample("agent_info", 1, {"version": VERSION}),
             Sample("agent_clock_offset_seconds", round(self._clock.correction_seconds(), 3)),
@@ -129,6 +145,11 @@ class OwnMetrics:
             Sample("agent_sent_bytes_total", self._sent_bytes()),
             Sample("agent_probes_shed", len(shed)),
         ]
+        if reader_bytes:
+            samples += [
+                Sample("agent_reader_memory_bytes", reader_bytes),
+                Sample("agent_reader_cpu_seconds_total", round(reader_cpu_seconds, 3)),
+            ]
         for schedule in schedules:
             labels = {"probe": schedule.name}
             samples.append(Sample("agent_probe_errors_total", schedule.errors, labels))

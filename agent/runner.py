@@ -52,7 +52,8 @@ def run(
     wakeup: Wakeup | None = None,
     times: Times = Times(),  # noqa: B008 - likewise
 ) -> int:
-    """Exit code: 0 stopped, or the device has ended; 1 it could not start, a thread crashed, `once` was not acked.
+    """Exit code: 0 stopped, or the device has ended; 1 it could not start, a thread crashed, `once` was not acked, or
+    it is to be started anew because it holds too much memory.
 
     `wakeup` is given by who stops the agent otherwise than by a signal, `times` by who does not want to wait for it."""
     set_up_logging()
@@ -159,12 +160,16 @@ class Agent:
             self._correction.save(self._clock)
             return 0 if self._delivery.push_failures == 0 else 1
         self._sender.start()
-        while not self._wakeup.signalled and not self._sender.has_crashed and self._delivery.ended_reason is None:
+        while not self._must_stop():
             self._tick()
         exit_code = self._stop()
         self._measuring.wait(READINGS_END_SECONDS)
         self._uplink.close()
         return exit_code
+
+    def _must_stop(self) -> bool:
+        has_broken = self._sender.has_crashed or self._measuring.is_at_end
+        return self._wakeup.signalled or has_broken or self._delivery.ended_reason is not None
 
     def _tick(self) -> None:
         """Wait for the next instant of the grid, unless something comes between, and make a frame."""
@@ -201,7 +206,7 @@ class Agent:
         self._notifier.alive(f"version {VERSION}, {len(self._spool)} records to send")
 
     def _write_status(self) -> None:
-        self._status.write(self._push_interval_seconds(), self._delivery, self._spool, self._measuring.schedules)
+        self._status.write(self._push_interval_seconds(), self._delivery, self._spool, self._measuring)
 
     def _say_good_night(self) -> None:
         """The machine is about to sleep: who manages it said so by a signal, and gives a moment for a last push."""
@@ -235,6 +240,9 @@ class Agent:
         self._sender.stop(GOODBYE_SECONDS)
         self._correction.save(self._clock)
         logger.info("stopped: reason=%s spooled_records=%d", reason, len(self._spool))
+        if self._measuring.is_at_end:
+            logger.error("too much memory with all probes left out: to be started anew by what keeps it running")
+            return 1
         return 0
 
     # Parts.

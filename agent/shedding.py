@@ -1,6 +1,8 @@
 """The agent's own weight against caps: when it is over one for long, it goes without probes, the least missed first.
 
-Its promise is far below the caps; they are for the day on which a probe, or what it asks, runs wild.
+Its promise is far below the caps; they are for the day on which a probe, or what it asks, runs wild. Sums remember: what
+was spent before a probe was left out stays in the hour, or the day, whatever helped. So the next probe goes only if
+more was spent since than a cap allows for that time.
 """
 
 import logging
@@ -59,9 +61,13 @@ class Weight(NamedTuple):
     cpu_seconds: float
     sent_bytes: int
 
+    def and_of(self, memory_bytes: int, cpu_seconds: float) -> "Weight":
+        """With another process."""
+        return Weight(self.memory_bytes + memory_bytes, self.cpu_seconds + cpu_seconds, self.sent_bytes)
+
 
 class Window:
-    """How much a sum grew within the last stretch of time, to a hundredth of it."""
+    """How much a sum grew within the last stretch of time, to a hundredth of it; that stretch is what a cap is for."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -74,6 +80,17 @@ class Window:
             self._points.append((now, total))
         return total - self._points[0][1]
 
+    def share(self, seconds: float) -> float:
+        """Of a cap, what it allows for so long; all of it for the whole stretch or longer."""
+        return min(1.0, seconds / self._seconds)
+
+
+class Step(NamedTuple):
+    """When a probe was left out last, by the boot clock, and what had been spent until then."""
+
+    at: float
+    weight: Weight
+
 
 class Shedder:
     """Decides at each frame which probes are not read. Times by the boot clock."""
@@ -83,12 +100,14 @@ class Shedder:
     ) -> None:
         """`tell` is told a probe's name, whether it is shed or taken up again, and the reason."""
         self.shed: list[str] = []
+        self.is_at_end = False  # nothing is left to leave out, and its memory is still over
         self._caps = caps
         self._order = in_order(probes)
         self._tell = tell
         self._hour, self._day = Window(HOUR_SECONDS), Window(DAY_SECONDS)
         self._over_since: float | None = None
         self._within_since: float | None = None
+        self._last: Step | None = None
 
     def review(self, weight: Weight, now: float) -> None:
         reason = self._over(weight, now)
@@ -102,9 +121,12 @@ class Shedder:
         self._within_since = None
         if self._over_since is None:
             self._over_since = now
-        if now - self._over_since < PATIENCE_SECONDS or len(self.shed) == len(self._order):
+        if now - self._over_since < PATIENCE_SECONDS or not self._is_still_over(weight, now):
             return
-        self._over_since = now
+        if len(self.shed) == len(self._order):
+            self.is_at_end = self._is_memory_over(weight)
+            return
+        self._over_since, self._last = now, Step(now, weight)
         probe = self._order[len(self.shed)]
         self.shed.append(probe)
         self._note(probe, is_shed=True, reason=reason)
@@ -115,13 +137,27 @@ class Shedder:
         sent_mib = self._day.grown(now, weight.sent_bytes) / 2**20
         memory_mib = weight.memory_bytes / 2**20
         caps = self._caps
-        if memory_mib > caps.memory_mib:
+        if self._is_memory_over(weight):
             return f"{memory_mib:.0f} MiB of memory, at most {caps.memory_mib:g} are allowed"
         if cpu_seconds > caps.cpu_seconds_per_hour:
             return f"{cpu_seconds:.0f} s of processor in an hour, at most {caps.cpu_seconds_per_hour:g} are allowed"
         if sent_mib > caps.sent_mib_per_day:
             return f"{sent_mib:.0f} MiB sent in a day, at most {caps.sent_mib_per_day:g} are allowed"
         return None
+
+    def _is_memory_over(self, weight: Weight) -> bool:
+        return weight.memory_bytes / 2**20 > self._caps.memory_mib
+
+    def _is_still_over(self, weight: Weight, now: float) -> bool:
+        """Whether what was left out last has not helped."""
+        if self._last is None or self._is_memory_over(weight):
+            return True
+        at, before = self._last
+        cpu_seconds = weight.cpu_seconds - before.cpu_seconds
+        sent_mib = (weight.sent_bytes - before.sent_bytes) / 2**20
+        return cpu_seconds > self._caps.cpu_seconds_per_hour * self._hour.share(
+            now - at
+        ) or sent_mib > self._caps.sent_mib_per_day * self._day.share(now - at)
 
     def _note(self, probe: str, *, is_shed: bool, reason: str) -> None:
         if is_shed:

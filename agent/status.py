@@ -3,13 +3,12 @@
 import contextlib
 import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from agent import VERSION
 from agent.delivery import Delivery
 from agent.files import replace_whole
-from agent.sampling import Schedule
+from agent.measuring import Measuring
 from agent.spool import Spool
 from agent.state import encode
 
@@ -28,16 +27,14 @@ class StatusFile:
     def frame_made(self, at: float) -> None:
         self._frame_at = at
 
-    def write(
-        self, push_interval_seconds: float, delivery: Delivery, spool: Spool, schedules: Sequence[Schedule]
-    ) -> None:
+    def write(self, push_interval_seconds: float, delivery: Delivery, spool: Spool, measuring: Measuring) -> None:
         """A disk that takes nothing does not stop the agent."""
         with self._lock, contextlib.suppress(OSError):
-            content = self._describe(push_interval_seconds, delivery, spool, schedules)
+            content = self._describe(push_interval_seconds, delivery, spool, measuring)
             replace_whole(self._path, encode(content))
 
     def _describe(
-        self, push_interval_seconds: float, delivery: Delivery, spool: Spool, schedules: Sequence[Schedule]
+        self, push_interval_seconds: float, delivery: Delivery, spool: Spool, measuring: Measuring
     ) -> dict[str, object]:
         attempt = delivery.last_attempt
         return {
@@ -61,6 +58,7 @@ class StatusFile:
                     "trouble": one.trouble[:MAX_REASON_CHARS],
                     "is_lacking": one.is_lacking,
                 }
-                for one in schedules
+                for one in measuring.schedules
             ],
+            "shed": list(measuring.shed),
         }

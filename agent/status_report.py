@@ -44,6 +44,7 @@ class Status(NamedTuple):
     set_aside_records: int
     probes: int
     troubles: list[Trouble]
+    shed: list[str]  # probes left out, because the agent weighs too much
     config_etag: str
     config_at: float | None
     ended: str  # why the collector has ended this device; empty if it has not
@@ -83,6 +84,7 @@ def read_status(folder: StateFolder, now: float) -> Status:
         set_aside_records=len(list(folder.spool_path.glob("aside/*.json.gz"))),
         probes=len(said.tables("probes")),
         troubles=list(find_troubles(said.tables("probes"))),
+        shed=said.texts("shed") if is_running else [],
         config_etag=Said(folder.load_optional(folder.config_path)).text("etag"),
         config_at=folder.config_path.stat().st_mtime if folder.config_path.exists() else None,
         ended=ended,
@@ -155,6 +157,10 @@ class Said:
         found = self.content.get(key)
         return found if isinstance(found, dict) else {}
 
+    def texts(self, key: str) -> list[str]:
+        found = self.content.get(key)
+        return [one for one in found if isinstance(one, str) and is_text(one)] if isinstance(found, list) else []
+
     def tables(self, key: str) -> list[Mapping[str, object]]:
         found = self.content.get(key)
         return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
@@ -181,6 +187,8 @@ def to_lines(status: Status, now: float) -> Iterator[tuple[str, str]]:
     yield "probes", f"{status.probes}, {len(status.troubles)} with errors"
     for trouble in status.troubles:
         yield f"  {trouble.probe}", f"{trouble.errors} errors; {trouble.reason or 'works again'}"
+    if status.shed:
+        yield "left out", f"{', '.join(status.shed)}: the agent weighs too much, see its log"
     yield "configuration", f"{status.config_etag or 'as enrolled'}, taken {ago(status.config_at, now)}"
 
 

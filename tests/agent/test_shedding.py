@@ -54,6 +54,56 @@ def test_step_by_step_until_it_is_light_and_back_one_an_hour() -> None:
     assert told == [(ORDER[0], True), (ORDER[1], True), (ORDER[1], False), (ORDER[0], False)]
 
 
+@pytest.mark.parametrize(
+    ("spent", "shed"),
+    [
+        (Weight(0, 200.0, 0), 1),  # once, by what is gone: an hour and a day remember it, and it is judged once
+        (Weight(0, 0.0, 101 * MIB), 1),
+        (Weight(0, 0.0, 0), 0),
+    ],
+)
+def test_what_was_spent_before_takes_no_second_probe(spent: Weight, shed: int) -> None:
+    shedder = Shedder(CAPS, ORDER)
+    shedder.review(Weight(0, 0.0, 0), 0.0)
+    run(shedder, spent, 1, 58)
+    assert len(shedder.shed) == shed
+
+
+def test_what_is_still_spent_takes_the_next_one_and_all_come_back() -> None:
+    shedder = Shedder(CAPS, ORDER)
+    cpu_seconds = 0.0
+    most = 0
+    for minute in range(24 * 60):
+        if len(shedder.shed) < 3 and minute < 120:
+            cpu_seconds += 30.0  # by the third probe, which goes after two that are innocent
+        shedder.review(Weight(0, cpu_seconds, 0), minute * 60.0)
+        most = max(most, len(shedder.shed))
+    assert most == 3
+    assert shedder.shed == []
+
+
+def test_bytes_come_back_when_the_day_has_passed() -> None:
+    shedder = Shedder(CAPS, ORDER)
+    shedder.review(LIGHT, 0.0)
+    heavy = Weight(0, 0.0, 150 * MIB)
+    run(shedder, heavy, 60, 24 * 60)
+    assert len(shedder.shed) == 1
+    run(shedder, heavy, 25 * 60, 3 * 60)
+    assert shedder.shed == []
+
+
+def test_memory_that_stays_is_for_a_new_process_and_time_and_bytes_are_not() -> None:
+    probes = ["exporters", "smart", "cpu"]
+    held, spends = Shedder(CAPS, probes), Shedder(CAPS, probes)
+    run(held, HEAVY, 0, 15)
+    assert (held.shed, held.is_at_end) == (["exporters", "smart"], False)
+    run(held, HEAVY, 15, 2)
+    assert held.is_at_end
+    for minute in range(120):
+        spends.review(Weight(0, 60.0 * minute, 10 * MIB * minute), minute * 60.0)
+    assert (spends.shed, spends.is_at_end) == (["exporters", "smart"], False)
+
+
 def test_it_never_sheds_what_it_does_not_have() -> None:
     shedder = Shedder(CAPS, ["cpu", "updates"])
     run(shedder, HEAVY, 0, 60)

@@ -106,6 +106,18 @@ def test_of_probes_that_fail(collector: Collector, state: Path, start_agent: Sta
     stop(agent)
 
 
+def test_of_an_agent_that_leaves_probes_out(collector: Collector, state: Path, start_agent: StartAgent) -> None:
+    agent = start_agent(state)
+    until(state, collector, lambda it: it["is_well"] and it["shed"] == [])
+    agent.send_signal(signal.SIGSTOP)
+    said = json.loads((state / "status.json").read_text())
+    (state / "status.json").write_text(json.dumps({**said, "shed": ["exporters", "checks", 7]}))
+    assert read(state)["shed"] == ["exporters", "checks"]
+    assert re.search(r"^left out +exporters, checks: the agent weighs too much", ask(state).stdout, re.MULTILINE)
+    agent.send_signal(signal.SIGCONT)
+    stop(agent)
+
+
 def test_of_a_folder_that_is_not_enrolled(tmp_path: Path) -> None:
     asked = ask(tmp_path)
     assert asked.exit_code == 1
