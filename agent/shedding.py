@@ -1,8 +1,8 @@
 """The agent's own weight against caps: when it is over one for long, it goes without probes, the least missed first.
 
-Its promise is far below the caps; they are for the day on which a probe, or what it asks, runs wild. Sums remember: what
-was spent before a probe was left out stays in the hour, or the day, whatever helped. So the next probe goes only if
-more was spent since than a cap allows for that time.
+Its promise is far below the caps; they are for the day on which a probe, or what it asks, runs wild. Sums remember:
+what was spent before a probe was left out stays in the hour, or the day, whatever helped. So the next probe goes only
+if more was spent since than a cap allows for that time.
 """
 
 import logging

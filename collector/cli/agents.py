@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from collector.cli.common import DURATION, Row, actor, json_option, print_rows, with_database, with_settings
+from collector.cli.common import DURATION, Row, actor, json_option, print_rows, with_database
 from collector.cli.layers import chosen_layer
 from collector.clock import system_clock
 from collector.config import Settings
@@ -150,15 +150,21 @@ async def explain(database: Database, settings: Settings, device: str, as_json: 
 
 @agents.command("probes")
 @json_option
-@with_settings
-def probes(_settings: Settings, *, as_json: bool) -> None:
+@with_database
+async def probes(database: Database, _settings: Settings, *, as_json: bool) -> None:
     """List the probes that can be named, and how often each is read where nothing is set.
 
-    E.g. `agents probes --json`.
+    Those of other packages stand last, with how many devices' inventories name them. E.g. `agents probes --json`.
     """
-    rows = [
-        {"probe": name, "interval_seconds": one.interval_seconds, "own_process": one.is_isolated}
+    rows: list[Row] = [
+        {"probe": name, "interval_seconds": one.interval_seconds, "own_process": one.is_isolated, "devices": None}
         for name, one in known_probes().items()
+    ]
+    async with database.connect() as connection:
+        of_others = await store.probes_of_others(connection)
+    rows += [
+        {"probe": name, "interval_seconds": None, "own_process": None, "devices": devices}
+        for name, devices in of_others.items()
     ]
     print_rows(rows, as_json=as_json)
 

@@ -1,6 +1,8 @@
 """What somebody had agents told otherwise than by default, for a customer, a site or a device: the nearest wins."""
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -203,6 +205,17 @@ async def load_agent_settings(connection: AsyncConnection) -> AgentSettings:
     return AgentSettings(by_subject)
 
 
+async def probes_of_others(connection: AsyncConnection) -> dict[str, int]:
+    """Probes that other packages add, as inventories name them: how many devices have each, by name."""
+    named = devices.c.inventory["probes"].as_string()
+    told = select(named, func.count()).where(devices.c.ended_at.is_(None), named.is_not(None)).group_by(named)
+    found: Counter[str] = Counter()
+    for text, count in await connection.execute(told):
+        if text.startswith("["):  # else it is no list, and may be no JSON
+            found.update(dict.fromkeys(_probe_names(json.loads(text)) - known_probes().keys(), count))
+    return {name: found[name] for name in sorted(found)}
+
+
 _PLACE = agent_settings.c.layer, agent_settings.c.subject, agent_settings.c.key
 _SETTINGS = select(*(agent_settings.c[name] for name in AgentSetting.__annotations__))
 
@@ -229,14 +242,17 @@ async def _check_probe(connection: AsyncConnection, layer: Layer, subject: str, 
     }[layer]
     told: set[str] = set()
     for probes in await connection.scalars(select(devices.c.inventory["probes"]).where(place)):
-        told |= (
-            {one for one in probes if isinstance(one, str) and PROBE_NAME.fullmatch(one)}
-            if isinstance(probes, list)
-            else set()
-        )
+        told |= _probe_names(probes)
     if name not in told:
         there_are = ", ".join(sorted(known_probes().keys() | set(sorted(told)[:MAX_PROBES_NAMED])))
         raise FleetError(f"there is no probe {name[:80]!r} at {layer} {subject[:200]}; there are {there_are}")
+
+
+def _probe_names(told: object) -> set[str]:
+    """Of what an inventory holds, which may be anything."""
+    return (
+        {one for one in told if isinstance(one, str) and PROBE_NAME.fullmatch(one)} if isinstance(told, list) else set()
+    )
 
 
 async def _check_room(connection: AsyncConnection, layer: Layer, subject: str, key: str) -> None:

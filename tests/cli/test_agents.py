@@ -83,7 +83,7 @@ def test_mistakes_are_explained(run: Run, arguments: tuple[str, ...], code: int,
 
 def test_probes_are_listed_with_their_intervals(run: Run) -> None:
     found = {one["probe"]: one for one in listed(run, "agents", "probes")}
-    assert found["smart"] == {"probe": "smart", "interval_seconds": 86_400.0, "own_process": True}
+    assert found["smart"] == {"probe": "smart", "interval_seconds": 86_400.0, "own_process": True, "devices": None}
 
 
 def test_a_customer_allows_what_inventories_hold(run: Run) -> None:

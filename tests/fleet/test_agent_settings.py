@@ -8,7 +8,14 @@ from collector.db import audit
 from collector.db.database import Database
 from collector.db.tables import agent_settings
 from collector.fleet.agent_keys import MAX_SERVICES_PER_LAYER, known_probes
-from collector.fleet.agent_settings import list_settings, set_setting, settings_after, standing_of, unset_setting
+from collector.fleet.agent_settings import (
+    list_settings,
+    probes_of_others,
+    set_setting,
+    settings_after,
+    standing_of,
+    unset_setting,
+)
 from collector.fleet.customers import ensure_site
 from collector.fleet.directory import FleetDirectory, load_directory
 from collector.fleet.errors import FleetError, NotFoundError
@@ -271,6 +278,7 @@ async def test_a_probe_of_anothers_package_is_set_where_an_agent_has_it(database
     async with database.begin() as connection:
         await keep_inventory(connection, fleet.ids["acme-hq"], {"hostname": "x", "probes": told}, NOW)
         await keep_inventory(connection, fleet.ids["acme-ny"], {"hostname": "y", "probes": {"badge_reader": 1}}, NOW)
+        await keep_inventory(connection, fleet.ids["bakkerij-hq"], {"hostname": "z", "probes": "badge_reader"}, NOW)
     await fleet.tell(Layer.CUSTOMER, "acme", "interval.badge_reader", 300)
     await fleet.tell(Layer.SITE, "acme/hq", "probe.badge_reader", False)
     await fleet.tell(Layer.DEVICE, "acme-hq", "interval.badge_reader", 600)
@@ -285,6 +293,7 @@ async def test_a_probe_of_anothers_package_is_set_where_an_agent_has_it(database
         await fleet.tell(Layer.CUSTOMER, "acme", "interval.badge_reader", 5)
     async with database.connect() as connection:
         directory = await load_directory(connection)
+        assert await probes_of_others(connection) == {"badge_reader": 1}
     config = configure(directory.members[fleet.ids["acme-hq"]], directory, 60.0).config
     assert config.probe_intervals_seconds == {"badge_reader": 600}
     assert config.probes_off == ["badge_reader"]
