@@ -5,6 +5,7 @@ the collector's answers. So a machine whose clock is an hour off, or is set whil
 """
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Container
@@ -13,6 +14,7 @@ from typing import NamedTuple
 logger = logging.getLogger(__name__)
 
 STEP_BEYOND_SECONDS = 10.0  # a larger difference is mended at once
+WINDOWS_TICK_SECONDS = 1e-7
 SLEW_RATE = 0.1  # a smaller one at a tenth of the time that passes, so that stamps never run backwards
 
 
@@ -37,11 +39,23 @@ def read_boot_seconds() -> float:
     return time.monotonic() if BOOT_CLOCK is None else time.clock_gettime(getattr(time, BOOT_CLOCK))
 
 
+if sys.platform == "win32":
+    import ctypes
+
+    def read_awake_seconds() -> float:
+        """Seconds since boot, sleep left out."""
+        ticks = ctypes.c_ulonglong()
+        ctypes.windll.kernel32.QueryUnbiasedInterruptTime(ctypes.byref(ticks))
+        return ticks.value * WINDOWS_TICK_SECONDS
+else:
+    read_awake_seconds = time.monotonic
+
+
 class Times(NamedTuple):
     """What time is told by, in seconds. Others than the machine's own let a day pass in a minute."""
 
     boot: Callable[[], float] = read_boot_seconds
-    monotonic: Callable[[], float] = time.monotonic  # sleep left out, where the system counts it
+    awake: Callable[[], float] = read_awake_seconds  # sleep left out
     wall: Callable[[], float] = time.time  # Unix time, as this machine has it
 
 

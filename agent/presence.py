@@ -1,11 +1,10 @@
 """What silence does not tell the collector: how the last run ended, that the machine sleeps, what power it runs on."""
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from agent.clock import AgentClock, read_boot_seconds
+from agent.clock import AgentClock
 from agent.files import write_atomically
 from agent.probes.base import Sample
 from agent.state import StateFolder, encode
@@ -43,23 +42,20 @@ class RunMark:
 
 
 class SleepWatch:
-    """Notices that the machine slept: the boot-time clock goes on meanwhile, the monotonic one does not."""
+    """Notices that the machine slept: the boot-time clock goes on meanwhile, the other one does not."""
 
-    def __init__(
-        self, boot: Callable[[], float] = read_boot_seconds, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, boot: Callable[[], float], awake: Callable[[], float]) -> None:
         self._boot = boot
-        self._monotonic = monotonic
-        self._ahead = boot() - monotonic()
+        self._awake = awake
+        self._ahead = boot() - awake()
 
     def slept_seconds(self) -> float:
-        """How long it slept since this was asked last; 0 if it did not."""
-        ahead = self._boot() - self._monotonic()
-        slept = ahead - self._ahead
-        if slept < ASLEEP_FROM_SECONDS:
-            return 0.0
-        self._ahead = ahead
-        return slept
+        """How long it slept since this was asked last; 0 if it did not.
+
+        Clocks that drift apart by some seconds over weeks are no sleep."""
+        ahead = self._boot() - self._awake()
+        slept, self._ahead = ahead - self._ahead, ahead
+        return slept if slept >= ASLEEP_FROM_SECONDS else 0.0
 
 
 class PowerWatch:

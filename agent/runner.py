@@ -115,7 +115,7 @@ class Agent:
         self._spool = Spool(folder.spool_path, on_damage=self._on_spool_damaged)
         boot_id = read_boot_id(self._clock)
         self._mark = RunMark(folder, folder.run_path, boot_id)
-        self._sleep = SleepWatch(times.boot, times.monotonic)
+        self._sleep = SleepWatch(times.boot, times.awake)
         self._hushed_until = 0.0  # by the boot clock
         self._delivery = Delivery(
             self._uplink,

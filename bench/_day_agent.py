@@ -33,7 +33,7 @@ class LeapingWakeup(Wakeup):
     def times(self) -> Times:
         return Times(
             boot=self._boot,
-            monotonic=lambda: time.monotonic() + self._leapt_seconds,
+            awake=lambda: time.monotonic() + self._leapt_seconds,
             wall=lambda: time.time() + self._leapt_seconds,
         )
 

@@ -14,6 +14,7 @@ from agent.wakeup import Wakeup
 
 STOP_HINT_MILLISECONDS = 20_000
 SUSPENDS = 4  # PBT_APMSUSPEND
+RESUMES = (7, 18)  # PBT_APMRESUMESUSPEND, when somebody is there; PBT_APMRESUMEAUTOMATIC, always
 EVENT_ID = 1  # EventCreate.exe, which explains our events, knows 1 to 1000
 
 
@@ -22,6 +23,14 @@ def event_type(level: int) -> int:
     if level >= logging.ERROR:
         return ERROR
     return WARNING if level >= logging.WARNING else INFORMATION
+
+
+def on_power(event: int, wakeup: Wakeup) -> None:
+    """What the service manager says of sleep. The clocks tell how long it was; here it is only looked at at once."""
+    if event == SUSPENDS:
+        wakeup.announce_sleep()
+    elif event in RESUMES:
+        wakeup.wake()
 
 
 if sys.platform == "win32":
@@ -58,8 +67,8 @@ if sys.platform == "win32":
             self._stop(is_shutdown=True)
 
         def SvcOtherEx(self, control: int, event: int, data: object) -> None:  # noqa: N802 - pywin32's name
-            if control == win32service.SERVICE_CONTROL_POWEREVENT and event == SUSPENDS:
-                self._wakeup.announce_sleep()
+            if control == win32service.SERVICE_CONTROL_POWEREVENT:
+                on_power(event, self._wakeup)
 
         def SvcDoRun(self) -> None:  # noqa: N802 - pywin32's name
             exit_code = run(RunOptions(self.state), wakeup=self._wakeup)

@@ -28,13 +28,21 @@ def test_a_damaged_mark_is_none(tmp_path: Path, content: bytes) -> None:
 
 
 def test_sleep_is_what_the_boot_clock_is_ahead() -> None:
-    boot, monotonic = [1000.0], [900.0]
-    watch = SleepWatch(lambda: boot[0], lambda: monotonic[0])
-    boot[0], monotonic[0] = 1060.2, 960.0
+    boot, awake = [1000.0], [900.0]
+    watch = SleepWatch(lambda: boot[0], lambda: awake[0])
+    boot[0], awake[0] = 1060.2, 960.0
     assert watch.slept_seconds() == 0
-    boot[0], monotonic[0] = 9000.0, 970.0
-    assert watch.slept_seconds() == pytest.approx(7930.0)
+    boot[0], awake[0] = 9000.0, 970.0
+    assert watch.slept_seconds() == pytest.approx(7929.8)
     assert watch.slept_seconds() == 0
+
+
+def test_clocks_that_drift_are_no_sleep() -> None:
+    boot, awake = [0.0], [0.0]
+    watch = SleepWatch(lambda: boot[0], lambda: awake[0])
+    for minute in range(7 * 24 * 60):
+        boot[0], awake[0] = minute * 60.0 * 1.00005, minute * 60.0
+        assert watch.slept_seconds() == 0
 
 
 def test_power_is_told_when_it_changes() -> None:

@@ -9,7 +9,8 @@ import pytest
 from agent.service.base import Condition, Ran, ServiceError
 from agent.service.launchd import LABEL, STATE, Launchd, plist_bytes
 from agent.service.windows import WindowsService, command_line, service_commands, state_folder
-from agent.service.windows_host import event_type
+from agent.service.windows_host import event_type, on_power
+from agent.wakeup import Wakeup
 
 DATA = Path(__file__).parent / "data"
 PROGRAM = Path("/opt/quarkpulse-agent/bin/quarkpulse-agent")
@@ -186,6 +187,20 @@ def test_only_an_administrator_installs_on_windows(tmp_path: Path) -> None:
 
 def test_levels_of_the_event_log() -> None:
     assert [event_type(level) for level in (10, 20, 30, 40, 50)] == [4, 4, 2, 1, 1]
+
+
+def test_what_windows_says_of_sleep() -> None:
+    """As a laptop says it that is closed, wakes for updates, and is opened: the power's source changes in between."""
+    with Wakeup() as wakeup:
+        on_power(10, wakeup)  # PBT_APMPOWERSTATUSCHANGE
+        assert wakeup.wait(0) and not wakeup.take_sleep()
+        on_power(4, wakeup)
+        assert not wakeup.wait(0)
+        assert wakeup.take_sleep()
+        for resumed in (18, 7):
+            on_power(resumed, wakeup)
+            assert not wakeup.wait(0), "the clocks are looked at at once"
+            assert not wakeup.take_sleep()
 
 
 def test_the_state_folder_of_windows() -> None:
