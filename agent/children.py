@@ -42,6 +42,12 @@ class Ending:
     has_begun = False
 
 
+class Spent:
+    """What children that have ended took, where the system does not add it up."""
+
+    cpu_seconds = 0.0
+
+
 RUNNING: "set[subprocess.Popen[bytes]]" = set()  # for `end_children`
 BOUNDED: "set[subprocess.Popen[bytes]]" = set()  # those of them that have a timeout
 STARTING: set[object] = set()  # one for each that is about to be in RUNNING
@@ -144,6 +150,7 @@ def forget_child(process: "subprocess.Popen[bytes]") -> None:
     """Of one that has ended, and been waited for: end what it left behind."""
     RUNNING.discard(process)
     BOUNDED.discard(process)
+    Spent.cpu_seconds += read_uncounted_cpu_seconds(process)
     ended = ORPHANS.end() - TOLD
     if ended and len(TOLD) < MAX_TOLD:
         TOLD.update(ended)
@@ -169,15 +176,32 @@ def make_environment(inherited: Mapping[str, str], more: Mapping[str, str]) -> d
     return {**kept, "LC_ALL": "C", **more}
 
 
+def cpu_seconds() -> tuple[float, float]:
+    """Of the agent, and of its children that have ended."""
+    times = os.times()
+    return time.process_time(), times.children_user + times.children_system + Spent.cpu_seconds
+
+
 if sys.platform == "win32":
+    import ctypes
     import threading
 
     import psutil
+
+    from agent.clock import WINDOWS_TICK_SECONDS
 
     CREATION_FLAGS = subprocess.IDLE_PRIORITY_CLASS | subprocess.CREATE_NO_WINDOW
 
     def lower_priority(process: "subprocess.Popen[bytes]") -> None:
         """It was started as the least important."""
+
+    def read_uncounted_cpu_seconds(process: "subprocess.Popen[bytes]") -> float:
+        """Of one that has ended; what it started itself is not counted."""
+        created, ended, kernel, user = (ctypes.c_ulonglong() for _ in range(4))
+        found = ctypes.windll.kernel32.GetProcessTimes(
+            ctypes.c_void_p(int(vars(process)["_handle"])), *map(ctypes.byref, (created, ended, kernel, user))
+        )
+        return (kernel.value + user.value) * WINDOWS_TICK_SECONDS if found else 0.0
 
     def read_bounded(process: "subprocess.Popen[bytes]", deadline: float, max_bytes: int) -> bytes:
         """All until the end. Raises TimeoutError or OverflowError. Pipes cannot be polled here: a thread reads."""
@@ -209,6 +233,10 @@ else:
     import signal
 
     CREATION_FLAGS = 0
+
+    def read_uncounted_cpu_seconds(_process: "subprocess.Popen[bytes]") -> float:
+        """None: the system counts those that were waited for, with all that those waited for."""
+        return 0.0
 
     def lower_priority(process: "subprocess.Popen[bytes]") -> None:
         """Its whole group, in case it has started others already."""

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import VERSION
+from agent.children import cpu_seconds
 from agent.clock import AgentClock
 from agent.configuration import Configuration
 from agent.delivery import Delivery
 from agent.events import Events
 from agent.probes.base import Metric, MetricType, Sample
 from agent.sampling import Schedule
-from agent.shedding import PAGE_BYTES, Weight, cpu_seconds
+from agent.shedding import PAGE_BYTES, Weight
 from agent.spool import Spool
 
 METRICS = (

@@ -8,7 +8,6 @@ if more was spent since than a cap allows for that time.
 import logging
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -171,12 +170,6 @@ def in_order(probes: Iterable[str]) -> Sequence[str]:
     """Those that may be left out, the first to go first."""
     places = {name: place for place, name in enumerate(ORDER)}
     return sorted((name for name in probes if name not in KEPT), key=lambda name: (places.get(name, -1), name))
-
-
-def cpu_seconds() -> tuple[float, float]:
-    """Of the agent, and of its children that have ended."""
-    times = os.times()
-    return time.process_time(), times.children_user + times.children_system
 
 
 def weigh_process(pid: int) -> tuple[int, float]:

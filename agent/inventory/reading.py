@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from agent.hidden_names import without_users
+from agent.hidden_names import read_places
 from agent.inventory.facts import MAX_DISKS, Facts, Section, clean, section, unique
 from agent.machine import read_line
 from agent.probes.base import ProbeUnavailable
@@ -84,7 +84,7 @@ def read_filesystems(
 ) -> list[Section]:
     """Those on disks that stay in this machine, with their sizes; how full they are is a metric. Where names of users
     are not allowed, places that are named after one have a `*` there."""
-    found = []
+    found, places = [], read_places()
     for part in partitions():
         if part.fstype in NETWORK_FILE_SYSTEMS or is_removable(part.device, part.mountpoint, part.opts):
             continue
@@ -92,7 +92,7 @@ def read_filesystems(
             size = size_of(part.mountpoint)
         except OSError:
             continue
-        place = clean(part.mountpoint if are_names_allowed else without_users(part.mountpoint))
+        place = clean(part.mountpoint if are_names_allowed else places.without(part.mountpoint))
         found.append({"mountpoint": place or "?", "type": part.fstype, "size_bytes": size})
     return sorted(found, key=lambda one: (str(one["mountpoint"]), int(one["size_bytes"])))[:MAX_DISKS]
 

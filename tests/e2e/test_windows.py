@@ -99,6 +99,18 @@ def windows() -> Iterator[Windows]:
         shutil.rmtree(folder)
 
 
+# Children's time is not added up by Windows; without sleep its two clocks go together.
+SPENDS = """
+import sys
+from agent.children import cpu_seconds, run_child
+from agent.clock import read_awake_seconds, read_boot_seconds
+from agent.presence import SleepWatch
+watch = SleepWatch(read_boot_seconds, read_awake_seconds)
+run_child([sys.executable, "-c", "for _ in range(10**7): pass"])
+print(cpu_seconds()[1], read_awake_seconds() > 0, watch.slept_seconds())
+"""
+
+
 def test_the_agent_runs_on_a_python_for_windows(windows: Windows) -> None:
     state = windows.folder / "state"
     with Collector() as collector:
@@ -127,3 +139,6 @@ def test_the_agent_runs_on_a_python_for_windows(windows: Windows) -> None:
     assert "configuration changed" not in ran.stdout
     assert sorted(path.name for path in (state / "spool").iterdir()) == ["spool.json"]
     assert (state / "status.json").exists()
+    seconds, has_clock, slept_seconds = windows.run("wine", windows.python, "-B", "-c", SPENDS).stdout.split()[-3:]
+    assert float(seconds) > 0.05
+    assert (has_clock, slept_seconds) == ("True", "0.0")
