@@ -48,6 +48,14 @@ class InMemoryReader:
         for labels, points in series:
             self.add(labels, points)
 
+    def __len__(self) -> int:
+        """How many series there are, those included that have no samples yet."""
+        return len(self._series)
+
+    def has_none(self, matchers: tuple[Matcher, ...]) -> bool:
+        """Whether no series matches, whenever its samples are."""
+        return len(self.select(matchers, 0, 0)) == 0
+
     def add(self, labels: Mapping[str, str], points: Iterable[Point]) -> None:
         """Adds samples. Where a series has one at that time already, it stands."""
         series = self.series(labels)
