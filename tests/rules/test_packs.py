@@ -31,16 +31,9 @@ def test_promtool_takes_the_rules(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_rules_pass_their_unit_tests(path: Path) -> None:
-    done = subprocess.run(
-        [require("promtool"), "test", "rules", str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 def test_every_pack_has_unit_tests() -> None:
-    """A pack's tests may be in several files: fleet.test.yaml, fleet.days.test.yaml."""
+    """A pack's tests may be in several files: fleet.test.yaml, fleet.days.test.yaml. That they pass, here and with
+    promtool, is seen in test_rule_tests."""
     assert {path.name.partition(".")[0] for path in TESTS} == {path.stem for path in shipped_rules()}
 
 

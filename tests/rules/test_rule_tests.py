@@ -46,6 +46,7 @@ def write(folder: Path, rules: str, tests: str) -> Path:
     return folder / "tests.yml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_both_agree_on_whole_files(path: Path) -> None:
     report = run_file(path)
