@@ -24,6 +24,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Row = Mapping[str, object]
 
+MAX_NAME_CHARS = 90  # with user and machine a record has room for 200
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON array of objects and nothing else.")
 
 
@@ -139,6 +141,11 @@ def me() -> str:
 
 
 # Who does what the command says, where that may be somebody else than who runs it. Everywhere under this name.
+def acting_as(who: str | None) -> str:
+    """Under whom a change is recorded that `--as` names somebody else for: `anna (root@desk-3)` tells both."""
+    return actor() if who is None else f"{who[:MAX_NAME_CHARS]} ({actor()})"
+
+
 as_option = click.option(
     "--as", "who", help="Who does it: a technician's id, or a name.  [default: the name you are logged in with]"
 )

@@ -47,14 +47,21 @@ async def end(
             count = await offboarding.plan_end(connection, customer, ends_at=day.astimezone(), actor=who, now=now)
         click.echo(f"{count} contracts of {customer} end on {day:%Y-%m-%d}: run this again on that day", err=True)
         return
-    if file is None:
-        raise click.UsageError("name the file that is handed over: --export FILE.zip")
+    is_sure = yes or sys.stdin.isatty()  # there somebody is asked
+    if file is None or not is_sure:
+        lacking = [
+            *(["--export FILE.zip, which is handed over"] if file is None else []),
+            *(["--yes, as this cannot be taken back and nobody can be asked here"] if not is_sure else []),
+        ]
+        raise click.UsageError(f"name {' and '.join(lacking)}")
     async with database.connect() as connection:
         found = await get_customer(connection, customer)
         if await is_erased(connection, customer):
             click.echo(f"customer {customer} was ended before, and its people are erased: nothing to do", err=True)
             return
-    _confirm(f"{customer} ({found.name})", is_sure=yes)
+    if not yes:
+        told = f"End {customer} ({found.name}), and erase its people? This cannot be taken back"
+        click.confirm(told, abort=True, err=True)
     with new_file(file, customer) as out:  # first: a file that cannot be written must end nothing
         async with database.begin() as connection:
             done = await offboarding.stop(connection, customer, actor=who, now=now)
@@ -71,12 +78,3 @@ async def end(
     async with database.begin() as connection:
         await erase_people(connection, customer, actor=who, now=now)
     click.echo(f"erased: what named people at {customer}", err=True)
-
-
-def _confirm(whose: str, *, is_sure: bool) -> None:
-    """Raises click.UsageError where nobody can be asked, click.Abort if the answer is no."""
-    if is_sure:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("this cannot be taken back: run it on a terminal, or with --yes")
-    click.confirm(f"End {whose}, and erase its people? This cannot be taken back", abort=True, err=True)

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from collector.cli.common import actor, with_database
+from collector.cli.common import acting_as, actor, as_option, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import Level, Priority
@@ -21,7 +21,7 @@ PRIORITIES = click.Choice([one.value for one in Priority])
 KINDS = click.Choice([one.value for one in TicketKind])
 
 
-@click.command("open")
+@click.command("add")
 @click.option("--customer", required=True, help="Whose it is.")
 @click.option("--title", required=True, help="What it is about, in one line.")
 @click.option("--description", help="All that is known.")
@@ -35,7 +35,7 @@ KINDS = click.Choice([one.value for one in TicketKind])
 @click.option("--kind", type=KINDS, default=TicketKind.INCIDENT.value, show_default=True, help="What it is.")
 @click.option("--by-customer", is_flag=True, help="The customer reported it.")
 @with_database
-async def open_command(
+async def add(
     database: Database,
     _settings: Settings,
     *,
@@ -52,9 +52,9 @@ async def open_command(
     kind: str,
     by_customer: bool,
 ) -> None:
-    """Open a ticket by hand, whatever the customer's plan; prints its number.
+    """Open a ticket by hand, whatever the customer's plan; prints its number. `add` and `open` are the same.
 
-    E.g. `tickets open --customer acme --title "Outlook is slow" --impact high`.
+    E.g. `tickets add --customer acme --title "Outlook is slow" --impact high`.
     """
     report = Report(
         customer=customer,
@@ -81,6 +81,7 @@ async def open_command(
 @click.option("--public", "is_public", is_flag=True, help="The customer sees it too.")
 @click.option("--contact", type=int, help="Who at the customer said it, such as by phone: a contact's id.")
 @click.option("--still-wrong", is_flag=True, help="Of a contact: it is not mended, so a resolved ticket reopens.")
+@as_option
 @with_database
 async def comment(
     database: Database,
@@ -91,6 +92,7 @@ async def comment(
     is_public: bool,
     contact: int | None,
     still_wrong: bool,
+    who: str | None,
 ) -> None:
     """Comment on a ticket, which keeps it from resolving by itself. What a contact says has a ticket that waits for the
     customer go on.
@@ -99,13 +101,13 @@ async def comment(
     """
     if still_wrong and contact is None:
         raise click.UsageError("--still-wrong is the customer's to say: name who said it with --contact")
-    who, now = actor(), system_clock()
+    by, now = acting_as(who), system_clock()
     async with database.begin() as connection:
         if contact is None:
-            await store.comment(connection, number, text=text, is_public=is_public, actor=who, now=now)
+            await store.comment(connection, number, text=text, is_public=is_public, actor=by, now=now)
         else:
             await said.by_customer(
-                connection, number, text=text, contact=contact, still_wrong=still_wrong, actor=who, now=now
+                connection, number, text=text, contact=contact, still_wrong=still_wrong, actor=by, now=now
             )
     click.echo(f"commented on ticket {number}", err=True)
 
@@ -144,15 +146,20 @@ async def set_command(database: Database, _settings: Settings, /, number: int, *
 @click.argument("number", type=int)
 @click.argument("status", type=click.Choice([status.value for status in TicketStatus]))
 @click.option("--force", is_flag=True, help="Resolve or close it even while its alerts fire.")
+@as_option
 @with_database
-async def set_status(database: Database, _settings: Settings, number: int, status: str, *, force: bool) -> None:
+async def set_status(
+    database: Database, _settings: Settings, number: int, status: str, *, force: bool, who: str | None
+) -> None:
     """Set a ticket's status by hand. A fault that is still there is not resolved without --force.
 
     E.g. `tickets set-status 1001 in_progress`.
     """
     wanted = TicketStatus(status)
     async with database.begin() as connection:
-        await by_hand.set_status(connection, number, status=wanted, actor=actor(), now=system_clock(), force=force)
+        await by_hand.set_status(
+            connection, number, status=wanted, actor=acting_as(who), now=system_clock(), force=force
+        )
         texts = await resolving.texts_of(connection, number)
     click.echo(f"ticket {number} is {status} now", err=True)
     if wanted is TicketStatus.RESOLVED and None in (texts.cause, texts.solution):
@@ -165,6 +172,7 @@ async def set_status(database: Database, _settings: Settings, number: int, statu
 @click.option("--solution", help="What was done about it.")
 @click.option("--without", is_flag=True, help="There is nothing to say of cause and solution; that is recorded.")
 @click.option("--force", is_flag=True, help="Even while its alerts fire: it rests until one fires anew.")
+@as_option
 @with_database
 async def resolve(
     database: Database,
@@ -175,10 +183,11 @@ async def resolve(
     solution: str | None,
     without: bool,
     force: bool,
+    who: str | None,
 ) -> None:
     """Resolve a ticket with its cause and solution; on a terminal they are asked for.
 
-    E.g. `tickets resolve 1001 --cause "disk full of logs" --solution "logs rotate now"`.
+    E.g. `tickets resolve 1001 --cause "disk full of logs" --solution "logs rotate now" --as anna`.
     """
     async with database.connect() as connection:
         await store.get_ticket(connection, number)
@@ -194,7 +203,7 @@ async def resolve(
             solution=solution,
             without=without,
             force=force,
-            actor=actor(),
+            actor=acting_as(who),
             now=system_clock(),
         )
     click.echo(f"ticket {number} is resolved now", err=True)

@@ -3,7 +3,7 @@
 import click
 
 from collector.cli.ticket_assignment import assign, hand_over, take
-from collector.cli.ticket_changes import comment, open_command, resolve, set_command, set_status
+from collector.cli.ticket_changes import add, comment, resolve, set_command, set_status
 from collector.cli.ticket_files import attach, attachments, detach, fetch_attachment
 from collector.cli.ticket_list import list_command, show
 from collector.cli.ticket_relations import devices, link, merge, set_parent, unlink, watch
@@ -20,10 +20,11 @@ def tickets() -> None:
 
 
 for command in (
-    *(list_command, show, open_command, set_command),
+    *(list_command, show, add, set_command),
     *(comment, assign, take, hand_over, set_status, resolve),
     *(merge, link, unlink, set_parent, devices, watch),
     *(attach, attachments, fetch_attachment, detach),
     *(work, parts, sla),
 ):
     tickets.add_command(command)
+tickets.add_command(add, "open")

@@ -143,8 +143,9 @@ def test_users_and_a_password_that_is_no_argument(run: Run) -> None:
 def test_a_customer_is_ended_only_by_somebody_who_is_sure(run: Run, tmp_path: Path) -> None:
     run("contacts", "add", "acme", "--name", "J. Jansen")
     file = str(tmp_path / "acme.zip")
-    run("customers", "end", "acme", code=2)
-    run("customers", "end", "acme", "--export", file, code=2)
+    lacking = run("customers", "end", "acme", code=2).stderr
+    assert "name --export FILE.zip" in lacking and "--yes" in lacking  # all at once
+    assert "--export" not in run("customers", "end", "acme", "--export", file, code=2).stderr.partition("Error")[2]
     assert "cannot be written" in run("customers", "end", "acme", "--export", f"{file}/x", "--yes", code=1).stderr
     assert rows(run, "customers", "show", "acme")[0]["ended_at"] is None
     run("customers", "end", "acme", "--on", "2099-01-01")

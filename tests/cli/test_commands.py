@@ -65,6 +65,16 @@ def test_every_command_has_help_with_an_example(name: str, command: click.Comman
     assert all(param.help for param in command.params if isinstance(param, click.Option)), name
 
 
+MADE = ["customers", "sites", "contracts", "contacts", "users", "printers", "tickets", "silences", "windows"]
+
+
+@pytest.mark.parametrize("noun", [*MADE, "technicians", "maintenance"])
+def test_what_people_make_is_added_and_listed(noun: str) -> None:
+    group = main.get_command(click.Context(main), noun)
+    assert isinstance(group, click.Group)
+    assert {"add", "list"} <= set(group.commands)
+
+
 def test_every_noun_is_there() -> None:
     assert main.list_commands(click.Context(main)) == list(NOUNS)
 

@@ -46,7 +46,7 @@ def shown(data: Path, number: str) -> Any:
 
 
 def opened(data: Path, *more: str) -> str:
-    return run(data, "tickets", "open", "--customer", "acme", "--title", "Outlook is slow", *more).strip()
+    return run(data, "tickets", "add", "--customer", "acme", "--title", "Outlook is slow", *more).strip()
 
 
 def test_from_the_report_to_its_solution(data: Path) -> None:
@@ -61,7 +61,7 @@ def test_from_the_report_to_its_solution(data: Path) -> None:
     run(data, "tickets", "devices", number, "--add", "acme-ws-2")
     run(data, "tickets", "watch", number, "piet@acme.example")
     assert "no cause and no solution yet" in refused(data, "tickets", "resolve", number)
-    run(data, "tickets", "resolve", number, "--cause", "full mailbox", "--solution", "archived it")
+    run(data, "tickets", "resolve", number, "--cause", "full mailbox", "--solution", "archived it", "--as", "anna")
     ticket = shown(data, number)
     assert (ticket["status"], ticket["cause"], ticket["solution"]) == ("resolved", "full mailbox", "archived it")
     assert (ticket["devices"], ticket["watchers"]) == (["acme-ws-2"], ["piet@acme.example"])
@@ -74,8 +74,13 @@ def test_from_the_report_to_its_solution(data: Path) -> None:
         "cause: full mailbox",
         "    solution: archived it",
         "assigned → resolved",
+        "anna (",  # --as, and who typed it
     ):
         assert words in told, told
+
+
+def test_a_ticket_is_opened_by_its_first_name_too(data: Path) -> None:
+    assert run(data, "tickets", "open", "--customer", "acme", "--title", "It beeps").strip() == "1001"
 
 
 def test_set_status_asks_for_cause_and_solution_afterwards(data: Path) -> None:
