@@ -51,7 +51,7 @@ from collector.config import RulesEngine, Settings
 from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service_models
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
-from collector.db.revisions import revisions
+from collector.db.revisions import Topic, revisions
 from collector.fleet.devices import DeviceStatus
 from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
@@ -88,6 +88,7 @@ from protocol.models import Event
 
 logger = logging.getLogger(__name__)
 
+IN_MEMORY = (Topic.FLEET, Topic.THRESHOLDS)  # what is taken in anew when another process changed it
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
 EXTERNAL_SECONDS = 1.0
@@ -369,14 +370,14 @@ class Collector:
     async def _notice_changes(self) -> None:
         """Takes in what other processes changed in the database."""
         async with self._database.connect() as connection:
-            seen = await revisions(connection)
+            seen = await revisions(connection, IN_MEMORY)
         if seen != self._seen_revisions:
             await self._reload_state()
 
     async def _reload_state(self) -> None:
         """The fleet and the thresholds as the database has them now."""
         async with self._database.connect() as connection:
-            self._seen_revisions = await revisions(connection)
+            self._seen_revisions = await revisions(connection, IN_MEMORY)
             self._directory = await load_directory(connection)
             overrides = await list_thresholds(connection)
         self._senders = {}

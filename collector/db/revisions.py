@@ -1,5 +1,6 @@
 """How `serve` learns that another process changed what it keeps in memory: a number per topic, raised by writers."""
 
+from collections.abc import Collection
 from enum import StrEnum
 
 from sqlalchemy import select, update
@@ -12,6 +13,7 @@ from collector.db.tables import revisions as revisions_table
 class Topic(StrEnum):
     FLEET = "fleet"  # customers, contracts, sites, tokens, devices
     THRESHOLDS = "thresholds"
+    WINDOWS = "windows"  # of maintenance
 
 
 async def bump(connection: AsyncConnection, topic: Topic) -> None:
@@ -25,7 +27,13 @@ async def bump(connection: AsyncConnection, topic: Topic) -> None:
         await bump(connection, topic)  # another process made the row in between
 
 
-async def revisions(connection: AsyncConnection) -> dict[str, int]:
-    """The number of each topic that was ever raised."""
-    rows = await connection.execute(select(revisions_table.c.topic, revisions_table.c.revision))
+async def revision_of(connection: AsyncConnection, topic: Topic) -> int | None:
+    """None: it was never raised."""
+    return await connection.scalar(select(revisions_table.c.revision).where(revisions_table.c.topic == topic))
+
+
+async def revisions(connection: AsyncConnection, topics: Collection[Topic] = tuple(Topic)) -> dict[str, int]:
+    """The numbers of those of the topics that were ever raised."""
+    query = select(revisions_table.c.topic, revisions_table.c.revision).where(revisions_table.c.topic.in_(topics))
+    rows = await connection.execute(query)
     return {row.topic: row.revision for row in rows}

@@ -62,7 +62,7 @@ class Circumstances:
 
     now: datetime
     silences: Sequence[Silence] = ()
-    windows: Sequence[Window] = ()
+    windows: Mapping[str, Sequence[Window]] = field(default_factory=dict)  # those that are open, by customer
     inhibitors: Inhibitors = field(default_factory=dict)
 
 
@@ -112,7 +112,7 @@ def held_back(labels: Mapping[str, str], tags: Collection[str], circumstances: C
                 f"silence {silence.id} of {silence.author} until {_told(silence.ends_at)}: {silence.comment}",
                 silence.id,
             )
-    for window in circumstances.windows:
+    for window in circumstances.windows.get(labels.get("customer", ""), ()):
         if window.scope.covers(labels, tags) and (opened := window.open_at(circumstances.now)):
             return _held(
                 HeldBy.WINDOW,

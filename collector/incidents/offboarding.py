@@ -86,6 +86,7 @@ async def stop(connection: AsyncConnection, customer: str, *, actor: str, now: d
     await audit.record(connection, actor=actor, action="customers.end", subject=customer, now=now, data=data)
     await bump(connection, Topic.FLEET)
     await bump(connection, Topic.THRESHOLDS)
+    await bump(connection, Topic.WINDOWS)
     return done
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -22,10 +22,10 @@ from collector.incidents import flapping, orders, storms, waiting
 from collector.incidents.decision import Circumstances, Decision, decide, held_back, ticket_key
 from collector.incidents.inhibition import inhibitors_among
 from collector.incidents.ledgers import LEDGERS, TICKETS, Ledger
+from collector.incidents.open_windows import OpenWindows
 from collector.incidents.reasons import Reason, record_reasons
 from collector.incidents.settings import IncidentSettings
 from collector.incidents.silences import silences_in_force
-from collector.incidents.windows import list_windows
 
 AT_ONCE = 100  # decisions between two turns of the event loop
 MAX_NAMED = 3  # devices in one note
@@ -44,6 +44,7 @@ class Surroundings:
     inhibit_rules: Callable[[], Sequence[InhibitRule]]
     settings: IncidentSettings
     scope_of: Callable[[str, datetime], ContractScope | None] = lambda _customer, _at: None  # of its contract
+    windows: OpenWindows = field(default_factory=OpenWindows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ class Round:
         return Circumstances(
             self._now,
             await silences_in_force(self._connection, self._now),
-            [one for one in await list_windows(self._connection, open_after=self._now) if one.open_at(self._now)],
+            await self._world.windows.at(self._connection, self._now),
             inhibitors_among(firing, rules),
         )
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts.recurrence import MAX_LENGTH, checked_recurrence, next_start, occurrence_at
 from collector.db import audit
+from collector.db.revisions import Topic, bump
 from collector.db.tables import maintenance_windows
 from collector.db.text import one_line
 from collector.fleet.customers import DEFAULT_TIME_ZONE, checked_time_zone, get_customer, get_site, list_sites
@@ -116,6 +117,7 @@ async def add_window(
     added = await connection.execute(insert(maintenance_windows).values(row).returning(maintenance_windows.c.id))
     window = int(added.scalar_one())
     data = {key: value for key, value in row.items() if value is not None and key != "created_at"}
+    await bump(connection, Topic.WINDOWS)
     await audit.record(connection, actor=author, action="windows.add", subject=str(window), now=now, data=data)
     return window
 
@@ -137,6 +139,7 @@ async def change_window(
     changed = await connection.execute(update(maintenance_windows).where(*still).values(**values))
     if changed.rowcount == 0:
         raise WindowError(f"window {window} was ended before: add another")
+    await bump(connection, Topic.WINDOWS)
     data: dict[str, object] = {**values, "before": int(was.length.total_seconds())}
     await audit.record(connection, actor=actor, action="windows.change", subject=str(window), now=now, data=data)
     return await get_window(connection, window)
@@ -161,6 +164,7 @@ async def end_window(connection: AsyncConnection, window: int, *, actor: str, no
     )
     if ended.rowcount == 0:
         raise WindowError(f"there is no window {window}, or it was ended before; see: windows list")
+    await bump(connection, Topic.WINDOWS)
     await audit.record(connection, actor=actor, action="windows.end", subject=str(window), now=now)
 
 

@@ -8,7 +8,7 @@ from collector.db.tables.base import Instant, Serial, metadata
 revisions = Table(
     "revisions",
     metadata,
-    Column("topic", String(32), primary_key=True),  # fleet, thresholds
+    Column("topic", String(32), primary_key=True),  # fleet, thresholds, windows
     Column("revision", BigInteger, nullable=False),
 )
 
