@@ -13,11 +13,13 @@ from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
 from collector.contracts.months import Month
+from collector.contracts.service_models import Report
 from collector.db.database import Database
 from collector.fleet.customers import get_customer
 from collector.reporting import bill_shape
 from collector.reporting.billing import Bill, ContractBill
 from collector.reporting.maintenance import MaintenanceReport, RoundReport, Told, read_maintenance
+from collector.reporting.part_of import customers_sold_to, plans_without
 from collector.reporting.usage import billed_customers, read_bills
 
 CSV_COLUMNS = (
@@ -42,6 +44,7 @@ CSV_COLUMNS = (
     "vat_percent",
     "currency",
 )
+MAX_NAMED = 10  # of those left out
 ROUND_COLUMNS = ["due", "title", "state", "ticket", "items", "items_done", "minutes"]
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
@@ -74,8 +77,12 @@ async def billing(
     async with database.connect() as connection:
         if customer is not None:
             await get_customer(connection, customer)
-        ids = await billed_customers(connection, wanted, customer=customer)
-        bills = await read_bills(connection, models, wanted, ids, system_clock())
+        every = await billed_customers(connection, wanted, customer=customer)
+        without = plans_without(models, Report.BILLING)
+        sold = set(await billed_customers(connection, wanted, customer=customer, without=without))
+        _tell_of_others([one for one in every if one not in sold], Report.BILLING, customer)
+        shown = every if customer is not None else sold
+        bills = await read_bills(connection, models, wanted, sorted(shown), system_clock())
     if in_csv:
         click.echo(as_csv(bills), nl=False)
     elif as_json:
@@ -93,17 +100,21 @@ async def billing(
 @json_option
 @with_database
 async def maintenance(
-    database: Database, _settings: Settings, *, month: str, customer: str | None, as_json: bool
+    database: Database, settings: Settings, *, month: str, customer: str | None, as_json: bool
 ) -> None:
     """What was maintained in a month: rounds planned, done and skipped, minutes, and what shows that it was done.
 
     E.g. `report maintenance --month 2026-03 --customer acme`.
     """
-    wanted = Month.parse(month)
+    wanted, models = Month.parse(month), load_service_models(settings.data)
     async with database.connect() as connection:
         if customer is not None:
             await get_customer(connection, customer)
-        found = await read_maintenance(connection, wanted, system_clock(), customer=customer)
+        every = await read_maintenance(connection, wanted, system_clock(), customer=customer)
+        without = plans_without(models, Report.MAINTENANCE)
+        sold = set(await customers_sold_to(connection, wanted, [one.customer for one in every], without))
+    _tell_of_others([one.customer for one in every if one.customer not in sold], Report.MAINTENANCE, customer)
+    found = [one for one in every if customer is not None or one.customer in sold]
     if as_json:
         print_rows([_maintenance_row(one) for one in found], as_json=True)
         return
@@ -122,6 +133,18 @@ async def maintenance(
                 why = printable(told.step.left_out or "")
                 click.echo(f"ticket {round_.ticket}, {printable(told.step.en)}: left out, {why}")
         click.echo()
+
+
+def _tell_of_others(others: Sequence[str], report: Report, asked: str | None) -> None:
+    """Of customers whose plans in the month do not name the report: it is made only of who is asked for by name."""
+    if not others:
+        return
+    why = f"no plan of theirs in that month has {report} under 'reported' in service_models.yaml"
+    if asked is not None:
+        click.echo(f"note: {why}; it is shown since you named {asked}", err=True)
+        return
+    more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+    click.echo(f"note: left out {', '.join(others[:MAX_NAMED])}{more}: {why}; name one with --customer", err=True)
 
 
 def _maintenance_row(report: MaintenanceReport) -> Row:

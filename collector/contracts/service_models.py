@@ -74,7 +74,7 @@ class WrittenModel(Written):
     support_levels: tuple[Name, ...] = Field(default=(), max_length=100)
     monitored: Kinds = tuple(Kind)
     maintained: tuple[Name, ...] = Field(default=(), max_length=100)
-    reported: tuple[Report, ...] = Field(default=(), max_length=100)
+    reported: tuple[Report, ...] = Field(default=tuple(Report), max_length=100)
     onboarding: tuple[Step, ...] = Field(default=(), max_length=50)
     onboards_by_itself: bool = False
 

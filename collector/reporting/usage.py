@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from collector.fleet.contracts import Contract, contracts_between
 from collector.fleet.customers import DEFAULT_TIME_ZONE
 from collector.fleet.names import PROVIDER
 from collector.reporting.billing import Bill, BilledDevice, Logged, Usage, bill
+from collector.reporting.part_of import contracts_in, is_sold_to
 
 CUSTOMERS_AT_ONCE = 200
 
@@ -48,11 +49,13 @@ async def billed_customers(
     customer: str | None = None,
     after: str | None = None,
     limit: int | None = None,
+    without: Collection[str] = (),
 ) -> list[str]:
-    """Who has a contract in the month, or work or parts in it; beyond the id `after`, `limit` at most."""
+    """Who has a contract in the month, or work or parts in it, save whose plans in it are all among those that bills
+    are no part of; beyond the id `after`, `limit` at most."""
     first, end = month.anywhere
     has_contract = (
-        select(contracts.c.id).where(contracts.c.customer == customers.c.id).where(*_contracts_in(first, end)).exists()
+        select(contracts.c.id).where(contracts.c.customer == customers.c.id).where(*contracts_in(first, end)).exists()
     )
     has_work, has_parts = (
         select(table.c.id)
@@ -64,6 +67,8 @@ async def billed_customers(
     query = select(customers.c.id).where(customers.c.id != PROVIDER, or_(has_contract, has_work, has_parts))
     if customer is not None:
         query = query.where(customers.c.id == customer)
+    if without:
+        query = query.where(is_sold_to(customers.c.id, month, without))
     if after is not None:
         query = query.where(customers.c.id > after)
     return list(await connection.scalars(query.order_by(customers.c.id).limit(limit)))
@@ -162,10 +167,6 @@ async def _devices(
 def _is_among(customer: ColumnElement[str], ids: Sequence[str], dialect: str) -> ColumnElement[bool]:
     """Of what happened in the month; SQLite would rather begin with all that these customers ever had."""
     return (customer.concat("") if dialect == "sqlite" else customer).in_(ids)
-
-
-def _contracts_in(first: datetime, end: datetime) -> list[ColumnElement[bool]]:
-    return [contracts.c.valid_from < end, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > first)]
 
 
 def _zone(zones: Iterable[str]) -> str:

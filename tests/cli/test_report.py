@@ -41,6 +41,27 @@ def test_billing_in_three_forms(run: Run) -> None:
     assert json.loads(run("report", "billing", "--month", "2020-01", "--json").stdout) == []
 
 
+def test_a_report_is_made_unasked_of_those_whose_plan_has_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "service_models.yaml").write_text(
+        "in_house: {title: In house, on_alert: ticket, maintained: [restore_test], reported: []}\n"
+    )
+    run("customers", "add", "own", "--name", "Ourselves", "--plan", "in_house")
+    now = system_clock() + timedelta(days=1)
+    plan = ("--task", "restore_test", "--repeat", "FREQ=DAILY;COUNT=2", "--from", f"{now:%Y-%m-%d %H:%M}")
+    for customer in ("acme", "own"):
+        run("maintenance", "add", "--customer", customer, *plan)
+    month = f"{now:%Y-%m}"
+    for report in ("billing", "maintenance"):
+        told = run("report", report, "--month", month, "--json")
+        assert [one["customer"] for one in json.loads(told.stdout)] == ["acme"]
+        assert f"left out own: no plan of theirs in that month has {report}" in told.stderr
+        told = run("report", report, "--month", month, "--customer", "own", "--json")
+        assert [one["customer"] for one in json.loads(told.stdout)] == ["own"]
+        assert "since you named own" in told.stderr
+    run("customers", "set-plan", "own", "monthly")  # one plan that has it is enough
+    assert len(json.loads(run("report", "billing", "--month", month, "--json").stdout)) == 2
+
+
 def test_wrong_questions(run: Run) -> None:
     assert "write a month like 2026-03" in run("report", "billing", "--month", "march", code=1).stderr
     assert (

@@ -9,8 +9,10 @@ from collector.api.desk.operations import AnyOperation, Call, Operation
 from collector.api.desk.paging import Page, PagingOfReckoned, cut
 from collector.contracts import ServiceModels
 from collector.contracts.months import Month
+from collector.contracts.service_models import Report
 from collector.fleet.roles import Role
 from collector.reporting.bill_shape import MonthlyBill, told
+from collector.reporting.part_of import plans_without
 from collector.reporting.usage import billed_customers, read_bills
 
 MONTH_PATTERN = r"^20[0-9]{2}-(0[1-9]|1[0-2])$"
@@ -22,7 +24,11 @@ class BillPage(Page[MonthlyBill]):
 
 class BillFilter(PagingOfReckoned):
     month: str = Field(pattern=MONTH_PATTERN, description="By the customer's clock.", examples=["2026-03"])
-    customer: str | None = Field(default=None, max_length=64)
+    customer: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Without one, those whose service models have no `billing` under `reported` are left out.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,9 @@ class ReportOperations:
         customer = asked.customer if caller.customer is None else caller.customer
         if asked.customer not in (None, customer):
             return BillPage(items=[], next_cursor=None)
+        without = plans_without(self.models, Report.BILLING) if customer is None else ()
         found = await billed_customers(
-            call.connection, month, customer=customer, after=asked.after, limit=asked.limit + 1
+            call.connection, month, customer=customer, after=asked.after, limit=asked.limit + 1, without=without
         )
         ids, cursor = cut(found, asked.limit, lambda one: one)
         bills = await read_bills(call.connection, self.models, month, ids, call.now)
