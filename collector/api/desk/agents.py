@@ -52,7 +52,7 @@ class AgentSettingFilter(PagingByName):
 
 
 Key = Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARS, description=FORMS, examples=["interval.smart"])]
-Subject = Annotated[str, Field(min_length=1, max_length=200, description=SUBJECT, examples=["acme/hq"])]
+Subject = Annotated[str, Field(min_length=1, max_length=200, description=SUBJECT, examples=["acme"])]
 
 
 class Place(Request):
@@ -62,7 +62,9 @@ class Place(Request):
 
 
 class NewAgentSetting(Place):
-    value: StrictBool | Annotated[float, Field(allow_inf_nan=False)] | CheckSetting = Field(description=VALUE)
+    value: StrictBool | Annotated[float, Field(allow_inf_nan=False)] | CheckSetting = Field(
+        description=VALUE, examples=[43200]
+    )
 
 
 class Told(BaseModel):

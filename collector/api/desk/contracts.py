@@ -79,7 +79,7 @@ class ContractPage(Page[Contract]):
 
 class Wanted(Request):
     valid_to: When | None = None
-    number: str | None = Field(default=None, min_length=1, max_length=MAX_NUMBER_CHARS)
+    number: str | None = Field(default=None, min_length=1, max_length=MAX_NUMBER_CHARS, examples=["2026-014"])
     signed_on: Day | None = None
     term_months: int | None = Field(default=None, ge=1, le=MAX_TERM_MONTHS)
     fee: Money | None = None

@@ -62,7 +62,7 @@ class NewCustomer(Request):
 
 
 class CustomerPatch(Patch):
-    name: str = Field(default="", min_length=1, max_length=200)
+    name: str = Field(default="", min_length=1, max_length=200, examples=["Acme BV"])
     silent_days: int = Field(default=15, ge=1, le=silent.MAX_SILENT_DAYS)
     retire_automatically: bool = False
     privacy: AllowedInInventories = AllowedInInventories()

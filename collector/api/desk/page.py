@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 STYLE_FILE = "page.css"
 PAGE_FILE = "page.html"
+FEW = 3  # fields of an example of which none must be there
 MAX_DEPTH = 4  # of examples: what a thing holds of others, and those of others
 
 Schema = Mapping[str, Any]
@@ -24,6 +25,68 @@ _TEXTS = {
     "date": "2026-12-01",
     "email": "j.jansen@example.com",
     "binary": "…",
+}
+
+
+# What fields of these names hold in examples that have none of their own.
+_NAMED: Mapping[str, object] = {
+    "address": "192.0.2.31",
+    "author": "anna",
+    "cause": "the mailbox was full",
+    "comment": "we know, and are on it",
+    "community": "public",
+    "customer": "acme",
+    "device": "ws-reception-7k3p",
+    "devices": ["ws-reception-7k3p"],
+    "add": ["ws-reception-7k3p"],
+    "remove": ["ws-meeting-2x9d"],
+    "description": "since noon, for three people",
+    "email": "a.devries@example.com",
+    "ends_at": "2026-12-01T18:00:00+01:00",
+    "evidence": "the restored file opens",
+    "groups": ["second-line"],
+    "holidays": "NL",
+    "hours": "Mon-Fri 08:30-17:00",
+    "id": "anna",
+    "language": "nl",
+    "layer": "customer",
+    "minutes": 30,
+    "name": "Anna de Vries",
+    "note": "the cable is new, the switch is next",
+    "office_hours": "Mon-Fri 08:30-17:00",
+    "phone": "+31 20 123 4567",
+    "plan": "monthly",
+    "reader": "srv-files-4m1c",
+    "reason": "thrown away next week",
+    "role": "viewer",
+    "site": "hq",
+    "skills": ["network"],
+    "sla": "standard",
+    "solution": "the oldest year is archived",
+    "status": "in_progress",
+    "subject": "acme",
+    "support_level": "8x5",
+    "tags": ["reception"],
+    "technician": "anna",
+    "technicians": ["anna", "bob"],
+    "text": "it prints again",
+    "time_zone": "Europe/Amsterdam",
+    "title": "Outlook is slow",
+    "to": "bob",
+    "watcher": "anna",
+}
+# What stands for the name of a thing in a path, by what stands before it.
+_IDS: Mapping[str, str] = {
+    "customers": "acme",
+    "devices": "ws-reception-7k3p",
+    "printers": "printer-hall-5c2h",
+    "service-models": "monthly",
+    "sites": "hq",
+    "slas": "standard",
+    "support-levels": "8x5",
+    "technicians": "anna",
+    "users": "anna",
+    "watchers": "anna",
 }
 
 
@@ -187,8 +250,10 @@ def _curl(root: str, path: str, method: str, operation: Mapping[str, Any], schem
     query: list[str] = []
     headers = ["Authorization: Bearer $TOKEN"]
     for one in operation["parameters"]:
-        value = _example(one["schema"], schemas)
+        value = _named(one["name"], one["schema"], schemas, 0)
         if one["in"] == "path":
+            before = path.partition("/{" + one["name"] + "}")[0].rpartition("/")[2]
+            value = _IDS.get(before, value) if one["schema"].get("type") == "string" else value
             path = path.replace("{" + one["name"] + "}", str(value))
         elif one["in"] == "query" and one["required"]:
             query.append(f"{one['name']}={value}")
@@ -240,11 +305,18 @@ def _plain(schema: Schema, schemas: Mapping[str, Schema], depth: int) -> Any:  #
 
 
 def _members(schema: Schema, schemas: Mapping[str, Schema], depth: int) -> Iterator[tuple[str, Any]]:
-    """Those that must be there; all, where none must."""
+    """Those that must be there; where none must, the first few."""
     properties = schema.get("properties", {})
-    required = schema.get("required", []) or list(properties)
+    required = schema.get("required", []) or list(properties)[:FEW]
     for name in required:
-        yield name, _example(properties[name], schemas, depth + 1)
+        yield name, _named(name, properties[name], schemas, depth + 1)
+
+
+def _named(name: str, schema: Schema, schemas: Mapping[str, Schema], depth: int) -> Any:  # noqa: ANN401 - any JSON
+    """A value of a field: an example of its own, or what a field of that name holds elsewhere."""
+    if "examples" not in schema and name in _NAMED:
+        return _NAMED[name]
+    return _example(schema, schemas, depth)
 
 
 def _ref(schema: Schema) -> str:

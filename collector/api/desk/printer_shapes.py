@@ -117,7 +117,9 @@ class NewPrinter(Request):
     customer: Id
     site: Id
     address: str = Field(min_length=1, max_length=200, examples=["192.0.2.31"])
-    name: str | None = Field(default=None, min_length=1, max_length=200, description="Its address, if it is left out.")
+    name: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Its address, if it is left out.", examples=["Hall"]
+    )
     reader: Id | None = Field(default=None, description="The device whose agent shall read it; any if it is left out.")
     snmp: SnmpAsked | None = Field(default_factory=SnmpAsked, description="null: not by SNMP.")
     ipp: IppAsked | None = None
@@ -127,7 +129,7 @@ class NewPrinter(Request):
 
 
 class PrinterPatch(Patch):
-    name: str = Field(default="", min_length=1, max_length=200)
+    name: str = Field(default="", min_length=1, max_length=200, examples=["Hall"])
     address: str = Field(default="", min_length=1, max_length=200)
     reader: Id | None = Field(default=None, description="The device whose agent shall read it; null: any.")
     snmp: SnmpAsked | None = Field(default=None, description="All of it anew; null: not by SNMP.")
@@ -151,7 +153,9 @@ class FoundPrinter(BaseModel):
 
 
 class Acceptance(Request):
-    name: str | None = Field(default=None, min_length=1, max_length=200, description="Its address, if it is left out.")
+    name: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Its address, if it is left out.", examples=["Hall"]
+    )
     reader: Id | None = None
     snmp: SnmpAsked | None = Field(default=None, description="Version 2c and public, if it answered to SNMP.")
     ipp: IppAsked | None = Field(default=None, description="As is usual, if it answered to IPP.")

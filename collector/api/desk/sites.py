@@ -54,7 +54,7 @@ class NewSite(Request):
 
 
 class SitePatch(Patch):
-    name: str = Field(default="", min_length=1, max_length=200)
+    name: str = Field(default="", min_length=1, max_length=200, examples=["Head office"])
     time_zone: Id = Field(default="", description="As the IANA names it.")
     office_hours: str = Field(default="", min_length=1, max_length=MAX_HOURS_CHARS)
     holidays: str = Field(default="", min_length=1, max_length=8, description=HOLIDAYS)

@@ -47,7 +47,7 @@ class NewThreshold(Request):
     subject: str = Field(
         min_length=1, max_length=200, description="A plan, a customer, customer/site, or a device, as the layer says."
     )
-    value: Annotated[float, Field(allow_inf_nan=False)]
+    value: Annotated[float, Field(allow_inf_nan=False)] = Field(examples=[0.95])
     hours: Annotated[str, Field(min_length=1, max_length=MAX_CHARS)] | None = Field(
         default=None, description=HOURS, examples=[EXAMPLE]
     )

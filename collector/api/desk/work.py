@@ -89,7 +89,7 @@ class PartPage(Page[Part]):
 class NewPart(Request):
     """What was used, or paid for, on a ticket; it is charged as it is."""
 
-    description: str = Field(min_length=1, max_length=parts_store.MAX_DESCRIPTION_CHARS)
+    description: str = Field(min_length=1, max_length=parts_store.MAX_DESCRIPTION_CHARS, examples=["fuser unit"])
     quantity: Quantity = "1"
     unit_price: Price = Field(description="Without VAT.")
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
