@@ -12,7 +12,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib.metadata import version
 
 from aiohttp import web
@@ -26,42 +26,34 @@ from collector.alerting.records import evaluated_until
 from collector.alerting.replay import DevicesReader
 from collector.alerting.rulefile import RuleFileError, RuleSet
 from collector.alerting.tenancy import THRESHOLD_METRIC
-from collector.alerting.thresholds import ThresholdReader, devices_of
-from collector.api.agents import AgentApi, configure, member_of
+from collector.alerting.thresholds import ThresholdReader
+from collector.api.agents import AgentApi
 from collector.api.alertmanager.api import AlertmanagerApi
-from collector.api.auth import ReadAccess
-from collector.api.connections import ConnectionLimits, GuardedSite, Listening
 from collector.api.desk.frame import DeskApi
 from collector.api.device_metrics import DeviceMetrics
 from collector.api.health import HealthApi
-from collector.api.limits import FAILURES_RATE, Buckets, PeerBuckets
 from collector.api.measure import measured
-from collector.api.problems import FAILURES, problems_middleware
 from collector.api.push import PushApi
 from collector.api.query import QueryApi
 from collector.api.shortcut import PushShortcut
 from collector.app.desk import Desk
+from collector.app.fleet import Fleet
 from collector.app.health import Wellbeing, evaluated_groups
+from collector.app.http import listening
 from collector.app.operations import desk_operations
 from collector.app.printers import Printers
-from collector.app.settings import incident_settings, load_rules, own_rules, tls_context
+from collector.app.settings import incident_settings, load_rules, own_rules
 from collector.app.upkeep import Upkeep, repeat
-from collector.clock import Clock, SteadyClock, from_milliseconds, to_milliseconds
+from collector.clock import Clock, SteadyClock, from_milliseconds
 from collector.config import RulesEngine, Settings
-from collector.contracts import DEFAULT_OFFICE_HOURS, ServiceModel, load_service_models
-from collector.contracts.scope import ContractScope
+from collector.contracts import DEFAULT_OFFICE_HOURS, load_service_models
 from collector.db.database import Database
-from collector.db.revisions import Topic, revisions
-from collector.fleet.devices import DeviceStatus
-from collector.fleet.directory import FleetDirectory, Member, load_directory
 from collector.fleet.enrollment import Enrollment
 from collector.fleet.events import record_events
 from collector.fleet.keeper import PresenceKeeper
 from collector.fleet.presence import Patience
 from collector.fleet.presence_series import PresenceSeries
 from collector.fleet.provider import COLLECTOR_TARGET, ensure_provider
-from collector.fleet.thresholds import list_thresholds
-from collector.fleet.tokens import Token
 from collector.fleet.watch import Heard, PresenceWatch
 from collector.incidents.assigning import assigned
 from collector.incidents.external import ExternalAlerts, ExternalLive
@@ -88,14 +80,11 @@ from protocol.models import Event
 
 logger = logging.getLogger(__name__)
 
-IN_MEMORY = (Topic.FLEET, Topic.THRESHOLDS)  # what is taken in anew when another process changed it
 WATCH_SECONDS = 0.5  # how soon a change made on the command line is noticed
 PRESENCE_SECONDS = 2.0
 EXTERNAL_SECONDS = 1.0
 LATE_DATA_SECONDS = 5.0
 DAY_MS = 86_400_000
-KEEP_ALIVE_SECONDS = 300.0  # longer than the longest push interval, so that agents keep their connection
-SHUTDOWN_SECONDS = 10.0
 
 
 class Collector:
@@ -122,11 +111,10 @@ class Collector:
         self._database = database
         self._store = store
         self._history = history
-        self._directory = FleetDirectory()  # until `_reload_state`
-        self._told_without_contract: frozenset[str] = frozenset()
         self._version = version("quarkpulse")
-        self._models = load_service_models(settings.data)
         self._thresholds = ThresholdReader(store.reader.strings)
+        models = load_service_models(settings.data)
+        fleet = self.fleet = Fleet(settings, database, models, self._thresholds, clock, pack=pack)
         self._long_windows = LongWindowReader(
             store.reader,
             history.reader,
@@ -148,18 +136,18 @@ class Collector:
             PresenceSeries(store, self._watch.known, self._version),
             store,
             database,
-            members=lambda: self._directory.members,
+            members=lambda: fleet.directory.members,
             clock=clock,
         )
         world = Surroundings(
-            self._model_of,
+            fleet.model_of,
             self._watch.is_seen,
             self._watch.last_heard,
-            lambda device, _at: self._is_ended(device),
-            self._tags_of,
+            lambda device, _at: fleet.is_ended(device),
+            fleet.tags_of,
             lambda: self._pack.inhibit,
             incident_settings(settings),
-            self._scope_of,
+            fleet.scope_of,
         )
         self._incidents = Incidents(world, self._thresholds.explain)
         self._external = ExternalAlerts(database, self._incidents, self._assigned, clock)
@@ -176,11 +164,11 @@ class Collector:
         self._desk = Desk(
             settings,
             database,
-            self._models,
+            fleet.models,
             clock,
-            contracts=lambda: self._directory.contracts,
-            kind_and_tags=self._kind_and_tags_of,
-            questions=TicketQuestions(self._model_of),
+            contracts=lambda: fleet.directory.contracts,
+            kind_and_tags=fleet.kind_and_tags_of,
+            questions=TicketQuestions(fleet.model_of),
         )
         self._printers = Printers(
             store,
@@ -188,8 +176,8 @@ class Collector:
             self._watch,
             clock,
             settings.lookback,
-            members=lambda: self._directory.members,
-            after_change=self._notice_changes,
+            members=lambda: fleet.directory.members,
+            after_change=fleet.notice_changes,
         )
         self._recorder = Recorder(store)
         url = settings.deadman_url
@@ -202,7 +190,6 @@ class Collector:
         )
         self._evaluation = EvaluationStats()
         self._take_up(pack)
-        self._senders: dict[str, Sender] = {}
         self._ingest = Ingest(store, self, clock)
         self._pushes = PushMetrics()
         self._wellbeing = Wellbeing(
@@ -217,12 +204,12 @@ class Collector:
             self._desk.deliverer,
             self._external,
             clock,
-            devices=lambda: self._watch.counts(self._directory.members),
+            devices=lambda: self._watch.counts(fleet.directory.members),
             rules=lambda: self._evaluator.rules,
-            without_contract=self._without_contract,
+            without_contract=fleet.without_contract,
         )
         self._own_health = OwnHealth(Recorder(store), COLLECTOR_TARGET, self._wellbeing.report, clock)
-        self._push_api = PushApi(self._authenticate, self._ingest)
+        self._push_api = PushApi(fleet.authenticate, self._ingest)
         self._queries = QueryApi(
             RoutingReader(history.reader, {THRESHOLD_METRIC: self._thresholds}),
             clock,
@@ -232,12 +219,11 @@ class Collector:
         )
         self._device_metrics = DeviceMetrics(
             RoutingReader(store.reader, {THRESHOLD_METRIC: self._thresholds}),
-            self._read_access,
+            fleet.read_access,
             clock,
             settings.lookback,
-            lambda: self._directory.targets,
+            lambda: fleet.directory.targets,
         )
-        self._seen_revisions: dict[str, int] = {}
 
     @classmethod
     @asynccontextmanager
@@ -282,9 +268,9 @@ class Collector:
             )
             await asyncio.to_thread(DEFAULT_OFFICE_HOURS.is_open, clock())  # loads the holidays, which takes a while
             async with database.begin() as connection:
-                await ensure_provider(connection, collector._models, plan=settings.provider_plan, now=clock())
+                await ensure_provider(connection, collector.fleet.models, plan=settings.provider_plan, now=clock())
             await collector._desk.prepare()
-            await collector._reload_state()
+            await collector.fleet.reload()
             await collector._presence.turn()  # the rules find every device's presence as it was
             await collector._external.restore(collector._evaluator.rules, takes_over=collector._has_ruler)
             await collector._evaluator.restore()
@@ -305,7 +291,7 @@ class Collector:
     def upkeep(self) -> Mapping[str, Upkeep]:
         """What is done beside pushes and rules, by name."""
         return {
-            "changes": Upkeep(WATCH_SECONDS, self._notice_changes),
+            "changes": Upkeep(WATCH_SECONDS, self.fleet.notice_changes),
             "dead man": Upkeep(TURN_SECONDS, self._dead_man.turn),
             "own health": Upkeep(WRITE_SECONDS, self._own_health.write),
             "presence": Upkeep(PRESENCE_SECONDS, self._presence.turn),
@@ -333,7 +319,7 @@ class Collector:
         await self._store.set_windows(own_rules(pack, self._settings).windows)
         self._pack = pack
         self._take_up(pack)
-        await self._reload_state()
+        await self.fleet.use_rules(pack)
         await self._evaluator.restore()
         logger.info("rules reloaded: groups=%d version=%s", len(pack.rules.groups), pack.rules.version)
 
@@ -355,7 +341,7 @@ class Collector:
         return self._settings.rules_engine is RulesEngine.EXTERNAL
 
     def _assigned(self, posted: Posted) -> tuple[Posted, bool]:
-        return assigned(posted, self._directory)
+        return assigned(posted, self.fleet.directory)
 
     async def _next_rules(self, reload: asyncio.Event) -> RulePack:
         """Waits for a reload that brings good rules; bad ones are told and change nothing."""
@@ -366,28 +352,6 @@ class Collector:
                 return await asyncio.to_thread(load_rules, self._settings)
             except RuleFileError as error:
                 logger.error("reload refused, the old rules stay:\n%s", error)  # noqa: TRY400 - the text says it all
-
-    async def _notice_changes(self) -> None:
-        """Takes in what other processes changed in the database."""
-        async with self._database.connect() as connection:
-            seen = await revisions(connection, IN_MEMORY)
-        if seen != self._seen_revisions:
-            await self._reload_state()
-
-    async def _reload_state(self) -> None:
-        """The fleet and the thresholds as the database has them now."""
-        async with self._database.connect() as connection:
-            self._seen_revisions = await revisions(connection, IN_MEMORY)
-            self._directory = await load_directory(connection)
-            overrides = await list_thresholds(connection)
-        self._senders = {}
-        self._thresholds.update(
-            self._pack.thresholds,
-            self._pack.rules.threshold_names,
-            devices_of(self._directory),
-            overrides,
-            self._directory.contracts,
-        )
 
     # What the parts ask of each other
 
@@ -406,37 +370,6 @@ class Collector:
     def _reader_of(self, devices: Collection[str]) -> SeriesReader:
         """All that is stored of some devices, and the thresholds."""
         return RoutingReader(DevicesReader(self._history.reader, devices), {THRESHOLD_METRIC: self._thresholds})
-
-    def _is_ended(self, device: str) -> bool:
-        member = self._directory.members.get(device)
-        return member is not None and member.status is DeviceStatus.ENDED
-
-    def _kind_and_tags_of(self, device: str) -> tuple[str, frozenset[str]]:
-        return self._directory.kind_and_tags(device)
-
-    def _tags_of(self, device: str) -> frozenset[str]:
-        return self._directory.tags_of(device)
-
-    def _scope_of(self, customer: str, at: datetime) -> ContractScope | None:
-        return self._directory.scope_at(customer, at)
-
-    def _without_contract(self) -> int:
-        """How many customers have devices and no contract; the log names those that are new among them."""
-        found = frozenset(self._directory.without_contract(self._clock()))
-        for customer in sorted(found - self._told_without_contract):
-            logger.warning(
-                "devices are looked after without a contract, and open no tickets: customer=%s; give it one with: "
-                "contracts add %s --plan PLAN, or end it with: customers end %s",
-                customer,
-                customer,
-                customer,
-            )
-        self._told_without_contract = found
-        return len(found)
-
-    def _model_of(self, customer: str, at: datetime) -> ServiceModel | None:
-        plan = self._directory.plan_at(customer, at)
-        return None if plan is None else self._models.get(plan)
 
     def _heard(self, device: str) -> Heard | None:
         known = self._store.freshness(device)
@@ -457,25 +390,6 @@ class Collector:
     def history(self) -> History:
         return self._history
 
-    @property
-    def directory(self) -> FleetDirectory:
-        """The fleet as the collector knows it now."""
-        return self._directory
-
-    def sender_of(self, member: Member) -> Sender:
-        """Whose push it is, once the member has been authenticated."""
-        device = member.target.device_id
-        sender = self._senders.get(device)
-        if sender is None:
-            printers = {printer.id: printer.target for printer in self._directory.printers_of(device)}
-            former = {
-                printer: (found.target, to_milliseconds(until))
-                for printer, (found, until) in self._directory.former_printers_of(device).items()
-            }
-            etag = configure(member, self._directory, self._settings.push_interval_seconds).etag
-            sender = self._senders[device] = Sender(member.target, printers, etag, former)
-        return sender
-
     async def take(
         self, sender: Sender, events: Sequence[Event], inventory: Mapping[str, object] | None, received_ms: int
     ) -> None:
@@ -495,40 +409,30 @@ class Collector:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         """The URL that answers while this is entered; on leaving, requests in hand are finished."""
-        runner = web.AppRunner(self._application(), shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
         try:
-            address = self._settings.listen_address
-            limits = ConnectionLimits.of_this_process()
-            listening = Listening(
-                address.host, address.port, KEEP_ALIVE_SECONDS, tls_context(self._settings), limits=limits
-            )
-            await GuardedSite(runner, listening, PushShortcut(self._push_api, self._pushes)).start()
-            port = runner.addresses[0][1]
-            yield f"{'https' if self._settings.uses_tls else 'http'}://{address.host}:{port}"
+            shortcut = PushShortcut(self._push_api, self._pushes)
+            async with listening(self._settings, self._routes(), shortcut) as url:
+                yield url
         finally:
-            await runner.cleanup()
             self._queries.close()
             self._device_metrics.close()
 
-    def _application(self) -> web.Application:
-        application = web.Application(middlewares=[problems_middleware], client_max_size=wire.MAX_BODY_BYTES)
-        application[FAILURES] = PeerBuckets(Buckets(FAILURES_RATE))
+    def _routes(self) -> Sequence[web.AbstractRouteDef]:
         settings = self._settings
-        access = self._read_access
+        access, fleet = self.fleet.read_access, self.fleet
         agents = AgentApi(
-            directory=lambda: self._directory,
-            reload_directory=self._reload_state,
+            directory=lambda: fleet.directory,
+            reload_directory=fleet.reload,
             database=self._database,
-            enrollment=Enrollment(self._models, self._watch.last_heard, settings.max_devices),
+            enrollment=Enrollment(fleet.models, self._watch.last_heard, settings.max_devices),
             clock=self._clock,
             push_interval_seconds=settings.push_interval_seconds,
         )
         desk = DeskApi(
             desk_operations(
-                lambda: self._directory,
+                lambda: fleet.directory,
                 lambda: self._pack.thresholds,
-                self._models,
+                fleet.models,
                 self._desk.promised,
                 tasks=self._desk.maintenance_tasks,
                 book=self._desk.sla_book,
@@ -536,38 +440,22 @@ class Collector:
                 max_devices=settings.max_devices,
             ),
             self._database,
-            self._access_token,
+            fleet.access_token,
             self._clock,
             version=self._version,
         )
         alertmanager = AlertmanagerApi.of(
-            self._external, self._database, self._access_token, self._clock, self._version
+            self._external, self._database, fleet.access_token, self._clock, self._version
         )
         health = HealthApi(
             self._database, Exposition(self._wellbeing.report, self._pushes), self._wellbeing.what_is_wrong
         )
-        application.add_routes(
-            [
-                *agents.routes(),
-                web.post(wire.PUSH_PATH, measured(self._push_api.push, self._pushes)),
-                *self._queries.routes(access.guard),
-                *alertmanager.routes(),
-                *self._device_metrics.routes(),
-                *health.routes(access.guard),
-                *desk.routes(),
-            ]
-        )
-        return application
-
-    @property
-    def _read_access(self) -> ReadAccess:
-        settings = self._settings
-        only_loopback = settings.listen_address.is_loopback and not settings.trusted_proxy
-        return ReadAccess(self._access_token, only_loopback=only_loopback)
-
-    def _authenticate(self, secret: str | None) -> Sender:
-        """Who pushes. Raises Refused."""
-        return self.sender_of(member_of(secret, self._directory))
-
-    def _access_token(self, secret: str) -> Token | None:
-        return self._directory.access(secret, self._clock())
+        return [
+            *agents.routes(),
+            web.post(wire.PUSH_PATH, measured(self._push_api.push, self._pushes)),
+            *self._queries.routes(access.guard),
+            *alertmanager.routes(),
+            *self._device_metrics.routes(),
+            *health.routes(access.guard),
+            *desk.routes(),
+        ]

@@ -129,7 +129,7 @@ class Life:
             await self.collector.evaluate()
 
     async def push(self, machine: Machine, *, with_frame: bool = True) -> None:
-        member = self.collector.directory.members[machine.id]
+        member = self.collector.fleet.directory.members[machine.id]
         machine.seq += 1
         t = to_milliseconds(self.clock())
         layout = wire.layout_id(LAYOUT)
@@ -143,7 +143,7 @@ class Life:
             "events": machine.events,
         }
         machine.events = []
-        sender = self.collector.sender_of(member)
+        sender = self.collector.fleet.sender_of(member)
         answer = await self.collector.ingest.push(sender, Push.model_validate_json(json.dumps(push)))
         assert answer["acked"] == machine.seq
 

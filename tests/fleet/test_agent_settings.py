@@ -243,8 +243,8 @@ async def test_serve_tells_an_agent_of_a_change_at_its_next_push(tmp_path: Path,
         await life.start()
 
         def etags() -> list[str]:
-            members = life.collector.directory.members
-            return [life.collector.sender_of(members[name]).config_etag for name in ("srv-1", "srv-2")]
+            members = life.collector.fleet.directory.members
+            return [life.collector.fleet.sender_of(members[name]).config_etag for name in ("srv-1", "srv-2")]
 
         before = etags()
         async with life.opened() as state, state.begin() as connection:

@@ -106,7 +106,7 @@ async def test_the_provider_is_there_from_the_start_and_stays(tmp_path: Path) ->
         assert (await get_site(connection, "provider", "collector")).id == "collector"
         device = await get_device(connection, "collector")
         assert (device.customer, device.site, device.kind) == ("provider", "collector", "server")
-        assert one.collector.directory.members == {}  # nobody waits for its pushes
+        assert one.collector.fleet.directory.members == {}  # nobody waits for its pushes
         for change in (end_device, revoke_device):
             with pytest.raises(FleetError, match="the collector itself"):
                 await change(connection, "collector", actor="anna", now=one.now)

@@ -53,7 +53,7 @@ class Levels:
         for step in (timedelta(**time) - STEP, STEP):
             self.life.now += step - STEP
             for printer, level in self.of.items():
-                customer = self.life.collector.directory.members[printer].target.customer
+                customer = self.life.collector.fleet.directory.members[printer].target.customer
                 await printers.tell(self.life, f"srv-{customer}", printer, {("level",): level}, at=self.life.now + STEP)
             await self.life.pass_(STEP)
 

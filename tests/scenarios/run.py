@@ -268,10 +268,10 @@ class Run:
         self, collector: Collector, device: SimulatedDevice, push: Push, records: list[Record]
     ) -> PushAnswer:
         """One push through what `POST /v1/push` calls, and once more with the layouts that are asked for."""
-        member = collector.directory.authenticate(secret_of(device.id))
+        member = collector.fleet.directory.authenticate(secret_of(device.id))
         if member is None:
             raise StoryError(f"the collector does not know {device.id}")
-        sender = collector.sender_of(member)
+        sender = collector.fleet.sender_of(member)
         for sent in (push, device.with_layouts(push, records)):
             body = sent.model_dump_json(exclude_none=False)
             answer = PushAnswer.model_validate(await collector.ingest.push(sender, Push.model_validate_json(body)))

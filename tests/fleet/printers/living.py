@@ -40,5 +40,5 @@ async def tell(life: Life, agent: str, printer: str, told: Told, *, at: datetime
     push: dict[str, Any] = {"sent": t, "boot": "b", "spool": "s", "seq": machine.seq}
     push |= {"layouts": [{"id": layout, "series": series}]}
     push |= {"frames": [{"device": printer, "layout": layout, "t": t, "v": list(told.values())}], "events": []}
-    sender = life.collector.sender_of(life.collector.directory.members[agent])
+    sender = life.collector.fleet.sender_of(life.collector.fleet.directory.members[agent])
     return await life.collector.ingest.push(sender, Push.model_validate_json(json.dumps(push)))

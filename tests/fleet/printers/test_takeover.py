@@ -90,11 +90,11 @@ async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
 
 
 def reader_of(life: Life, printer: str) -> str | None:
-    return life.collector.directory.members[printer].read_by
+    return life.collector.fleet.directory.members[printer].read_by
 
 
 def etag(life: Life, agent: str) -> str:
-    directory = life.collector.directory
+    directory = life.collector.fleet.directory
     return configure(directory.members[agent], directory, 60).etag
 
 
