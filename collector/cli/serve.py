@@ -43,8 +43,11 @@ def serve(settings: Settings) -> None:
     # for those. What was loaded so far stays for good.
     gc.freeze()
     gc.set_threshold(50_000, 50, 1000)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    finally:
+        gc.unfreeze()  # what stays to the very end is called a leak by the library that DuckDB is bound with
 
 
 async def _serve(settings: Settings) -> None:
