@@ -21,6 +21,7 @@ IDENTITY = (
     mibs.HR_DEVICE_STATUS,
     mibs.GENERAL_SERIAL,
     mibs.CHARACTER_SET,
+    mibs.GENERAL_LOCALIZATION,
     mibs.MARKER_UNIT,
     mibs.MARKER_LIFE_COUNT,
 )
@@ -66,6 +67,7 @@ NEEDS = {
     mibs.ALERT_DESCRIPTION: _ALERTS,
     mibs.COLORANT_VALUE: (mibs.SUPPLY_COLORANT,),
     mibs.COVER_DESCRIPTION: (mibs.COVER_STATUS,),
+    mibs.GENERAL_LOCALIZATION: (mibs.CHARACTER_SET,),
 }
 MAX_SILENT = 3  # questions without an answer: then it has gone
 
@@ -127,7 +129,7 @@ async def collect_identity(client: Asked) -> tuple[Rows, Exception | None]:
     for oid, value in (await client.get([f"{column}.0" for column in SYSTEM])).items():
         rows.add_object(oid, SYSTEM, value)
     troubles: list[Exception] = []
-    for column in IDENTITY:
+    for column in filter(partial(_is_needed, rows=rows), IDENTITY):
         await _tolerate(partial(_walk, client, (column,), rows), troubles)
     await _tolerate(partial(_ask_maker, client, rows), troubles)
     if is_placeholder(decode(rows).serial):
@@ -177,7 +179,7 @@ class _Tables:
         return self._broken | {table for table, _ in self._unsure}
 
     async def walk(self, table: str, column: str) -> None:
-        if column in NEEDS and not any(map(self.rows.has, NEEDS[column])):
+        if not _is_needed(column, self.rows):
             return
         await self._try(table, column, partial(_walk, self._client, (column,), self.rows))
 
@@ -209,6 +211,10 @@ async def collect_all(client: Asked) -> tuple[Reading, Exception | None]:
     tables = await collect_tables(client, maker_of(rows.first(mibs.SYS_OBJECT_ID)))
     rows.update(tables.rows)
     return decode(rows), tables.trouble or trouble
+
+
+def _is_needed(column: str, rows: Rows) -> bool:
+    return column not in NEEDS or any(map(rows.has, NEEDS[column]))
 
 
 async def _tolerate(question: Callable[[], Awaitable[None]], troubles: list[Exception]) -> None:

@@ -22,6 +22,8 @@ _COLOR_OF = {
     "pbk": "photo black",
     "mbk": "matte black",
 }
+_LETTERS = {"K": "black", "C": "cyan", "M": "magenta", "Y": "yellow"}
+_LETTER = re.compile(r"[\[(]([KCMY])[\])]")  # `Toner [K]`; without brackets a letter may mean anything
 _WORD = re.compile(r"[^\W\d_]+")
 _HEX = re.compile(r"^#([0-9a-fA-F]{6})$")
 NAMES_OF_HEX = {
@@ -45,6 +47,8 @@ def color_in(text: str) -> str | None:
         if color is not None:
             prefix = words[position - 1] if position and words[position - 1] in PREFIXES else ""
             found[color] = f"{prefix} {color}".strip()
+    if not found:
+        found = {_LETTERS[letter]: _LETTERS[letter] for letter in _LETTER.findall(text)}
     return next(iter(found.values())) if len(found) == 1 else None
 
 

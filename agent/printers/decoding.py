@@ -26,7 +26,6 @@ DEVICE_COLUMNS = (
     mibs.ALERT_SEVERITY,
 )
 NO_SERIAL = frozenset({"na", "none", "null", "unknown", "notavailable", "notset", "notapplicable", "tobefilledbyoem"})
-UNTOLD = (None, "other", "unknown")  # types that say nothing
 MODEL_IN_TEXT = re.compile(r"\bPID:\s*([^,;]+)")
 BEHIND_MODEL = re.compile(r" / |;")
 # `SN:VNB3J99999`, `S/N ABC`; without one behind it, nothing.
@@ -41,8 +40,8 @@ WASTE_IN_TEXT = re.compile(
 
 def decode(rows: Rows) -> Reading:
     """All that these rows tell."""
-    charset = _charset(rows)
     device = find_device(rows)
+    charset = _charset(rows, device)
     maker = maker_of(rows.first(mibs.SYS_OBJECT_ID))
     description = _text(rows.first(mibs.SYS_DESCR), charset)
     alerts = _alerts(rows, charset)
@@ -85,8 +84,8 @@ def decode_state(rows: Rows, device: Index, maker: Maker, known: Reading) -> Rea
 
 
 def find_marker(rows: Rows) -> Index:
-    """The row of the marker that counts, mostly the printer's first."""
-    counted = [index for index in rows.indices(mibs.MARKER_LIFE_COUNT) if _counts(rows, index)]
+    """The row of the marker that counts: the first that counts pages, else the first."""
+    counted = _counting(rows)
     return counted[0] if counted else (*find_device(rows), 1)
 
 
@@ -126,8 +125,11 @@ def stable_label(description: str) -> str:
     return SERIAL_BEHIND.split(description, maxsplit=1)[0].strip() or description
 
 
-def _charset(rows: Rows) -> str | None:
-    number = to_number(rows.first(mibs.CHARACTER_SET))
+def _charset(rows: Rows, device: Index) -> str | None:
+    """Of the language that it speaks now, else of its first."""
+    current = (*device, rows.number(mibs.GENERAL_LOCALIZATION, device) or 0)
+    number = rows.number(mibs.CHARACTER_SET, current)
+    number = to_number(rows.first(mibs.CHARACTER_SET)) if number is None else number
     return None if number is None else mibs.CHARSETS.get(number)
 
 
@@ -186,16 +188,26 @@ def is_on_stand_by(rows: Rows, device: Index, errors: tuple[str, ...] | None) ->
 
 def has_count(rows: Rows) -> bool:
     """Whether a marker of the standard's counts."""
-    return any(_counts(rows, index) for index in rows.indices(mibs.MARKER_LIFE_COUNT))
+    return bool(_counting(rows))
 
 
 def _pages(rows: Rows, maker: Maker) -> tuple[int | None, str | None]:
-    """Of the first marker that counts, in whatever unit; where none does, as the maker's own object has it."""
-    for index in rows.indices(mibs.MARKER_LIFE_COUNT):
-        if _counts(rows, index):
-            return rows.number(mibs.MARKER_LIFE_COUNT, index), _name(mibs.UNITS, rows.number(mibs.MARKER_UNIT, index))
+    """Of the first marker that counts pages, else of the first that counts, in whatever unit; where none does, as the
+    maker's own object has it."""
+    for index in _counting(rows):
+        return rows.number(mibs.MARKER_LIFE_COUNT, index), _marker_unit(rows, index)
     pages = total_pages(rows, maker)
     return pages, None if pages is None else "impressions"
+
+
+def _counting(rows: Rows) -> list[Index]:
+    """Markers that count, those that count pages first: some tell an engine's hours in the same table."""
+    counting = [index for index in rows.indices(mibs.MARKER_LIFE_COUNT) if _counts(rows, index)]
+    return sorted(counting, key=lambda index: not mibs.is_of_pages(_marker_unit(rows, index)))
+
+
+def _marker_unit(rows: Rows, marker: Index) -> str | None:
+    return _name(mibs.UNITS, rows.number(mibs.MARKER_UNIT, marker))
 
 
 def _counts(rows: Rows, marker: Index) -> bool:
@@ -212,9 +224,10 @@ def _supplies(rows: Rows, device: Index, charset: str | None, alerts: tuple[Aler
         is_receptacle = (
             kind in mibs.RECEPTACLE_TYPES
             or rows.number(mibs.SUPPLY_CLASS, index) == mibs.RECEPTACLE_CLASS
-            or (kind in UNTOLD and WASTE_IN_TEXT.search(description or "") is not None)
+            or (kind in mibs.UNTOLD and WASTE_IN_TEXT.search(description or "") is not None)
         )
-        amount = judge(rows.number(mibs.SUPPLY_LEVEL, index), rows.number(mibs.SUPPLY_MAX_CAPACITY, index))
+        level, capacity = rows.number(mibs.SUPPLY_LEVEL, index), rows.number(mibs.SUPPLY_MAX_CAPACITY, index)
+        amount = judge(level, capacity, is_percent=unit == mibs.PERCENT)
         if is_receptacle:
             amount = without_direction(amount)
         yield Supply(
@@ -265,7 +278,8 @@ def _trays(rows: Rows, device: Index, charset: str | None) -> Iterable[Tray]:
     indices = rows.indices(mibs.INPUT_LEVEL, mibs.INPUT_MAX_CAPACITY, mibs.INPUT_NAME)
     for index in _of_device(indices, device)[:MAX_TRAYS]:
         unit = _name(mibs.UNITS, rows.number(mibs.INPUT_UNIT, index))
-        amount = judge(rows.number(mibs.INPUT_LEVEL, index), rows.number(mibs.INPUT_MAX_CAPACITY, index))
+        level, capacity = rows.number(mibs.INPUT_LEVEL, index), rows.number(mibs.INPUT_MAX_CAPACITY, index)
+        amount = judge(level, capacity, is_percent=unit == mibs.PERCENT)
         yield Tray(
             index=_row(index),
             name=_text(rows.get(mibs.INPUT_NAME, index), charset),

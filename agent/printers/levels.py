@@ -19,9 +19,13 @@ class Amount(NamedTuple):
     state: Fill  # as the level alone says
 
 
-def judge(level: int | None, max_capacity: int | None, low_ratio: float = LOW_RATIO) -> Amount:
+def judge(
+    level: int | None, max_capacity: int | None, low_ratio: float = LOW_RATIO, *, is_percent: bool = False
+) -> Amount:
     """What is told, as an amount. A level somewhat above the capacity is that of a full one, and a ratio of 1; one that
-    is far above it is told in another unit, and no ratio at all."""
+    is far above it is told in another unit, and no ratio at all. `is_percent`: a level without a capacity is a share.
+
+    Nothing of a capacity of 0 is a place that holds nothing, not one that is used up."""
     level, max_capacity = _signed(level), _signed(max_capacity)
     capacity = max_capacity if max_capacity is not None and 0 <= max_capacity < MAX_AMOUNT else None
     if level is None or level < 0:
@@ -32,8 +36,9 @@ def judge(level: int | None, max_capacity: int | None, low_ratio: float = LOW_RA
     if capacity and level <= MOST_ABOVE * capacity:
         ratio = round(min(1.0, level / capacity), 6)
     if level == 0:
-        return Amount(level, capacity, ratio, Fill.EMPTY)
-    return Amount(level, capacity, ratio, Fill.LOW if ratio is not None and ratio <= low_ratio else Fill.OK)
+        return Amount(level, capacity, ratio, Fill.UNKNOWN if capacity == 0 else Fill.EMPTY)
+    share = level / 100 if ratio is None and is_percent else ratio
+    return Amount(level, capacity, ratio, Fill.LOW if share is not None and share <= low_ratio else Fill.OK)
 
 
 def _signed(value: int | None) -> int | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from agent.printers import mibs
-from agent.printers.decoding import UNTOLD, stable_label
+from agent.printers.decoding import stable_label
 from agent.printers.reading import Fill, Reading, Supply
 from agent.probes.base import Metric, MetricType, Sample
 
@@ -95,7 +95,7 @@ def state_samples(reading: Reading) -> Iterator[Sample]:
     if reading.error_states is not None:
         for name in mibs.ERROR_STATES:
             yield _flag("printer_error", name in reading.error_states, printer_error=name)
-    if reading.pages is not None and reading.pages_unit in (*UNTOLD, *mibs.PAGE_UNITS):
+    if reading.pages is not None and mibs.is_of_pages(reading.pages_unit):
         yield Sample("printer_pages_total", reading.pages)
     if reading.uptime_seconds is not None:
         yield Sample("printer_uptime_seconds", reading.uptime_seconds)
@@ -151,7 +151,7 @@ def kind_of(supply: Supply) -> str:
     if supply.is_receptacle and supply.type not in mibs.RECEPTACLE_TYPES:
         is_ink = INK_IN_TEXT.search(supply.description) or supply.type in ("ink", "inkCartridge")
         return "wasteInk" if is_ink else "wasteToner"
-    if supply.type not in UNTOLD:
+    if supply.type not in mibs.UNTOLD:
         return str(supply.type)
     found = (kind for kind, words in KINDS_IN_TEXT if words.search(supply.description))
     return next(found, supply.type or "unknown")

@@ -24,6 +24,7 @@ HR_PRINTER_ERRORS = f"{_HOST_PRINTER}.2"
 HR_DEVICE_PRINTER = "1.3.6.1.2.1.25.3.1.5"  # the type that says so
 
 GENERAL_CONFIG_CHANGES = f"{_PRINTER}.5.1.1.1"
+GENERAL_LOCALIZATION = f"{_PRINTER}.5.1.1.2"
 GENERAL_SERIAL = f"{_PRINTER}.5.1.1.17"
 GENERAL_CRITICAL_EVENTS = f"{_PRINTER}.5.1.1.18"
 GENERAL_ALL_EVENTS = f"{_PRINTER}.5.1.1.19"
@@ -145,6 +146,7 @@ UNITS: Mapping[int, str] = {
     19: PERCENT,
 }
 PAGE_UNITS = frozenset({"impressions", "sheets"})
+UNTOLD = (None, "other", "unknown")  # types and units that say nothing
 COVER_STATES: Mapping[int, bool] = {3: True, 4: False, 5: True, 6: False}  # open, closed, interlock open, closed
 SEVERITIES: Mapping[int, str] = {1: "other", 3: "critical", 4: "warning", 5: "warningBinaryChangeEvent"}
 # The row of such an alert goes when its condition does; that of another may stay for ever.
@@ -336,3 +338,8 @@ CHARSETS: Mapping[int, str] = {
     2026: "big5",
     **{number: f"cp{1250 + number - 2250}" for number in range(2250, 2259)},
 }
+
+
+def is_of_pages(unit: str | None) -> bool:
+    """Whether a counter in this unit counts pages; most of those do that tell none, or one that there is not."""
+    return unit in UNTOLD or unit in PAGE_UNITS or unit not in UNITS.values()

@@ -28,7 +28,13 @@ from protocol.errors import PermanentError, QuarkpulseError
 # Read at once when a printer says that something happened: what is low or empty shows there.
 TABLES_OF_AN_EVENT = frozenset({"alerts", "supplies", "trays"})
 # What decoding a table needs to know beside its own rows.
-CONTEXT = (mibs.CHARACTER_SET, mibs.SYS_OBJECT_ID, mibs.HR_PRINTER_ERRORS, mibs.HR_PRINTER_STATUS)
+CONTEXT = (
+    mibs.CHARACTER_SET,
+    mibs.GENERAL_LOCALIZATION,
+    mibs.SYS_OBJECT_ID,
+    mibs.HR_PRINTER_ERRORS,
+    mibs.HR_PRINTER_STATUS,
+)
 EVENT_COUNTERS = (mibs.GENERAL_CRITICAL_EVENTS, mibs.GENERAL_ALL_EVENTS, mibs.GENERAL_CONFIG_CHANGES)
 IDENTITY = ("model", "serial", "firmware", "name", "location")  # what a printer is
 NEVER = -math.inf

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from agent.printers import mibs
+
 
 class Fill(StrEnum):
     """How much there is of a supply or in a tray. Of a waste box: of the room in it."""
@@ -94,11 +96,12 @@ class Reading:
 
 
 def to_json(reading: Reading) -> dict[str, object]:
-    """What `printers read --json` prints. Its keys are fixed; others may come in trays and alerts."""
+    """What `printers read --json` prints. Its keys are fixed; others may come in trays and alerts. A counter of hours
+    or feet is not told as one of pages."""
     return {
         "model": reading.model,
         "serial": reading.serial,
-        "pages": reading.pages,
+        "pages": reading.pages if mibs.is_of_pages(reading.pages_unit) else None,
         "status": reading.status,
         "error_states": list(reading.error_states or ()),
         "supplies": [

@@ -1,6 +1,7 @@
 """Texts of printers: whatever their encoding, as people would read them on the panel."""
 
 import codecs
+import contextlib
 
 MAX_TEXT_BYTES = 2048  # no text of a printer's MIB is longer than 255
 MAX_TEXT_CHARS = 255
@@ -11,16 +12,20 @@ def decode_text(value: bytes, charset: str | None = None, max_chars: int = MAX_T
 
     Padding goes, control characters become spaces. Never raises."""
     value = value[:MAX_TEXT_BYTES]
-    wide = _decode_utf16(value)
+    wide = _decode_utf16(value, charset)
     text = (_decode_bytes(value, charset) if wide is None else wide).partition("\x00")[0]
     return "".join(one if one.isprintable() else " " for one in text).strip()[:max_chars].rstrip()
 
 
-def _decode_utf16(value: bytes) -> str | None:
-    """None if it is no UTF-16: with a byte order mark, or every other byte of it NUL in at least half of all places."""
+def _decode_utf16(value: bytes, charset: str | None) -> str | None:
+    """None if it is no UTF-16: with a byte order mark, or every other byte of it NUL in at least half of all places, or
+    said to be it and no UTF-8."""
     if value.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return value.decode("utf-16", errors="replace")
     core = value.rstrip(b"\x00")
+    if charset is not None and charset.startswith("utf-16") and not _is_utf8(value):
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode(charset)
     if b"\x00" not in core:
         return None
     if len(core) % 2:
@@ -31,6 +36,14 @@ def _decode_utf16(value: bytes) -> str | None:
     if zeros[1] == 0 and zeros[0] * 4 >= len(core):
         return core.decode("utf-16-be", errors="replace")
     return None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode_bytes(value: bytes, charset: str | None) -> str:

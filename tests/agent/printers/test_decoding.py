@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.acceptance import accept
 from agent.printers import mibs
 from agent.printers.colors import color_in
-from agent.printers.decoding import decode, decode_errors, find_device, stable_label
+from agent.printers.decoding import decode, decode_errors, find_device, find_marker, stable_label
 from agent.printers.ipp_codec import decode_answer, encode_request
 from agent.printers.ipp_decoding import decode_attributes
 from agent.printers.merge import merge
@@ -19,6 +19,7 @@ from agent.printers.reading import Fill, Reading, Supply, to_json
 from agent.printers.rows import Rows, Value
 from agent.printers.text import MAX_TEXT_CHARS, decode_text
 from agent.printers.vendors import maker_of
+from agent.probes.base import Sample
 from protocol.errors import QuarkpulseError
 
 COLUMNS = sorted(value for name, value in vars(mibs).items() if name.isupper() and str(value).startswith("1.3.6.1.2"))
@@ -52,6 +53,8 @@ def rows_of(**columns: Mapping[int, Value]) -> Rows:
         ("Тонер".encode("iso8859-5"), "iso8859-5", "Тонер"),
         ("ブラック".encode("shift_jis"), "shift_jis", "ブラック"),
         (b"Toner", "utf-16-be", "Toner"),  # what it says of itself is wrong
+        ("Größe".encode("latin-1"), "utf-16-be", "Größe"),
+        ("ブラック".encode("utf-16-be"), "utf-16-be", "ブラック"),
         (b"\tBlack\r\nToner\x07 ", None, "Black  Toner"),
         (b"\xff\xfe", None, ""),
         (b"", None, ""),
@@ -80,11 +83,22 @@ def test_texts_of_any_encoding(value: bytes, charset: str | None, text: str) -> 
         ("Photo Black", "photo black"),
         ("K", None),
         ("C", None),
+        ("Toner [C]", "cyan"),
+        ("Toner (K)", "black"),
+        ("Toner (C)(M)(Y)", None),
         ("Black/Red", None),
     ],
 )
 def test_a_colour_is_named_in_words(text: str, color: str | None) -> None:
     assert color_in(text) == color
+
+
+def test_texts_are_in_the_character_set_of_the_language_that_is_spoken() -> None:
+    rows = rows_of(SUPPLY_DESCRIPTION={1: b"Schw\xe4rzlich"}, SUPPLY_LEVEL={1: 5})
+    for language, number in ((1, 17), (2, 4)):  # Japanese comes first
+        rows.add(mibs.CHARACTER_SET, (1, language), number)
+    rows.add(mibs.GENERAL_LOCALIZATION, (1,), 2)
+    assert decode(rows).supplies[0].description == "Schwärzlich"
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, *mibs.CHARSETS.values()]))
@@ -129,6 +143,7 @@ def supply(level: int, capacity: int, **more: Value) -> Supply:
         (150, 100, (150, 100, 1.0, Fill.OK)),
         (9, -2, (9, None, None, Fill.OK)),
         (9, 0, (9, 0, None, Fill.OK)),
+        (0, 0, (0, 0, None, Fill.UNKNOWN)),  # a place without a cartridge: there is nothing to order
         (-1, -1, (None, None, None, Fill.UNRESTRICTED)),
         (-2, 100, (None, 100, None, Fill.UNKNOWN)),
         (-3, -2, (None, None, None, Fill.SOME_LEFT)),
@@ -149,6 +164,8 @@ def test_a_percentage_without_a_capacity_is_a_series_and_no_ratio() -> None:
     assert (found.level, found.max_capacity, found.ratio, found.state) == (40, None, None, Fill.OK)
     told = {one.name: one.value for one in table_samples(Reading(supplies=(found,)))}
     assert told["printer_supply_level_ratio"] == 0.4
+    assert supply(9, -2, SUPPLY_UNIT=19).state is Fill.LOW
+    assert supply(9, -2, SUPPLY_UNIT=19, SUPPLY_CLASS=4).state is Fill.UNKNOWN
     (above,) = table_samples(Reading(supplies=(supply(163, -2, SUPPLY_UNIT=19),)))
     assert above.name == "printer_supply_empty"
 
@@ -356,17 +373,22 @@ def test_the_printer_need_not_be_the_first_device() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "is_series"), [(None, True), (1, True), (2, True), (7, True), (8, True), (16, False), (99, False)]
+    ("unit", "pages"), [(None, 1234), (0, 1234), (1, 1234), (2, 1234), (7, 1234), (8, 1234), (11, 7), (16, 7)]
 )
-def test_pages_are_what_the_first_marker_counts_and_a_series_unless_it_counts_something_else(
-    unit: int | None, is_series: bool
-) -> None:
-    rows = rows_of(MARKER_LIFE_COUNT={1: 1234, 2: 7})
+def test_pages_are_what_the_first_marker_counts_that_counts_pages(unit: int | None, pages: int) -> None:
+    rows = rows_of(MARKER_LIFE_COUNT={1: 1234, 2: 7}, SYS_UPTIME={0: 100})
     if unit is not None:
         rows.update(rows_of(MARKER_UNIT={1: unit, 2: 7}))
     reading = decode(rows)
-    assert to_json(reading)["pages"] == 1234
-    assert any(one.name == "printer_pages_total" for one in state_samples(reading)) is is_series
+    assert to_json(reading)["pages"] == pages
+    assert Sample("printer_pages_total", pages) in list(state_samples(reading))
+    assert find_marker(rows)[-1] == (1 if pages == 1234 else 2)  # the one that every round asks
+
+
+@pytest.mark.parametrize("unit", [11, 16])  # hours of an engine, feet of labels
+def test_what_counts_no_pages_is_told_as_none(unit: int) -> None:
+    reading = decode(rows_of(MARKER_LIFE_COUNT={1: 1234}, MARKER_UNIT={1: unit}))
+    assert (to_json(reading)["pages"], reading.pages, list(state_samples(reading))) == (None, 1234, [])
 
 
 @pytest.mark.parametrize("column", ["MARKER_LIFE_COUNT", "INPUT_LEVEL", "ALERT_SEVERITY"])
