@@ -20,6 +20,7 @@ from collector.alerting.ruleset import AlertRule
 from collector.alerting.state import Alert, Phase
 from collector.alerting.timeline import Episode
 from collector.incidents.decision import ticket_key
+from collector.incidents.ending import resolve
 from collector.incidents.ledgers import LEDGERS
 from collector.incidents.reasons import Reason, record_reasons
 from collector.incidents.round import Round, Surroundings
@@ -153,7 +154,7 @@ class LateJudge:
         record, resolved_at = known
         why = f"late data: the condition was gone at {ended_at:%Y-%m-%d %H:%M:%S} UTC"
         if resolved_at is None:
-            await Round(self._world, self._connection, self._now).resolve([record], why, at=ended_at)
+            await resolve(Round(self._world, self._connection, self._now), [record], why, at=ended_at)
         elif resolved_at - ended_at > interval:
             await records.update_alerts(self._connection, {record.id: {"resolved_at": ended_at}})
             await record_reasons(self._connection, [Reason(record.id, self._now, record.outcome, why, {})])

@@ -45,7 +45,7 @@ async def promote_all(
         }
     changed = f"until the plan changed to {model.name} on {contract.valid_from:%Y-%m-%d %H:%M} UTC"
     at_once = [shadow for shadow in due if not orders.is_order(was[shadow].key)]
-    if len(at_once) > round_.settings.storm_incidents:
+    if len(at_once) > round_.world.settings.storm_incidents:
         lines = [_line(one, model, changed) for shadow in at_once for one in due.pop(shadow)]
         for shadow in at_once:
             await shadows.resolve(connection, shadow, now)

@@ -1,4 +1,5 @@
-"""One round of decisions: what an evaluation changed about alerts becomes tickets, all inside its transaction."""
+"""One round of decisions: alerts that fire become tickets, all inside an evaluation's transaction. What becomes of
+those that are over: `ending`."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from collector.desk import tickets
 from collector.desk.fields import category_of
 from collector.desk.incident_names import STORM
 from collector.desk.opening import NewTicket
-from collector.incidents import flapping, orders, storms, waiting
+from collector.incidents import orders, storms, waiting
 from collector.incidents.decision import Circumstances, Decision, decide, held_back, ticket_key
 from collector.incidents.inhibition import inhibitors_among
 from collector.incidents.ledgers import LEDGERS, TICKETS, Ledger
@@ -28,8 +29,6 @@ from collector.incidents.settings import IncidentSettings
 from collector.incidents.silences import silences_in_force
 
 AT_ONCE = 100  # decisions between two turns of the event loop
-MAX_NAMED = 3  # devices in one note
-GONE = "the condition is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +60,12 @@ class Round:
     """Everything is written at once by `write`, which each step calls before it reads what it wrote."""
 
     def __init__(self, world: Surroundings, connection: AsyncConnection, now: datetime) -> None:
-        self._world = world
-        self._connection = connection
-        self._now = now
+        self.world = world
+        self.connection = connection
+        self.now = now
         self._changes: dict[int, dict[str, object]] = {}
         self._reasons: list[Reason] = []
         self._lines: dict[int, list[AlertRecord]] = {}  # by ticket: what came to it that is to be ordered
-
-    @property
-    def settings(self) -> IncidentSettings:
-        return self._world.settings
 
     def change(self, record: AlertRecord, **values: object) -> None:
         """Columns of an alert, to be written."""
@@ -79,14 +74,12 @@ class Round:
     def explain(
         self, record: AlertRecord, outcome: Outcome, reason: str, data: Mapping[str, object] | None = None
     ) -> None:
-        self._reasons.append(Reason(record.id, self._now, outcome, reason, data or {}))
+        self._reasons.append(Reason(record.id, self.now, outcome, reason, data or {}))
 
     async def write(self) -> None:
-        await records.update_alerts(self._connection, self._changes)
-        await record_reasons(self._connection, self._reasons)
+        await records.update_alerts(self.connection, self._changes)
+        await record_reasons(self.connection, self._reasons)
         self._changes, self._reasons = {}, []
-
-    # What fires
 
     async def judge(
         self,
@@ -115,8 +108,8 @@ class Round:
                     self.explain(record, record.outcome, "seen again with the fault", evidence[record.id])
                 continue
             customer = record.labels.get("customer", "")
-            model = self._world.model_of(customer, self._now) if customer else None
-            scope = self._world.scope_of(customer, self._now) if customer else None
+            model = self.world.model_of(customer, self.now) if customer else None
+            scope = self.world.scope_of(customer, self.now) if customer else None
             decision = decide(record.labels, self.tags_of(record), model, circumstances, scope)
             seen = evidence.get(record.id, {})
             if record.outcome is Outcome.DECLINED and decision.outcome is Outcome.SUPPRESSED:
@@ -138,7 +131,7 @@ class Round:
         for ledger, by_customer in await self._by_ledger(cases):
             await self._place(ledger, by_customer, over_limit)
         await self.write()
-        await self._tell_lines(added=self._lines)
+        await self.tell_lines(added=self._lines)
 
     async def _without_those_that_wait(self, cases: list[Case]) -> list[Case]:
         """Those for which a ticket may open now; the others are held back until the next one may."""
@@ -147,7 +140,7 @@ class Round:
             return cases
         waits = {
             ledger.outcome: await waiting.waits(
-                self._connection, ledger, every, self._now, self._world.settings.reopen_within
+                self.connection, ledger, every, self.now, self.world.settings.reopen_within
             )
             for ledger in LEDGERS
         }
@@ -161,7 +154,7 @@ class Round:
                 self.explain(case.record, Outcome.SUPPRESSED, wait.reason, {"waits_for": wait.number})
         return due
 
-    async def _tell_lines(
+    async def tell_lines(
         self, *, added: Mapping[int, list[AlertRecord]] = MappingProxyType({}), done: Sequence[AlertRecord] = ()
     ) -> None:
         """Writes anew what stands in tickets that order supplies."""
@@ -171,14 +164,14 @@ class Round:
                 over.setdefault(record.ticket, []).append(record)
         for number in sorted({*added, *over}):
             await orders.tell_lines(
-                self._connection, number, self._now, added=added.get(number, ()), done=over.get(number, ())
+                self.connection, number, self.now, added=added.get(number, ()), done=over.get(number, ())
             )
         self._lines = {}
 
     async def _made_by_hand(self, asked: Sequence[Case], evidence: Mapping[int, Mapping[str, object]]) -> list[Case]:
         """Those of the alerts that are left to a technician for which one has made a ticket; the others wait for one to
         decide, or were declined."""
-        numbers = await tickets.open_by_key(self._connection, {case.key for case in asked})
+        numbers = await tickets.open_by_key(self.connection, {case.key for case in asked})
         for case in asked:
             record, decision = case.record, case.decision
             if case.key not in numbers:
@@ -195,7 +188,7 @@ class Round:
         return {one.id for one in fired if held_back(one.labels, self.tags_of(one), circumstances)}
 
     def tags_of(self, record: AlertRecord) -> Collection[str]:
-        return self._world.tags_of(record.device) if record.device else ()
+        return self.world.tags_of(record.device) if record.device else ()
 
     async def _still_placed(self, fired: Sequence[AlertRecord]) -> set[int]:
         """The alerts, by id, that have a ticket or shadow ticket which is open."""
@@ -203,19 +196,19 @@ class Round:
         still: set[int] = set()
         for ledger in LEDGERS:
             numbers = {number for one in known if (number := ledger.of(one)) is not None}
-            open_ones = await ledger.entries.open_among(self._connection, numbers)
+            open_ones = await ledger.entries.open_among(self.connection, numbers)
             still |= {one.id for one in known if ledger.of(one) in open_ones}
         return still
 
     async def _circumstances(self, customers: Collection[str]) -> Circumstances:
-        rules = self._world.inhibit_rules()
+        rules = self.world.inhibit_rules()
         firing = (
-            await records.open_alerts(self._connection, state=AlertState.FIRING, customers=customers) if rules else []
+            await records.open_alerts(self.connection, state=AlertState.FIRING, customers=customers) if rules else []
         )
         return Circumstances(
-            self._now,
-            await silences_in_force(self._connection, self._now),
-            await self._world.windows.at(self._connection, self._now),
+            self.now,
+            await silences_in_force(self.connection, self.now),
+            await self.world.windows.at(self.connection, self.now),
             inhibitors_among(firing, rules),
         )
 
@@ -224,7 +217,7 @@ class Round:
         before the plan changed or made by hand: as a shadow it would let that ticket resolve while the fault is there.
         So does what is left to a technician, who made that ticket."""
         shadow_keys = {case.key for case in cases if case.decision.outcome is Outcome.SHADOW}
-        open_tickets = await tickets.open_by_key(self._connection, shadow_keys)
+        open_tickets = await tickets.open_by_key(self.connection, shadow_keys)
         grouped: dict[Outcome, dict[str, list[Case]]] = {}
         for case in cases:
             is_joined = case.key in open_tickets or case.decision.outcome is Outcome.ASKED
@@ -238,22 +231,22 @@ class Round:
         """Finds a place for all cases: the open entry of their key, one of their own, or their customer's storm's.
 
         An order is no incident of a storm: it would stand there without its list, and be closed with the storm."""
-        entries, settings = ledger.entries, self._world.settings
+        entries, settings = ledger.entries, self.world.settings
         by_key: dict[str, list[Case]] = {}
         for case in (one for cases in by_customer.values() for one in cases):
             by_key.setdefault(case.key, []).append(case)
         storm_keys = {customer: str(storms.storm_key(customer)) for customer in by_customer}
-        opened = await entries.open_by_key(self._connection, {*by_key, *storm_keys.values()})
+        opened = await entries.open_by_key(self.connection, {*by_key, *storm_keys.values()})
         new = {
             customer: list(dict.fromkeys(one.key for one in cases if one.key not in opened and not _is_order(one)))
             for customer, cases in by_customer.items()
         }
         with_new = {customer for customer, keys in new.items() if keys}
-        since = self._now - settings.storm_within
-        recent = await entries.recent(self._connection, with_new, since) if with_new else {}
+        since = self.now - settings.storm_within
+        recent = await entries.recent(self.connection, with_new, since) if with_new else {}
         open_storms = {customer: opened[key] for customer, key in storm_keys.items() if key in opened}
         asked = {number for customer, number in open_storms.items() if customer in with_new}
-        last_lines = await ledger.last_placed_at(self._connection, asked)
+        last_lines = await ledger.last_placed_at(self.connection, asked)
         into_storm: dict[str, storms.Course] = {}
         for customer in sorted(with_new):
             others = {
@@ -267,7 +260,7 @@ class Round:
                 others,
                 last_line_at=last_lines.get(open_storms.get(customer, 0)),
                 limit_exceeded=any(one.record.id in over_limit and not _is_order(one) for one in by_customer[customer]),
-                now=self._now,
+                now=self.now,
                 settings=settings,
             )
             if course is not storms.Course.EACH_ITS_OWN:
@@ -275,7 +268,7 @@ class Round:
         lines = {key for customer in into_storm for key in new[customer]}
         own = {key: members for key, members in by_key.items() if key not in lines}
         wanted = [_wanted(members) for members in own.values()]
-        numbers = await entries.join_or_open_all(self._connection, wanted, self._now, settings.reopen_within)
+        numbers = await entries.join_or_open_all(self.connection, wanted, self.now, settings.reopen_within)
         for key, members in own.items():
             self._placed(ledger, members, numbers[key], None, is_new=key not in opened)
         for customer, course in into_storm.items():
@@ -298,9 +291,7 @@ class Round:
             priority=min(case.priority for case in lines),
             began_at=min(case.record.active_since for case in lines),
         )
-        number = await ledger.entries.join_or_open(
-            self._connection, wanted, self._now, self._world.settings.reopen_within
-        )
+        number = await ledger.entries.join_or_open(self.connection, wanted, self.now, self.world.settings.reopen_within)
         self._placed(
             ledger,
             lines,
@@ -308,12 +299,12 @@ class Round:
             f"one of many at once, so it is a line of the storm, {ledger.word} {number}",
             is_new=True,
         )
-        await ledger.entries.adopt(self._connection, children, number, self._now)
+        await ledger.entries.adopt(self.connection, children, number, self.now)
         await self.write()
-        members = await ledger.open_members(self._connection, number)
+        members = await ledger.open_members(self.connection, number)
         count = len({one.ticket_key for one in members})
-        count += len(await ledger.entries.children(self._connection, number))
-        await ledger.entries.retitle(self._connection, number, storms.title([one.rule for one in members], count))
+        count += len(await ledger.entries.children(self.connection, number))
+        await ledger.entries.retitle(self.connection, number, storms.title([one.rule for one in members], count))
 
     def _placed(self, ledger: Ledger, cases: Iterable[Case], number: int, why: str | None, *, is_new: bool) -> None:
         """`is_new`: they made the entry open or reopen, or are new lines of a storm."""
@@ -325,7 +316,7 @@ class Round:
                 reason = f"joins ticket {number}, {since}; {reason}"
             if why is not None:
                 reason = f"{why}; {reason}"
-            placed = {"placed_at": self._now} if is_new else {}
+            placed = {"placed_at": self.now} if is_new else {}
             self.change(case.record, outcome=ledger.outcome, reason=reason, **ledger.placed(number), **placed)
             self.explain(case.record, ledger.outcome, why or f"{ledger.word} {number}", {ledger.outcome: number})
             if ledger is TICKETS and orders.is_line(case.record):
@@ -337,106 +328,13 @@ class Round:
             highest: dict[int, Priority] = {}
             for record in changed:
                 number = ledger.of(record)
-                model = self._world.model_of(record.labels.get("customer", ""), self._now)
+                model = self.world.model_of(record.labels.get("customer", ""), self.now)
                 if number is None or model is None:
                     continue
                 priority = priority_of(severity_of(record.labels), record.labels.get("kind", ""), model)
                 highest[number] = min(priority, highest.get(number, priority))
             for number, priority in highest.items():
-                await ledger.entries.raise_to(self._connection, number, priority, self._now, "its rule was changed")
-
-    # What ends
-
-    async def end(self, ended: Sequence[AlertRecord], why: str = GONE) -> None:
-        """The condition is gone, or is only no longer reported: not seen is not healthy."""
-        unseen = [
-            one for one in ended if one.fired_at and one.device and not self._world.is_seen(one.device, self._now)
-        ]
-        unseen_ids = {one.id for one in unseen}
-        noted: dict[int, list[AlertRecord]] = {}
-        for record in unseen:
-            since = self._world.last_heard(record.device or "") or self._now
-            self.change(record, state=AlertState.UNKNOWN, not_seen_since=since)
-            self.explain(record, record.outcome, f"not seen since {since:%Y-%m-%d %H:%M} UTC, so not known to be over")
-            if record.ticket is not None:
-                noted.setdefault(record.ticket, []).append(record)
-        for number, of_ticket in noted.items():
-            await tickets.note(self._connection, number, self._now, self._not_seen(of_ticket))
-        await self.resolve([one for one in ended if one.id not in unseen_ids], why)
-
-    async def resolve(self, over: Sequence[AlertRecord], why: str, at: datetime | None = None) -> None:
-        """Alerts that are over, and with its last alert the entry. Those that never fired leave no trace."""
-        await records.delete_alerts(self._connection, [one.id for one in over if one.fired_at is None])
-        settled: dict[Outcome, set[int]] = {ledger.outcome: set() for ledger in LEDGERS}
-        for count, record in enumerate(over, start=1):
-            if count % AT_ONCE == 0:
-                await asyncio.sleep(0)  # pushes come first
-            if record.fired_at is None:
-                continue
-            reason = record.reason if why == GONE else f"{record.reason}; {why}"
-            self.change(record, state=AlertState.RESOLVED, resolved_at=at or self._now, reason=reason)
-            self.explain(record, record.outcome, f"over: {why}")
-            for ledger in LEDGERS:
-                if (number := ledger.of(record)) is not None:
-                    settled[ledger.outcome].add(number)
-        await self.write()
-        await self._tell_lines(done=over)
-        for ledger in LEDGERS:
-            await self._settle(ledger, settled[ledger.outcome], was_earlier=at is not None)
-
-    async def _settle(self, ledger: Ledger, numbers: Collection[int], *, was_earlier: bool = False) -> None:
-        """Resolves the entries with nothing open behind them, unless their fault comes and goes, and then the storms
-        that they were the last of. `was_earlier`: they were over when their last alert was."""
-        settings = self._world.settings
-        # A person may have merged them meanwhile.
-        over = set((await ledger.entries.current(self._connection, numbers)).values())
-        over -= await ledger.with_open_members(self._connection, over)
-        over -= await ledger.entries.with_open_children(self._connection, over)
-        if not over:
-            return
-        changes = await ledger.changes_since(self._connection, over, self._now - settings.flap_within)
-        unsteady = {number for number in over if flapping.comes_and_goes(changes.get(number, {}), settings)}
-        lately = await ledger.changes_since(self._connection, unsteady, self._now - settings.steady_after)
-        for number in sorted(unsteady):
-            if not flapping.was_steady(lately.get(number, {})):
-                why = flapping.unstable_reason(changes[number], settings)
-                await ledger.entries.hold_open(self._connection, number, self._now, why)
-                over.remove(number)
-        since: dict[int, datetime | None] = dict.fromkeys(over)
-        if was_earlier:
-            since = {number: await ledger.last_resolved_at(self._connection, number) for number in over}
-        await self._close(ledger, since)
-
-    async def settle_unstable(self) -> None:
-        """Entries whose fault has been steady for long enough get their true state."""
-        since = self._now - self._world.settings.steady_after
-        for ledger in LEDGERS:
-            unstable = set(await ledger.entries.unstable(self._connection))
-            steady = unstable - (await ledger.changes_since(self._connection, unstable, since)).keys()
-            staying = await ledger.with_open_members(self._connection, steady)
-            for number in sorted(steady):
-                why = "steady again: the fault stays" if number in staying else "steady again: the fault is gone"
-                await ledger.entries.steady(self._connection, number, self._now, why)
-            over = steady - staying
-            over -= await ledger.entries.with_open_children(self._connection, over)
-            await self._close(ledger, dict.fromkeys(over))
-
-    async def _close(self, ledger: Ledger, over: Mapping[int, datetime | None]) -> None:
-        """By number, since when they are over, if that is earlier than now."""
-        if not over:
-            return
-        await ledger.entries.resolve_all(self._connection, over, self._now)
-        parents = await ledger.entries.parents_of(self._connection, over)
-        if parents:
-            await self._settle(ledger, parents)
-
-    def _not_seen(self, of_ticket: Sequence[AlertRecord]) -> str:
-        since = min(self._world.last_heard(one.device or "") or self._now for one in of_ticket)
-        if len({one.device for one in of_ticket}) == 1:
-            return f"not seen since {since:%Y-%m-%d %H:%M} UTC"
-        named = ", ".join(one.device or "" for one in of_ticket[:MAX_NAMED])
-        more = f" and {len(of_ticket) - MAX_NAMED} more" if len(of_ticket) > MAX_NAMED else ""
-        return f"not seen since {since:%Y-%m-%d %H:%M} UTC: {named}{more}"
+                await ledger.entries.raise_to(self.connection, number, priority, self.now, "its rule was changed")
 
 
 def _wanted(members: Sequence[Case]) -> NewTicket:

@@ -23,8 +23,9 @@ from collector.alerting.succession import Move, successors
 from collector.alerting.thresholds import Effective
 from collector.contracts import AlertOutcome
 from collector.incidents.decision import may_have_ticket, ticket_key
+from collector.incidents.ending import GONE, end, resolve, settle_unstable
 from collector.incidents.plan_change import promote_all
-from collector.incidents.round import AT_ONCE, GONE, Round, Surroundings
+from collector.incidents.round import AT_ONCE, Round, Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Incidents:
             return
         round_ = Round(self.world, connection, now)
         taken = await records.find_open(connection, [(one.rule.key, one.new) for one in moves])
-        await round_.resolve(list(taken.values()), "its rule was changed, and another alert stands for it")
+        await resolve(round_, list(taken.values()), "its rule was changed, and another alert stands for it")
         known = await records.find_open(connection, [(one.rule.key, one.old) for one in moves])
         worse: list[AlertRecord] = []
         for one in moves:
@@ -88,7 +89,7 @@ class Incidents:
         for record in _changed(by_mark, known, Change.RESOLVED, Change.DROPPED):
             ended.setdefault(by_mark[record.rule_key, record.fingerprint].why or GONE, []).append(record)
         for why, records_of in ended.items():
-            await round_.end(records_of, why)
+            await end(round_, records_of, why)
         known |= await records.find_open(connection, resumed)
         new = {(one.rule.key, one.fingerprint) for one in fresh}
         fired = _changed(by_mark, known, Change.FIRED)
@@ -179,9 +180,9 @@ class Incidents:
             elif not is_untold(one.rule_key, one.labels) and self._is_told_over(one, now, waits[one.rule_key]):
                 over.append(one)
         if ended:
-            await round_.resolve(ended, "the device is no longer looked after")
+            await resolve(round_, ended, "the device is no longer looked after")
         if over:
-            await round_.resolve(over, "seen again, and the condition is gone")
+            await resolve(round_, over, "seen again, and the condition is gone")
         without = await records.open_alerts(connection, rule_keys, state=AlertState.FIRING, outcomes=WITHOUT_TICKET)
         await round_.judge([one for one in without if may_have_ticket(one.labels)], {})
         for customer in await records.customers_with_firing_shadows(connection, rule_keys):
@@ -189,11 +190,11 @@ class Incidents:
             if model is not None and model.on_alert is AlertOutcome.TICKET:
                 firing = await records.firing_shadows(connection, rule_keys, customer)
                 await promote_all(round_, connection, firing, model, now)
-        await round_.settle_unstable()
+        await settle_unstable(round_)
 
     async def retire(self, connection: AsyncConnection, gone: Sequence[AlertRecord], now: datetime) -> None:
         """Alerts whose rule is no longer loaded are over: nothing would ever resolve them."""
-        await Round(self.world, connection, now).resolve(gone, "the rule is no longer loaded")
+        await resolve(Round(self.world, connection, now), gone, "the rule is no longer loaded")
 
     def _is_told_over(self, record: AlertRecord, now: datetime, wait: timedelta) -> bool:
         """Whether an alert that was unknown is known to be over: its device has reported again for so long."""
