@@ -245,7 +245,8 @@ async def lock_open_members(connection: AsyncConnection, ticket: int) -> None:
 async def changes_since(
     connection: AsyncConnection, column: EntryColumn, numbers: Collection[int], since: datetime
 ) -> dict[int, dict[str, int]]:
-    """How often the incidents of some tickets, or shadow tickets, began or ended after a time, by ticket key."""
+    """How often the incidents of some tickets, or shadow tickets, began or ended after a time, by ticket key: as often
+    as that of its alerts which did most. Several that end one after the other, each once, do not come and go."""
     entry = alerts.c[column]
     began, ended = (case((changed_at > since, 1), else_=0) for changed_at in (alerts.c.fired_at, alerts.c.resolved_at))
     found: dict[int, dict[str, int]] = {}
@@ -257,10 +258,11 @@ async def changes_since(
                 or_(alerts.c.fired_at > since, alerts.c.resolved_at > since),
                 alerts.c.ticket_key.is_not(None),
             )
-            .group_by(entry, alerts.c.ticket_key)
+            .group_by(entry, alerts.c.ticket_key, alerts.c.rule_key, alerts.c.fingerprint)
         )
         for number, key, count in rows:
-            found.setdefault(number, {})[key] = int(count)
+            of_ticket = found.setdefault(number, {})
+            of_ticket[key] = max(int(count), of_ticket.get(key, 0))
     return found
 
 

@@ -35,10 +35,9 @@ _COLORS_NL: Mapping[str, str] = {
     "white": "witte",
     "gray": "grijze",
     "grey": "grijze",
-    "photo black": "fotozwarte",
-    "light cyan": "lichtcyaan",
-    "light magenta": "lichtmagenta",
+    "orange": "oranje",
 }
+_SHADES_NL: Mapping[str, str] = {"photo": "foto", "matte": "mat", "light": "licht"}
 # By the keywords of the IANA printer MIB: what people call it, in English and in Dutch.
 _THINGS: Mapping[str, tuple[str, str]] = {
     "toner": ("toner", "toner"),
@@ -76,7 +75,7 @@ class Line:
     @property
     def in_dutch(self) -> str:
         thing = _THINGS.get(self.type.lower(), _TONER_OR_INK)[1]
-        color = _COLORS_NL.get(self.color.lower(), self.color.lower())
+        color = _color_nl(self.color.lower())
         where = f"{self.printer} ({self.location})" if self.location else self.printer
         name = f", {self.description}" if self.description else ""
         number = f"{_rounded(self.pages):,}".replace(",", ".") if self.pages else ""
@@ -101,6 +100,12 @@ class Line:
             return "bijna op"
         days = round(self.days_left)
         return "nog minder dan een dag" if days < 1 else f"nog ongeveer {days} {'dag' if days == 1 else 'dagen'}"
+
+
+def _color_nl(color: str) -> str:
+    """`photo black` is one word: `fotozwarte`."""
+    shade, _, plain = color.rpartition(" ")
+    return _SHADES_NL.get(shade, f"{shade} ".lstrip()) + _COLORS_NL.get(plain, plain)
 
 
 def description_of(lines: Sequence[Line]) -> str:

@@ -40,6 +40,21 @@ def test_a_line_in_two_languages(line: Line, english: str, dutch: str) -> None:
     assert line.in_dutch == dutch
 
 
+@pytest.mark.parametrize(
+    ("color", "dutch"),
+    [
+        ("Photo Black", "fotozwarte inkt"),
+        ("matte black", "matzwarte inkt"),
+        ("light gray", "lichtgrijze inkt"),
+        ("vivid light magenta", "vivid light magenta inkt"),
+        ("orange", "oranje inkt"),
+        ("violet", "violet inkt"),
+    ],
+)
+def test_a_colour_in_dutch(color: str, dutch: str) -> None:
+    assert Line("hall", "", "ink", color).in_dutch == f"{dutch} voor de printer hall, bijna op"
+
+
 def test_what_runs_out_first_stands_first_in_both_languages() -> None:
     dutch, english = description_of(LINES).split("\n\n")
     assert [line.partition(" voor ")[0] for line in dutch.split("\n")[1:]] == [

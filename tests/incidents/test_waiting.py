@@ -128,3 +128,17 @@ async def test_shadows_wait_alike(life: Life) -> None:
     ((_, outcome, reason),) = await levels.reasons()
     assert (outcome, reason.split(" is ")[0]) == ("suppressed", "held back: shadow ticket 1")
     assert await life.tickets() == []
+
+
+async def test_many_cartridges_that_are_changed_in_one_visit_do_not_come_and_go(life: Life) -> None:
+    levels = Levels(life)
+    names = [await levels.add(f"printer-{number}") for number in range(6)]
+    for name in names:
+        levels.of[name] = 0.1
+    await levels.pass_(minutes=2)
+    assert await told(life) == [("To order", "new")]
+    await levels.pass_(days=3)
+    for name in names:
+        levels.of[name] = 1.0
+        await levels.pass_(minutes=2)
+    assert await told(life) == [("To order", "resolved")]
