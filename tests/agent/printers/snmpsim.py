@@ -12,6 +12,7 @@ from typing import IO
 from tests.conftest import require
 
 RECORDINGS = Path("tests/data/printers")
+MADE_UP = Path("tests/data/printers_made_up")
 READY = "Listening at UDP/IPv4 endpoint"
 
 

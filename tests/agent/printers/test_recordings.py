@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.agent.conftest import AGENT
+from tests.agent.printers.reading_by_command import read_by_command
 from tests.agent.printers.snmpsim import RECORDINGS
 
 EXPECTED: dict[str, dict[str, Any]] = {
@@ -37,21 +38,13 @@ COLORS = {
 }
 
 
-def read(port: int, community: str, *options: str) -> dict[str, Any]:
-    command = [AGENT, "printers", "read", "127.0.0.1", "--port", str(port), "--community", community, "--json"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 CASES = [(name, "2c") for name in EXPECTED] + [(name, "1") for name in ("brother_hl5370dw", "jetdirect_m252dw", "utax")]
 
 
 @pytest.mark.parametrize(("name", "version"), CASES)
 def test_a_recorded_printer(recordings_port: int, name: str, version: str) -> None:
     expected = EXPECTED[name]
-    found = read(recordings_port, name, "--version", version)
+    found = read_by_command(recordings_port, name, "--version", version)
     assert set(found) == {"model", "serial", "pages", "status", "error_states", "supplies", "trays", "alerts"}
     assert found["model"] == (expected["hrDeviceDescr"] or expected["sysDescr"])
     assert found["serial"] == (expected["serial"] or (expected["serial_elsewhere"] or {}).get("value"))
@@ -93,7 +86,12 @@ def known(expected: dict[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def test_supplies_have_exactly_the_keys_that_are_promised(recordings_port: int) -> None:
-    found = read(recordings_port, "jetdirect_m252dw")
+def test_the_program_prints_the_promised_keys_and_nothing_else(recordings_port: int) -> None:
+    community = ("--community", "jetdirect_m252dw")
+    command = [AGENT, "printers", "read", "127.0.0.1", "--port", str(recordings_port), *community, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found == read_by_command(recordings_port, "jetdirect_m252dw")
     keys = ["description", "type", "color", "level", "max_capacity", "unit", "ratio", "state"]
     assert [list(one) for one in found["supplies"]] == [keys] * 4

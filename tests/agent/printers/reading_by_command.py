@@ -1,0 +1,17 @@
+"""`quarkpulse-agent printers read --json`, as it stands in a shell, without a process for each printer."""
+
+import json
+from typing import Any
+
+from click.testing import CliRunner
+
+from agent.cli import cli
+
+
+def read_by_command(port: int, community: str, *options: str) -> dict[str, Any]:
+    """What it prints of a printer that is read whole."""
+    arguments = ["printers", "read", "127.0.0.1", "--port", str(port), "--community", community, "--json", *options]
+    done = CliRunner().invoke(cli, arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
