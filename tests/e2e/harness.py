@@ -80,6 +80,7 @@ class Collector:
     rules: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    program: Sequence[str | Path] = (PROGRAMS / "quarkpulse-collector",)
     tokens: dict[str, str] = field(default_factory=dict)  # by customer, each good for many devices
 
     @property
@@ -96,7 +97,7 @@ class Collector:
 
     def start(self, *, ready: bool = True) -> None:
         command: list[str | Path] = [
-            PROGRAMS / "quarkpulse-collector", "serve",
+            *self.program, "serve",
             "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--rules", self.rules,
         ]  # fmt: skip
         with (self.folder / "serve.log").open("ab") as log:
