@@ -7,10 +7,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Table, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from collector.contracts.sla import ClockName
 from collector.db import tables
+from collector.db.database import Database
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 BEGIN = NOW - timedelta(days=730)
+CLOCKS = tuple(ClockName)
 CATEGORIES = ("storage", "printing", "network", "backup", "security")
 DEVICES_EACH = 10  # at a customer
 TECHNICIANS = 50
@@ -87,16 +90,22 @@ async def fill(connection: AsyncConnection, tickets: int, customers: int) -> Non
     await put(connection, tables.tickets, (ticket(n, tickets, customers) for n in range(tickets)))
     numbers = list(await connection.scalars(select(tables.tickets.c.number).order_by(tables.tickets.c.number)))
     await put(connection, tables.ticket_events, (opened(n, number, tickets) for n, number in enumerate(numbers)))
+    told = select(tables.ticket_events.c.id, tables.ticket_events.c.ticket).join(tables.tickets)
+    closed = (await connection.execute(told.where(tables.tickets.c.closed_at.is_not(None)))).all()
+    met = (clock(event, number, name) for event, number in closed for name in CLOCKS)
+    await put(connection, tables.ticket_clocks, met)
     await put(connection, tables.alerts, (alert(n, number, tickets, customers) for n, number in enumerate(numbers)))
     await put(connection, tables.alerts, (asking(n) for n in range(50)))
     await put(connection, tables.work_entries, (work(n, number, tickets) for n, number in enumerate(numbers)))
     await put(connection, tables.shadow_tickets, (shadow(n, tickets // 5, customers) for n in range(tickets // 5)))
 
 
-async def analyze(connection: AsyncConnection) -> None:
-    """What PostgreSQL does by itself within a minute of so many new rows."""
-    if connection.dialect.name == "postgresql":
-        await connection.execute(text("ANALYZE"))
+async def tidy(database: Database) -> None:
+    """What PostgreSQL does by itself within a minute or so of so many new rows."""
+    if database.dialect == "postgresql":
+        async with database.connect() as connection:
+            alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await alone.execute(text("VACUUM ANALYZE"))
 
 
 MADE: Row = {"created_at": BEGIN}
@@ -269,6 +278,11 @@ def opened(index: int, number: int, tickets: int) -> Row:
     """The event."""
     of_ticket = {"ticket": number, "at": opened_at(index, tickets), "type": "opened"}
     return of_ticket | {"actor": "system", "data": {"priority": "P2"}}
+
+
+def clock(event: int, number: int, name: str) -> Row:
+    """Of a ticket that was closed in time."""
+    return {"ticket": number, "clock": name, "state": "met", "used_seconds": 3_600, "as_of_event": event}
 
 
 def alert(index: int, number: int, tickets: int, customers: int) -> Row:

@@ -17,7 +17,7 @@ from collector.incidents.promised import Promised
 
 async def sweep(database: Database) -> dict[str, float]:
     """Seconds of the first turn, in which every open ticket gets its clocks; of one in which the time of each has come;
-    and of one in which nothing happened."""
+    of one in which nothing happened; and of the first after a restart."""
     async with database.connect() as connection:
         is_open = tables.tickets.c.resolved_at.is_(None)
         count = await connection.scalar(select(func.count()).select_from(tables.tickets).where(is_open)) or 0
@@ -27,7 +27,16 @@ async def sweep(database: Database) -> dict[str, float]:
         await connection.execute(update(tables.ticket_clocks).values(next_at=NOW))
     all_due, reckoned = await _turn(keeper, NOW + timedelta(minutes=1))
     idle, _ = await _turn(keeper, NOW + timedelta(minutes=2))
-    return {"open_tickets": count, "reckoned": reckoned, "first_turn": first, "all_due": all_due, "idle": idle}
+    restart, again = await _turn(ClockKeeper(database, await promised(database)), NOW + timedelta(minutes=3))
+    return {
+        "open_tickets": count,
+        "first_turn": first,
+        "all_due": all_due,
+        "reckoned": reckoned,
+        "idle": idle,
+        "restart": restart,
+        "reckoned_after_restart": again,
+    }
 
 
 async def _turn(keeper: ClockKeeper, now: datetime) -> tuple[float, int]:
