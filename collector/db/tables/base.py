@@ -1,7 +1,9 @@
 """What all tables share: their one catalogue, and the types of columns that need care."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, String, TypeDecorator
 
@@ -26,8 +28,16 @@ class Instant(TypeDecorator[datetime]):
             raise ValueError(f"a time without zone reached the database: {value!r}")
         return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        read = self.impl_instance.result_processor(dialect, coltype)
+        if read is None:  # a driver that knows zones: thousands of times are read at once, and a call takes its time
+            return None
+
+        def process(value: object) -> datetime | None:
+            found = read(value)
+            return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+
+        return process
 
 
 # SQLite numbers only INTEGER primary keys by itself.
