@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from collector.contracts.office_hours import OfficeHours
@@ -20,6 +21,7 @@ OUTSIDE_HOURS = "outside support hours"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
+_NOTHING = timedelta()
 _TICKS_OF_MINUTE = 60_000_000
 _LAST_YEAR = 9998
 
@@ -79,6 +81,13 @@ class _Year:
         return self.starts[last] + counted - self.before[last]
 
 
+class Place(NamedTuple):
+    """An instant, as a calendar knows it."""
+
+    year: int  # UTC
+    counted: int  # microseconds of the year before it
+
+
 class BusinessCalendar:
     """Made by `calendar_of`, so that equal hours share one. All times are aware; what comes out is UTC."""
 
@@ -88,29 +97,34 @@ class BusinessCalendar:
         self._by_weekday = _by_weekday(hours)
         self._years: dict[int, _Year] = {}
 
+    def place(self, start: datetime) -> Place:
+        """Where `counted_since` and `after_place` begin, found once for many questions."""
+        start = start.astimezone(UTC)
+        return Place(start.year, self._year(start.year).until(_tick(start)))
+
     def counted(self, start: datetime, end: datetime) -> timedelta:
         """How much of the time from `start` until `end` counts; nothing if `end` is not later."""
-        if end <= start:
-            return timedelta()
-        start, end = start.astimezone(UTC), end.astimezone(UTC)
-        ticks = self._year(end.year).until(_tick(end)) - self._year(start.year).until(_tick(start))
-        for year in range(start.year, end.year):
+        return _NOTHING if end <= start else self.counted_since(self.place(start), end)
+
+    def counted_since(self, place: Place, end: datetime) -> timedelta:
+        """The same, from a place that is not later."""
+        end = end.astimezone(UTC)
+        ticks = self._year(end.year).until(_tick(end)) - place.counted
+        for year in range(place.year, end.year):
             ticks += self._year(year).total
         return timedelta(microseconds=ticks)
 
     def after(self, start: datetime, amount: timedelta) -> datetime | None:
         """When `amount` of the time from `start` on has counted: the first such instant. For nothing it is `start`,
         or, where that does not count, when the hours begin. None if that is beyond NEVER_AFTER_YEARS."""
-        start = start.astimezone(UTC)
-        wanted = amount // _TICK
-        year = start.year
-        wanted += self._year(year).until(_tick(start))
+        return self.after_place(self.place(start), amount)
+
+    def after_place(self, place: Place, amount: timedelta) -> datetime | None:
+        wanted = place.counted + amount // _TICK
         # What counts until an end is used up there, though nothing counts at it; only nothing asks for what comes next.
-        inside = 1 if amount > timedelta() else 0
-        for ahead in range(NEVER_AFTER_YEARS + 1):
-            if year + ahead > _LAST_YEAR:
-                break
-            hours = self._year(year + ahead)
+        inside = 1 if amount > _NOTHING else 0
+        for year in range(place.year, min(place.year + NEVER_AFTER_YEARS, _LAST_YEAR) + 1):
+            hours = self._year(year)
             found = hours.at(wanted - inside)
             if found is not None:
                 return _instant(found + inside)

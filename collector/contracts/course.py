@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from collector.contracts.priority import Priority
 from collector.contracts.promises import Terms
@@ -17,8 +18,7 @@ HUMAN_MOVES = frozenset({"in_progress", WAITING, RESOLVED})
 TERMS, WARNED, BREACHED, ESCALATED = "terms", "sla_warned", "sla_breached", "escalated"
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+class LoggedEvent(NamedTuple):
     """An event of a ticket. `terms`: what the data of a `terms` event say, if that was read before."""
 
     at: datetime

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
+from collector.contracts.business_time import Place
 from collector.contracts.course import BREACHED, CLOSED, RESOLVED, WAITING, WARNED, Course
 from collector.contracts.priority import Priority
 from collector.contracts.promises import Terms
 
+_NOTHING = timedelta()
 NOTHING_PROMISED = "nothing was promised"
 WHILE_WAITING = "waiting for the customer"
 WHILE_RESOLVED = "resolved"
@@ -40,11 +43,11 @@ class _Held(NamedTuple):
     why_not: str | None
     terms: Terms
     priority: Priority
+    place: Place | None  # of the start; None: nothing counts
     counted: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A stretch in which the same holds for a clock. Minutes of it count, `counted` in all, if `why_not` is None and
     the hours of `terms` are open."""
 
@@ -53,12 +56,12 @@ class Segment:
     why_not: str | None
     terms: Terms
     priority: Priority
+    place: Place | None
     counted: timedelta
     target: timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(NamedTuple):
     name: ClockName
     state: ClockState
     target: timedelta | None  # that it is judged by; None: nothing was promised
@@ -111,7 +114,7 @@ def _reckon(course: Course, name: ClockName, held: Sequence[_Held], now: datetim
     segments = tuple(_segments(held, name, end, is_open=end == now and not is_met))
     last = segments[-1]
     runs = not is_met and course.merged_at is None and last.why_not is None
-    used = timedelta()
+    used = _NOTHING
     over_at: datetime | None = None  # of the target that holds
     due_at: datetime | None = None
     warned_at = course.recorded.get((WARNED, name))
@@ -163,9 +166,9 @@ def _reckon(course: Course, name: ClockName, held: Sequence[_Held], now: datetim
 def _used_up(one: Segment, left: timedelta, *, goes_on: bool) -> datetime | None:
     """When what is left will be used up, if the segment has that much or goes on. Not in hours that do not count: what
     a change of priority uses up at night is told when the hours begin."""
-    if left > one.counted and not goes_on:
+    if one.place is None or (left > one.counted and not goes_on):
         return None
-    return one.terms.calendar.after(one.start, max(timedelta(), left))
+    return one.terms.calendar.after_place(one.place, max(_NOTHING, left))
 
 
 def _is_reached(at: datetime | None, end: datetime, *, goes_on: bool) -> bool:
@@ -199,9 +202,8 @@ def _segments(held: Sequence[_Held], name: ClockName, end: datetime, *, is_open:
     for number, one in enumerate(held):
         if number and one.start >= end and not is_open:
             return
-        counted = one.counted if one.end <= end else _counted(one.start, end, one.why_not, one.terms)
-        target = _target(one.terms, one.priority, name)
-        yield Segment(one.start, min(one.end, end), one.why_not, one.terms, one.priority, counted, target)
+        within = one if one.end <= end else _holding(one.start, end, one.why_not, one.terms, one.priority)
+        yield Segment(*within, _target(one.terms, one.priority, name))
 
 
 def _held(course: Course, now: datetime) -> list[_Held]:
@@ -211,7 +213,7 @@ def _held(course: Course, now: datetime) -> list[_Held]:
         *((at, 1, priority) for at, priority in course.priorities),
         *((at, 2, status) for at, status in course.statuses),
     ]
-    changes.sort(key=lambda change: change[0])  # of those at one time the last written holds
+    changes.sort(key=itemgetter(0))  # of those at one time the last written holds
     terms, priority, status = Terms(), course.priorities[0][1], course.statuses[0][1]
     start = course.opened_at
     held: list[_Held] = []
@@ -226,12 +228,19 @@ def _held(course: Course, now: datetime) -> list[_Held]:
                 status = change
         holds = (_why_not(terms, status), terms, priority)
         if at > start and holds != before:
-            held.append(_Held(start, at, *before, _counted(start, at, before[0], before[1])))
+            held.append(_holding(start, at, *before))
             start = at
         if at == start:
             before = holds
-    held.append(_Held(start, now, *before, _counted(start, now, before[0], before[1])))
+    held.append(_holding(start, now, *before))
     return held
+
+
+def _holding(start: datetime, end: datetime, why_not: str | None, terms: Terms, priority: Priority) -> _Held:
+    if why_not is not None:
+        return _Held(start, end, why_not, terms, priority, None, _NOTHING)
+    place = terms.calendar.place(start)
+    return _Held(start, end, None, terms, priority, place, terms.calendar.counted_since(place, end))
 
 
 def _why_not(terms: Terms, status: str) -> str | None:
@@ -241,7 +250,3 @@ def _why_not(terms: Terms, status: str) -> str | None:
     if status == WAITING:
         return WHILE_WAITING
     return WHILE_RESOLVED if status in (RESOLVED, CLOSED) else None
-
-
-def _counted(start: datetime, end: datetime, why_not: str | None, terms: Terms) -> timedelta:
-    return timedelta() if why_not is not None else terms.calendar.counted(start, end)

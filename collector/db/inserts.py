@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Insert, Row, Table
+from sqlalchemy import ColumnElement, Insert, Row, Select, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 
 async def insert_if_absent(connection: AsyncConnection, table: Table, values: Mapping[str, object]) -> bool:
@@ -34,13 +37,26 @@ async def insert_absent_returning(
     return added
 
 
+def replacing(dialect: str, table: Table, rows: Select[Any]) -> Insert:
+    """Inserts what a query finds, all columns of the table in their order, in the place of the rows with the same
+    primary keys. On SQLite the query must have a condition."""
+    statement = _insert(dialect, table)
+    values = {one.name: statement.excluded[one.name] for one in table.c if not one.primary_key}
+    inserting = statement.from_select([one.name for one in table.c], rows)
+    return inserting.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
+
+
 @cache
 def _absent(dialect: str, table: Table) -> Insert:
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+def _insert(dialect: str, table: Table) -> "sqlite.Insert | postgresql.Insert":
     if dialect == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
+        return sqlite.insert(table)
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to load, and SQLite's commands are short
 
-    return postgresql.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table)
 
 
 @cache  # made once, it is compiled once

@@ -122,15 +122,19 @@ async def read_events(
     was the customer, and whether they are public."""
     rows = await connection.execute(_EVENTS.where(ticket_events.c.ticket.in_(numbers)))
     found: dict[int, tuple[int, list[LoggedEvent]]] = {}
+    happened: list[LoggedEvent] = []
+    of, last = None, 0  # the ticket whose rows come, and its newest event so far
     for event, number, at, actor, kind, data, is_public, contact in rows:
-        last, happened = found.get(number, (0, []))
+        if number != of:
+            of, last, happened = number, 0, []
         if kind == TERMS:
             told, terms = decoded_terms(data)
             happened.append(LoggedEvent(at, actor, kind, told, terms))
         else:
-            said = {"public": bool(is_public), "contact": contact}
-            happened.append(LoggedEvent(at, actor, kind, said if data is None else _decoded(data)))
-        found[number] = (last if kind in OWN_TYPES else event, happened)
+            said = {"public": bool(is_public), "contact": contact} if data is None else _decoded(data)
+            happened.append(LoggedEvent(at, actor, kind, said))
+        last = last if kind in OWN_TYPES else event
+        found[number] = (last, happened)
     return found
 
 
@@ -155,6 +159,8 @@ TICKETS = select(
     tickets.c.kind,
     tickets.c.priority,
     tickets.c.opened_at,
+    tickets.c.due_at,
+    tickets.c.escalated_to,
 ).order_by(tickets.c.number)
 _IS_COMMENT = ticket_events.c.type == EventType.COMMENT
 _HAS_TEXTS = ticket_events.c.type.in_((EventType.COMMENT, EventType.CHANGED))

@@ -34,10 +34,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
+from collector.db.given import as_given, given
 from collector.db.tables import ticket_events
 from collector.desk import outbox
 
@@ -86,6 +90,7 @@ class HistoryEvent:
     data: dict[str, object]
 
 
+Told = tuple[int, EventType, Mapping[str, object]]  # ticket, what happened, data
 _ADD = insert(ticket_events).returning(ticket_events.c.ticket, ticket_events.c.id)
 
 
@@ -108,14 +113,42 @@ async def add_all(
     if told:
         shared = {"at": now, "actor": actor[:MAX_ACTOR_CHARS], "type": str(kind)}
         rows = [{"ticket": number, "data": dict(data), **shared} for number, data in told]
-        # Unordered, or SQLite would take a statement for each row; ids rise in the order of the rows of one ticket.
         added = await connection.execute(_ADD, rows)
-        by_ticket: dict[int, list[int]] = {}
-        for number, event in sorted(map(tuple, added), reverse=True):
-            by_ticket.setdefault(number, []).append(event)
-        in_order = [by_ticket[number].pop() for number, _ in told]
-        for told_as, ids in outbox.by_kind(str(kind), [data for _, data in told], in_order).items():
-            await outbox.enqueue(connection, ids, told_as)
+        await _tell(connection, [(number, kind, data) for number, data in told], added.all())
+
+
+async def add_many(connection: AsyncConnection, told: Sequence[Told], now: datetime) -> None:
+    """Events of many tickets in one statement. Of the system's own only: PostgreSQL cannot take every character apart
+    that people write."""
+    if told:
+        dialect = connection.dialect.name
+        rows = as_given(dialect, _GIVEN, told)
+        added = await connection.execute(_add_many(dialect), {**rows, "at": now, "actor": SYSTEM})
+        await _tell(connection, told, added.all())
+
+
+async def _tell(connection: AsyncConnection, told: Sequence[Told], added: Sequence[Row[Any]]) -> None:
+    """`added`: tickets and ids of the events. Unordered, or SQLite would take a statement for each row; ids rise in the
+    order of the events of one ticket."""
+    by_ticket: dict[int, list[int]] = {}
+    for number, event in sorted(map(tuple, added), reverse=True):
+        by_ticket.setdefault(number, []).append(event)
+    in_order = ((by_ticket[number].pop(), outbox.kind_of(kind, data)) for number, kind, data in told)
+    await outbox.enqueue(connection, [(event, told_as) for event, told_as in in_order if told_as is not None])
+
+
+_GIVEN = (ticket_events.c.ticket, ticket_events.c.type, ticket_events.c.data)
+
+
+@cache
+def _add_many(dialect: str) -> ReturningInsert[tuple[int, int]]:
+    rows = given(dialect, _GIVEN)
+    shared = bindparam("at", type_=ticket_events.c.at.type), bindparam("actor", type_=ticket_events.c.actor.type)
+    return (
+        insert(ticket_events)
+        .from_select(["ticket", "type", "data", "at", "actor"], select(*rows.c, *shared))
+        .returning(ticket_events.c.ticket, ticket_events.c.id)
+    )
 
 
 async def history(connection: AsyncConnection, number: int) -> list[HistoryEvent]:

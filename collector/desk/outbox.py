@@ -7,16 +7,16 @@ nobody sends what comes after it. A deliverer that dies leaves a lease that runs
 the same key.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import (
     ColumnElement,
+    Insert,
     String,
     and_,
-    bindparam,
     cast,
     delete,
     exists,
@@ -30,12 +30,12 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
+from collector.db.given import as_given, given
 from collector.db.inserts import insert_absent
 from collector.db.tables import connectors, outbox, ticket_events
 from protocol.errors import PermanentError
 
 MAX_ERROR_CHARS = 500
-EVENTS_AT_ONCE = 500
 NO_LONGER = "this connector is no longer in use"
 
 
@@ -90,41 +90,36 @@ def _moved(data: Mapping[str, object]) -> str | None:
     return "reopened" if data.get("from") == "resolved" and data.get("to") != "closed" else None
 
 
-def by_kind(event: str, data: Sequence[Mapping[str, object]], ids: Sequence[int]) -> dict[str, list[int]]:
-    """Of events of one type, with their data and ids, those that are told outside, by what they are told as."""
-    found = defaultdict[str, list[int]](list)
-    for one, number in zip(data, ids, strict=True):
-        kind = kind_of(event, one)
-        if kind is not None:
-            found[kind].append(number)
-    return found
+async def enqueue(connection: AsyncConnection, told: Sequence[tuple[int, str]]) -> None:
+    """Has events of tickets, by id and as what they are told, told by every connector that is in use; no rows without
+    one. They were written in this transaction. Telling one event twice is harmless."""
+    if told:
+        dialect = connection.dialect.name
+        await connection.execute(_enqueue(dialect), as_given(dialect, _TOLD, told))
 
 
-async def enqueue(connection: AsyncConnection, event_ids: Collection[int], kind: str) -> None:
-    """Has events of tickets, written in this transaction, told by every connector that is in use; no rows without one.
-
-    Telling one event twice is harmless."""
-    ids = list(event_ids)
-    for start in range(0, len(ids), EVENTS_AT_ONCE):
-        await connection.execute(_ENQUEUE, {"told_as": kind, "events": ids[start : start + EVENTS_AT_ONCE]})
+_TOLD = (outbox.c.event, outbox.c.kind)
 
 
-_event = ticket_events
-_ENQUEUE = insert(outbox).from_select(
-    ["key", "connector", "ticket", "event", "kind", "payload", "created_at", "next_try_at"],
-    select(
-        connectors.c.name + literal("/") + cast(_event.c.id, String),
-        connectors.c.name,
-        _event.c.ticket,
-        _event.c.id,
-        bindparam("told_as", type_=String),
-        _event.c.data,
-        _event.c.at,
-        _event.c.at,
+@cache  # made once, it is compiled once
+def _enqueue(dialect: str) -> Insert:
+    told, event = given(dialect, _TOLD), ticket_events
+    rows = (
+        select(
+            connectors.c.name + literal("/") + cast(event.c.id, String),
+            connectors.c.name,
+            event.c.ticket,
+            event.c.id,
+            told.c.kind,
+            event.c.data,
+            event.c.at,
+            event.c.at,
+        )
+        .select_from(told.join(event, event.c.id == told.c.event).join(connectors, literal(True)))
+        .order_by(event.c.id)
     )
-    .where(_event.c.id.in_(bindparam("events", expanding=True)))
-    .select_from(_event.join(connectors, literal(True))),
-)
+    columns = ["key", "connector", "ticket", "event", "kind", "payload", "created_at", "next_try_at"]
+    return insert(outbox).from_select(columns, rows)
 
 
 async def use_connectors(connection: AsyncConnection, names: Collection[str], now: datetime) -> None:

@@ -54,11 +54,14 @@ class Promised:
 
     def changes(self, customer: str, since: datetime, until: datetime) -> list[datetime]:
         """When a contract began or ended: after `since`, no later than `until`, in order."""
-        ends = {at for one in self._contracts().get(customer, ()) for at in (one.valid_from, one.valid_to)}
-        return sorted(at for at in ends if at is not None and since < at <= until)
+        ends = (at for one in self._contracts().get(customer, ()) for at in (one.valid_from, one.valid_to))
+        return sorted({at for at in ends if at is not None and since < at <= until})
 
     def _contract_at(self, customer: str, at: datetime) -> Contract | None:
-        return next((one for one in self._contracts().get(customer, ()) if one.holds_at(at)), None)
+        for one in self._contracts().get(customer, ()):  # asked for each ticket of a sweep
+            if one.holds_at(at):
+                return one
+        return None
 
     def _agreed(self, plan: str, sla: str | None, support_level: str | None) -> Terms:
         """The contract's own, else what its model has for all; a model without hours of its own lends the first that a

@@ -377,7 +377,7 @@ def stories(draw: st.DrawFn) -> Story:
     when = start
     for event in draw(st.lists(kinds, max_size=8)):
         when += draw(st.timedeltas(timedelta(), timedelta(days=3)))
-        events.append(replace(event, at=when))
+        events.append(event._replace(at=when))
     return Story(start, tuple(events))
 
 

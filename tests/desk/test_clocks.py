@@ -1,5 +1,6 @@
 """The sweep of the SLA clocks: what it writes down, and that it does so once."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,12 +14,14 @@ from collector.contracts import Priority
 from collector.contracts.promises import Terms, load_sla_book
 from collector.contracts.scope import ContractScope
 from collector.db.database import Database
+from collector.db.errors import DatabaseUnavailableError
 from collector.db.tables import contacts, customers, sites, ticket_clocks, ticket_events
 from collector.db.tables import tickets as table
-from collector.desk import clocks, said, tickets
+from collector.desk import clocks, outbox, said, tickets
 from collector.desk.clocks import ClockKeeper
 from collector.desk.editing import change
 from collector.desk.states import TicketStatus
+from tests.db.fixtures import counting_statements
 from tests.desk.test_tickets import DISK_FULL
 
 BOOK = load_sla_book()
@@ -347,6 +350,36 @@ async def test_many_tickets_are_reckoned_in_slices(desk: Desk, monkeypatch: pyte
     assert [await desk.short(number) for number in numbers] == [
         [("sla_breached", "response"), ("escalated", "second-line")]
     ] * 5
+
+
+async def test_a_turn_takes_as_many_statements_for_many_tickets_as_for_few(desk: Desk) -> None:
+    async with desk.database.begin() as connection:
+        await outbox.use_connectors(connection, ["webhook", "mail"], at("2026-03-02T09:00"))
+    await desk.sweep("2026-03-02T08:00")  # the first looks for more
+    taken = []
+    for hour, count in (("09", 3), ("11", 30)):
+        for number in range(count):
+            await desk.open(f"2026-03-02T{hour}:00", key=f"k{hour}-{number}", priority=Priority.P1)
+        async with counting_statements(desk.database) as statements:
+            assert await desk.sweep(f"2026-03-02T{int(hour) + 1}:30") == count
+        taken.append(len(statements))
+    assert taken[0] == taken[1]
+    async with desk.database.connect() as connection:
+        waiting = await outbox.list_entries(connection, limit=1000)
+    assert Counter((one.connector, one.kind) for one in waiting if one.kind != "opened") == {
+        (connector, kind): 33 for connector in ("webhook", "mail") for kind in ("breached", "escalated")
+    }
+
+
+async def test_what_goes_wrong_with_a_slice_is_told_as_it_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.open("2026-03-02T09:00")
+
+    def broken(*_of: object) -> Terms:
+        raise DatabaseUnavailableError("gone")
+
+    monkeypatch.setattr(desk.agreed, "terms_of", broken)
+    with pytest.raises(DatabaseUnavailableError):
+        await desk.sweep("2026-03-02T09:01")
 
 
 async def test_comments_count_by_whether_the_customer_sees_them(desk: Desk) -> None:

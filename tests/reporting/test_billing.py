@@ -320,6 +320,20 @@ async def test_each_customer_has_a_bill_of_its_own(books: Books) -> None:
         assert await billed_customers(connection, MARCH, customer="later") == []
 
 
+async def test_devices_count_for_the_days_on_which_they_were_there(books: Books) -> None:
+    await books.customer("acme", "monthly")
+    for number in range(3):
+        await books.device(f"srv-{number}", "server", since=local(number + 1, month=2))  # before, and longer
+    await books.device("srv-3", "server", since=local(1, month=2), until=local(10))
+    await books.device("srv-4", "server", since=local(22, 9), until=local(24))
+    await books.device("srv-5", "server", since=local(1, month=2), until=local(3, month=4))
+    await books.device("srv-6", "server", since=local(1, month=2), until=local(20, month=2))
+    assert [text for text, _, _ in told(await books.bill())] == [
+        "monthly fee",
+        f"6 x server, {4 * 31 + 9 + 2} of {6 * 31} device days",
+    ]
+
+
 async def test_only_devices_that_the_contract_covers_are_charged(books: Books) -> None:
     await books.customer("acme", "monthly")
     await books.device("srv-1", "server")
