@@ -5,7 +5,6 @@
 
 import json
 import logging
-import random
 import threading
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -21,6 +20,7 @@ from agent.answers import (
 )
 from agent.clock import AgentClock
 from agent.config import ConfigError
+from agent.jitter import uniform
 from agent.spool import Record
 from agent.uplink import Answer, UplinkError
 from protocol.wire import CONFIG_PATH, MAX_EVENTS_PER_PUSH, MAX_LAYOUTS_PER_PUSH, PUSH_PATH, Event, Frame, Layout, Push
@@ -88,7 +88,7 @@ class Delivery:
         config_etag: str = "",
         on_config: Callable[[str, dict[str, object]], None] = lambda *_: None,
         policy: Policy = Policy(),  # noqa: B008 - a tuple of constants
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Callable[[float, float], float] = uniform,
     ) -> None:
         """`on_config` takes a new configuration with its ETag; it raises ConfigError to keep the old one."""
         self.push_failures = 0

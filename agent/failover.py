@@ -1,12 +1,12 @@
 """Several addresses of the collector: the next one is asked when one fails, and the first again after a while."""
 
 import logging
-import random
 from collections.abc import Callable, Sequence
 
 from agent.addresses import find_proxy, parse_address
 from agent.answers import is_collectors
 from agent.etags import bare_etag
+from agent.jitter import uniform
 from agent.settings import Settings, SettingsError, load_settings
 from agent.state import Identity, StateFolder
 from agent.tls import Trust, TrustFiles
@@ -24,7 +24,7 @@ class Failover:
         self,
         uplinks: Sequence[Uplink],
         boot: Callable[[], float],
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Callable[[float, float], float] = uniform,
     ) -> None:
         self._uplinks = uplinks
         self._boot = boot

@@ -1,17 +1,18 @@
 """HTTP to the collector over one connection that is kept alive; every wait and every answer is bounded."""
 
-import http.client
 import json
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from agent import VERSION
 from agent.addresses import Proxy, parse_address
 from agent.clock import read_boot_seconds
+from agent.connection import Connection, ProxyError
 from agent.etags import bare_etag
+from agent.http1 import HttpError
+from agent.http_dates import parse_http_date
 from agent.spool import compress
 from agent.tls import Trust, TrustError, TrustFiles
 from protocol.errors import TransientError
@@ -20,8 +21,7 @@ MAX_ANSWER_BYTES = 1 << 20
 TIMEOUT_SECONDS = 15.0  # of one wait: connecting, sending, or the next bytes of the answer
 DEADLINE_SECONDS = 60.0  # of the whole, against an answer that trickles
 COMPRESS_FROM_BYTES = 256
-# An answer may be odd in ways that no HTTP library foresees: what cannot be parsed is a ValueError.
-NO_ANSWER = (OSError, http.client.HTTPException, ValueError)
+NO_ANSWER = (OSError, ValueError)  # what cannot be parsed, or written, is a ValueError
 PLAUSIBLE_SECONDS = (1_577_836_800, 4_102_444_800)  # Unix time of 2020 and 2100: no collector's clock is beyond
 
 
@@ -66,7 +66,7 @@ class Uplink:
             self._headers["Authorization"] = f"Bearer {secret}"
         self._trust = trust if isinstance(trust, TrustFiles) else TrustFiles(trust)
         self._tls: ssl.SSLContext | None = None
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection: Connection | None = None
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """Raises UplinkError."""
@@ -78,9 +78,7 @@ class Uplink:
         """How long the next requests may take: each single wait, and the whole."""
         self._timeout_seconds, self._deadline_seconds = timeout_seconds, deadline_seconds
         if self._connection is not None:
-            self._connection.timeout = timeout_seconds
-            if self._connection.sock is not None:
-                self._connection.sock.settimeout(timeout_seconds)
+            self._connection.set_timeout(timeout_seconds)
 
     def post(self, path: str, content: bytes) -> Answer:
         """Send JSON, compressed if that pays. Raises UplinkError."""
@@ -100,7 +98,7 @@ class Uplink:
         is_reused = self._connection is not None
         try:
             return self._exchange(method, path, body, headers)
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
+        except (BrokenPipeError, ConnectionResetError) as error:
             self.close()
             if not is_reused:
                 raise UplinkError(f"the collector closed the connection ({error})") from error
@@ -128,53 +126,33 @@ class Uplink:
             self._tls = context
 
     def _exchange(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
-        connection = self._connection = self._connection or self._new_connection()
-        watchdog = threading.Timer(self._deadline_seconds, abort, (connection,))
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = Connection(self.host, self.port, self._tls, self.proxy)
+        watchdog = threading.Timer(self._deadline_seconds, connection.abort)
         watchdog.daemon = True
         watchdog.start()
         try:
-            if connection.sock is None:
-                connection.connect()
+            if not connection.is_open:
+                connection.connect(self._timeout_seconds)
             began = self._boot()  # connecting is no part of how old the answer's time is
-            connection.request(method, self._base + path, body, {**self._headers, **headers})
             self.sent_bytes += len(body or b"")
-            response = connection.getresponse()
-            content = response.read(MAX_ANSWER_BYTES + 1)
+            told = {**self._headers, **headers}
+            found = connection.ask(method, self._base + path, told, body, max_body_bytes=MAX_ANSWER_BYTES)
             round_trip_seconds = self._boot() - began  # the body holds the time, and may take its own
         finally:
             watchdog.cancel()
-        if len(content) > MAX_ANSWER_BYTES or response.will_close:
+        if not found.keeps_open:
             self.close()
+        date = found.headers.get("date", "")
         return Answer(
-            status=response.status,
-            content=parse_object(content),
+            status=found.status,
+            content=parse_object(found.body),
             round_trip_seconds=round_trip_seconds,
-            date_seconds=parse_date(response.getheader("Date", "")),
-            retry_after_seconds=parse_retry_after(response.getheader("Retry-After"), response.getheader("Date", "")),
-            etag=bare_etag(response.getheader("ETag", "")),
+            date_seconds=parse_date(date),
+            retry_after_seconds=parse_retry_after(found.headers.get("retry-after"), date),
+            etag=bare_etag(found.headers.get("etag", "")),
         )
-
-    def _new_connection(self) -> http.client.HTTPConnection:
-        host, port = (self.host, self.port) if self.proxy is None else (self.proxy.host, self.proxy.port)
-        connection: http.client.HTTPConnection
-        if self._tls is not None:
-            connection = http.client.HTTPSConnection(host, port, timeout=self._timeout_seconds, context=self._tls)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=self._timeout_seconds)
-        if self.proxy is not None:
-            credential = self.proxy.authorization
-            headers = {} if credential is None else {"Proxy-Authorization": credential}
-            connection.set_tunnel(self.host, self.port, headers)
-        return connection
-
-
-def abort(connection: http.client.HTTPConnection) -> None:
-    """Wake whoever waits for this connection, with an error."""
-    if connection.sock is not None:
-        try:
-            connection.sock.shutdown(2)  # both ways
-        except OSError:
-            return  # ended by itself meanwhile
 
 
 def describe(error: Exception) -> str:
@@ -189,8 +167,8 @@ def describe(error: Exception) -> str:
             "the collector ended the connection; if it asks for a certificate of this machine,"
             " enrol with --client-certificate FILE"
         )
-    if str(error).startswith("Tunnel connection failed"):
-        return f"the proxy does not let the agent through ({str(error).removeprefix('Tunnel connection failed: ')})"
+    if isinstance(error, ProxyError | HttpError):
+        return str(error)
     if isinstance(error, TimeoutError):
         return "the collector did not answer in time"
     if isinstance(error, ConnectionRefusedError):
@@ -218,11 +196,8 @@ def is_plausible(seconds: float) -> bool:
 
 def parse_date(text: str) -> float | None:
     """Unix seconds of an HTTP date; None if it is none, or no time that can be now."""
-    try:
-        seconds = parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
-    return seconds if is_plausible(seconds) else None
+    seconds = parse_http_date(text)
+    return seconds if seconds is not None and is_plausible(seconds) else None
 
 
 def parse_retry_after(text: str | None, date: str) -> float | None:

@@ -3,7 +3,6 @@
 Being in the group `docker` is as good as being root, so nothing asks for it: who may not read has nothing to read.
 """
 
-import http.client
 import re
 import socket
 from collections import Counter
@@ -11,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from agent import http1
 from agent.probes.base import SLOW_INTERVAL_SECONDS, Metric, MetricType, ProbeFailed, ProbeUnavailable, Sample
 from agent.probes.parsing import dig_list, dig_text, parse_json
 
 SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
 PATH = "/v1.24/containers/json?all=1"  # the oldest that is still served, by Podman too
+HEADERS = {"Host": "localhost"}
 TIMEOUT_SECONDS = 5.0
 MAX_ANSWER_BYTES = 4 << 20
 MAX_CONTAINERS = 100
@@ -29,19 +30,6 @@ class Container(NamedTuple):
     name: str
     state: str
     health: str  # healthy, unhealthy, starting; empty without a check
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_SECONDS)
-        self.sock.connect(str(self._path))
 
 
 class ContainerProbe:
@@ -75,23 +63,20 @@ class ContainerProbe:
                 return containers_of(ask(path))
             except (FileNotFoundError, PermissionError, ConnectionRefusedError):
                 continue
-            except (OSError, http.client.HTTPException) as error:
+            except (OSError, http1.HttpError) as error:
                 raise ProbeFailed(f"{path} does not answer ({type(error).__name__})") from error
         raise ProbeUnavailable("no socket of Docker or Podman is there to be read")
 
 
 def ask(path: Path) -> object:
-    """Raises OSError, HTTPException or ProbeFailed."""
-    connection = UnixConnection(path)
-    try:
-        connection.request("GET", PATH)
-        answer = connection.getresponse()
-        content = answer.read(MAX_ANSWER_BYTES + 1)
-    finally:
-        connection.close()
-    if answer.status != 200 or len(content) > MAX_ANSWER_BYTES:
-        raise ProbeFailed(f"{path} answers {answer.status} with {len(content)} bytes")
-    return parse_json(content, str(path))
+    """Raises OSError, HttpError or ProbeFailed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT_SECONDS)
+        connection.connect(str(path))
+        answer = http1.ask(connection, "GET", PATH, HEADERS, max_body_bytes=MAX_ANSWER_BYTES)
+    if answer.status != 200 or len(answer.body) > MAX_ANSWER_BYTES:
+        raise ProbeFailed(f"{path} answers {answer.status} with {len(answer.body)} bytes")
+    return parse_json(answer.body, str(path))
 
 
 def containers_of(told: object) -> list[Container]:
