@@ -19,12 +19,13 @@ async def sweep(database: Database) -> dict[str, float]:
     """Seconds of the first turn, in which every open ticket gets its clocks; of one in which the time of each has come;
     of one in which nothing happened; and of the first after a restart."""
     async with database.connect() as connection:
-        is_open = tables.tickets.c.resolved_at.is_(None)
-        count = await connection.scalar(select(func.count()).select_from(tables.tickets).where(is_open)) or 0
+        open_ones = select(tables.tickets.c.number).where(tables.tickets.c.resolved_at.is_(None))
+        count = await connection.scalar(select(func.count()).select_from(open_ones.subquery())) or 0
     keeper = ClockKeeper(database, await promised(database))
     first, _ = await _turn(keeper, NOW)
     async with database.begin() as connection:
-        await connection.execute(update(tables.ticket_clocks).values(next_at=NOW))
+        of_open = tables.ticket_clocks.c.ticket.in_(open_ones)
+        await connection.execute(update(tables.ticket_clocks).where(of_open).values(next_at=NOW))
     all_due, reckoned = await _turn(keeper, NOW + timedelta(minutes=1))
     idle, _ = await _turn(keeper, NOW + timedelta(minutes=2))
     restart, again = await _turn(ClockKeeper(database, await promised(database)), NOW + timedelta(minutes=3))

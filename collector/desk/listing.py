@@ -114,8 +114,6 @@ def _conditions(wanted: Wanted, dialect: str) -> list[ColumnElement[bool]]:
         found.append(tickets.c.resolved_at.is_(None))  # says no more, but there is an index of those that are open
     if wanted.device is not None:
         found.append(tickets.c.number.in_(_about(wanted.device)))
-    if wanted.words is not None:
-        found.append(_has_words(wanted.words, dialect))
     if wanted.opened_since is not None:
         found.append(tickets.c.opened_at >= wanted.opened_since)
     if wanted.opened_until is not None:
@@ -126,6 +124,8 @@ def _conditions(wanted: Wanted, dialect: str) -> list[ColumnElement[bool]]:
         if told is not None:
             is_empty = told is (column is tickets.c.resolved_at)
             found.append(column.is_(None) if is_empty else column.is_not(None))
+    if wanted.words is not None:  # last: the rest is looked at first, and costs less
+        found.append(_has_words(wanted.words, dialect))
     return found
 
 
