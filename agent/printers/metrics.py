@@ -56,6 +56,13 @@ METRICS = (
         "1 if a supply is used up, as its level or an alert says; of a waste box only an alert counts",
         SUPPLY_LABELS,
     ),
+    Metric(
+        "printer_supply_low",
+        MetricType.GAUGE,
+        "boolean",
+        "1 if an alert calls a supply low or used up whose level is not told, else 0; of others their level tells",
+        SUPPLY_LABELS,
+    ),
     Metric("printer_tray_level_ratio", MetricType.GAUGE, "ratio", "Paper in a tray", ("printer_tray",)),
     Metric("printer_cover_open", MetricType.GAUGE, "boolean", "1 if a cover or door is open", ("printer_cover",)),
     Metric(
@@ -114,6 +121,8 @@ def table_samples(reading: Reading) -> Iterator[Sample]:
             yield Sample("printer_supply_level_ratio", share, labels)
         if supply.state is not Fill.UNKNOWN:
             yield Sample("printer_supply_empty", float(supply.state is Fill.EMPTY), labels)
+        if share is None and not supply.is_receptacle:
+            yield Sample("printer_supply_low", float(supply.state in (Fill.LOW, Fill.EMPTY)), labels)
     trays = _told_apart([(one.index, one.name or one.description) for one in reading.trays])
     for tray, name in zip(reading.trays, trays, strict=True):
         if tray.ratio is not None:

@@ -166,8 +166,8 @@ def test_a_percentage_without_a_capacity_is_a_series_and_no_ratio() -> None:
     assert told["printer_supply_level_ratio"] == 0.4
     assert supply(9, -2, SUPPLY_UNIT=19).state is Fill.LOW
     assert supply(9, -2, SUPPLY_UNIT=19, SUPPLY_CLASS=4).state is Fill.UNKNOWN
-    (above,) = table_samples(Reading(supplies=(supply(163, -2, SUPPLY_UNIT=19),)))
-    assert above.name == "printer_supply_empty"
+    above = table_samples(Reading(supplies=(supply(163, -2, SUPPLY_UNIT=19),)))
+    assert [one.name for one in above] == ["printer_supply_empty", "printer_supply_low"]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +226,17 @@ def test_an_alert_says_what_a_level_cannot(alert: tuple[int, int, int, int, byte
     rows = rows_of(SUPPLY_TYPE={1: 4}, SUPPLY_LEVEL={1: 0}, SUPPLY_MAX_CAPACITY={1: 100})
     rows.update(alert_rows(alert))
     assert decode(rows).supplies[0].state is state
+
+
+@pytest.mark.parametrize("level", [-2, -3])
+def test_a_supply_without_a_level_is_low_while_an_alert_says_so(level: int) -> None:
+    rows = rows_of(SUPPLY_TYPE={1: 3, 2: 3}, SUPPLY_LEVEL={1: level, 2: 50}, SUPPLY_MAX_CAPACITY={1: -2, 2: 100})
+    for alerts, low in ((alert_rows((5, 11, 1, 1104, b"Toner low")), 1), (Rows(), 0)):
+        told = Rows()
+        told.update(rows)
+        told.update(alerts)
+        samples = [one for one in table_samples(decode(told)) if one.name == "printer_supply_low"]
+        assert [(one.labels["printer_supply_index"], one.value) for one in samples] == [("1", low)]
 
 
 def test_empty_is_worse_than_an_alert_of_almost_empty() -> None:
