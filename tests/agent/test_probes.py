@@ -188,7 +188,7 @@ def test_the_agent_emits_what_it_declares_of_itself(probes: list[Probe], tmp_pat
     configuration = Configuration(StateFolder(tmp_path), lambda *_: None)
     events = Events(clock.now_milliseconds, str)
     metrics = own.OwnMetrics(clock, spool, delivery, events, configuration, sent_bytes=lambda: 0)
-    samples = metrics.sample(schedules, clock.boot())
+    samples = metrics.sample(schedules, clock.boot(), reader=(1 << 20, 0.5))
     assert [sample for sample in samples if not matches(sample, own.METRICS)] == []
     assert {sample.name for sample in samples} == {metric.name for metric in own.METRICS}
 
