@@ -57,7 +57,7 @@ async def usage(
     elif as_json:
         print_rows([_row(one) for one in found], as_json=True)
     else:
-        rows = [_printer(one) | {"supplies": "; ".join(map(_told, one.supplies)) or None} for one in found]
+        rows = [_printer(one) | {"supplies": "; ".join(map(told, one.supplies)) or None} for one in found]
         print_rows(rows, as_json=False, columns=("customer", "id", "name", "pages", "counter", "supplies"))
 
 
@@ -102,7 +102,7 @@ def _printer(usage: PrinterUsage) -> dict[str, object]:
         "model": printer.told("model"),
         "serial": printer.serial,
         "pages": usage.pages,
-        "counter": usage.counter,
+        "counter": None if usage.counter is None else round(usage.counter),
         "days": usage.days,
     }
 
@@ -115,9 +115,18 @@ def _supply(use: SupplyUse) -> dict[str, object]:
     }
 
 
-def _told(use: SupplyUse) -> str:
-    left = "" if use.supply.days_left is None else f", lasts {use.supply.days_left:.0f} days"
-    return f"{use.supply.description or use.supply.type} {use.used:.2f} used{left}"
+def told(use: SupplyUse) -> str:
+    """What was used of a supply, and how long it lasts, for people."""
+    return f"{use.supply.description or use.supply.type} {use.used:.2f} used{_left(use.supply)}"
+
+
+def _left(supply: Supply) -> str:
+    if supply.is_empty or supply.days_left == 0:
+        return ", empty"
+    if supply.days_left is None:
+        return ""
+    days = round(supply.days_left)
+    return f", lasts {days} {'day' if days == 1 else 'days'}" if days else ", lasts less than a day"
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

@@ -1,5 +1,7 @@
 """`printers`: devices that an agent of their site reads by SNMP or IPP."""
 
+from collections.abc import Sequence
+
 import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
@@ -102,13 +104,16 @@ async def show(database: Database, _settings: Settings, printer: str, as_json: b
     async with database.connect() as connection:
         found = await store.get_printer(connection, printer)
         supplies = await load_supplies(connection, [printer])
-    told = {
-        "refusal": found.told("refusal"),
-        "display": found.told("display"),
-        "trays": found.trays(),
-        "supplies": [supply_row(one) for one in supplies],
-    }
-    print_fields({**_row(found), **told}, as_json=as_json)
+    fields = {**_row(found), "refusal": found.told("refusal"), "display": found.told("display")}
+    tables: dict[str, Sequence[Row]] = {"trays": found.trays(), "supplies": [supply_row(one) for one in supplies]}
+    if as_json:
+        print_fields({**fields, **tables}, as_json=True)
+        return
+    print_fields(fields, as_json=False)
+    for name, rows in tables.items():
+        if rows:
+            click.echo(f"\n{name}:")
+            print_rows(rows, as_json=False)
 
 
 @printers.command("update")

@@ -4,15 +4,18 @@ import asyncio
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import insert
 
 from collector.cli import main
+from collector.cli.printer_usage import told
 from collector.clock import to_milliseconds
 from collector.db.database import Database
 from collector.db.tables import devices
@@ -20,6 +23,7 @@ from collector.fleet.printers.forecast import Point
 from collector.fleet.printers.found import take_found
 from collector.fleet.printers.pages import Counter
 from collector.fleet.printers.supplies import PrinterDay, Supply, save_days, save_supplies
+from collector.fleet.printers.usage import SupplyUse
 from collector.series.labels import Target
 from protocol.models import Event
 
@@ -145,6 +149,19 @@ async def use(data: Path, printer: str) -> None:
         await save_days(connection, [*days, PrinterDay(printer, date(2026, 4, 1), None, 7)])
 
 
+@pytest.mark.parametrize(
+    ("supply", "words"),
+    [
+        ({"days_left": 0.0, "is_empty": True}, "TK 0.50 used, empty"),
+        ({"days_left": 0.3}, "TK 0.50 used, lasts less than a day"),
+        ({"days_left": 1.2}, "TK 0.50 used, lasts 1 day"),
+        ({}, "TK 0.50 used"),
+    ],
+)
+def test_what_is_left_in_words(supply: dict[str, Any], words: str) -> None:
+    assert told(SupplyUse(Supply("prn", "1", "toner", "black", "TK", **supply), 0.5, 0)) == words
+
+
 def test_a_months_use(data: Path) -> None:
     printer = add(data, "--name", "hall")
     asyncio.run(use(data, printer))
@@ -154,7 +171,9 @@ def test_a_months_use(data: Path) -> None:
     assert (toner["used"], toner["changes"], toner["days_left"]) == (0.6, 1, 6.0)
     (row,) = csv.DictReader(io.StringIO(run(data, "printers", "usage", "--month", "2026-03", "--csv")))
     assert (row["pages"], row["used"], row["description"]) == ("3000", "0.6", "'=TK-1170")
-    assert "lasts 6 days" in run(data, "printers", "usage", "--month", "2026-03")
+    assert "TK-1170 0.60 used, lasts 6 days" in run(data, "printers", "usage", "--month", "2026-03")
+    show = run(data, "printers", "show", printer)
+    assert re.search(r"\n\nsupplies:\nINDEX +TYPE .*\n1 +toner +black +=TK-1170 +0\.4 ", show)
     (april,) = json.loads(run(data, "printers", "usage", "--month", "2026-04", "--json"))
     assert april["pages"] is None
     assert "write a month like" in run(data, "printers", "usage", "--month", "March", fails=True)
