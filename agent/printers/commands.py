@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 import click
 
 from agent.config import DEFAULT_IPP_PORT, DEFAULT_SNMP_PORT, ConfigError, Fields, parse_ipp, parse_snmp
+from agent.printers import mibs
 from agent.printers.asking import ask
 from agent.printers.discovery import discover, parse_networks
 from agent.printers.errors import NotPossible
-from agent.printers.reading import Reading, Supply, Tray, to_json
+from agent.printers.metrics import share_of
+from agent.printers.reading import Fill, Reading, Supply, Tray, to_json
 from agent.printers.targets import (
     DEFAULT_COMMUNITY,
     IppAccess,
@@ -29,6 +31,8 @@ from protocol import wire
 AUTH_VARIABLE = "QUARKPULSE_SNMP_AUTH_PASSWORD"
 PRIVACY_VARIABLE = "QUARKPULSE_SNMP_PRIVACY_PASSWORD"
 VERSION_CHOICES = click.Choice([one.value for one in wire.SnmpVersion])
+
+FULL: Mapping[Fill, str] = {Fill.EMPTY: "full", Fill.LOW: "almost full", Fill.SOME_LEFT: "some room left"}
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -183,7 +187,9 @@ def to_text(reading: Reading) -> str:
         "location": reading.location,
         "status": f"{reading.status} (asleep)" if reading.is_asleep else reading.status,
         "errors": ", ".join(reading.error_states or ()) or None,
-        "pages": None if reading.pages is None else f"{reading.pages} {reading.pages_unit or ''}".strip(),
+        "pages" if mibs.is_of_pages(reading.pages_unit) else "counter": None
+        if reading.pages is None
+        else f"{reading.pages} {reading.pages_unit or ''}".strip(),
         **{f"pages, {one.kind}": str(one.pages) for one in reading.page_counts},
         "jobs waiting": None if reading.queued_jobs is None else str(reading.queued_jobs),
         "display": " | ".join(reading.console) or None,
@@ -199,10 +205,12 @@ def to_text(reading: Reading) -> str:
 
 
 def describe(one: Supply | Tray) -> str:
-    """How much there is, in people's percent."""
-    words = one.state.value.replace("_", " ")
-    if one.ratio is not None:
-        return f"{one.ratio:.0%} ({words})"
+    """How much there is, in people's percent; of a waste box how full it is, since nobody thinks of the room in it."""
+    is_receptacle = isinstance(one, Supply) and one.is_receptacle
+    words = (FULL if is_receptacle else {}).get(one.state, one.state.value.replace("_", " "))
+    share = share_of(one)
+    if share is not None:
+        return f"{share:.0%}{' free' if is_receptacle else ''} ({words})"
     if one.level:
         return f"{one.level} {one.unit or ''}".strip() + ", of an unknown capacity"
     return words

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.printers import mibs
 from agent.printers.decoding import stable_label
-from agent.printers.reading import Fill, Reading, Supply
+from agent.printers.reading import Fill, Reading, Supply, Tray
 from agent.probes.base import Metric, MetricType, Sample
 
 SUPPLY_LABELS = (
@@ -146,7 +146,7 @@ def supply_labels(supply: Supply) -> dict[str, str]:
     return dict(zip(SUPPLY_LABELS, values, strict=True))
 
 
-def share_of(supply: Supply) -> float | None:
+def share_of(supply: Supply | Tray) -> float | None:
     """Its ratio; of a level in percent without a capacity that level."""
     if supply.ratio is None and supply.unit == mibs.PERCENT and supply.level is not None and supply.level <= 100:
         return supply.level / 100

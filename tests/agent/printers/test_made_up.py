@@ -4,7 +4,9 @@ against RFC 3805, 2790 and 1759."""
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from agent.cli import cli
 from tests.agent.printers.reading_by_command import read_by_command
 
 SUPPLY = ("description", "type", "color", "level", "max_capacity", "unit", "ratio", "state")
@@ -121,3 +123,20 @@ def test_a_printer_with_habits(recordings_port: int, name: str, version: str) ->
     named = (("supplies", SUPPLY), ("trays", TRAY), ("alerts", ALERT))
     rows = {table: [dict(zip(keys, row, strict=True)) for row in EXPECTED[name][table]] for table, keys in named}
     assert found == EXPECTED[name] | rows
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("brother", ["supply 1       Black Toner Cartridge: low", "supply 5       Waste Toner Box: full"]),
+        (
+            "kyocera",
+            ["supply 1       Toner schwarz für Größe: 45% (ok)", "supply 9       Waste Toner Box: 0% free (unknown)"],
+        ),
+        ("zebra", ["counter        54321 feet"]),
+    ],
+)
+def test_people_are_told_in_their_words(recordings_port: int, name: str, lines: list[str]) -> None:
+    where = ["127.0.0.1", "--port", str(recordings_port), "--community", f"made_up_{name}"]
+    done = CliRunner().invoke(cli, ["printers", "read", *where])
+    assert set(lines) <= set(done.stdout.splitlines())
