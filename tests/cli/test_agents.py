@@ -9,11 +9,13 @@ from click.testing import CliRunner, Result
 
 from collector.cli import main
 from collector.clock import system_clock, to_milliseconds
-from collector.config import DATABASE_NAME
+from collector.config import load_settings
 from collector.db.database import Database
 from collector.fleet.events import record_events
 from protocol.models import Event
 from tests.fleet.world import NOW, World, make_token, request
+
+pytestmark = pytest.mark.usefixtures("state")
 
 Run = Callable[..., Result]
 
@@ -103,7 +105,7 @@ def test_where_each_value_comes_from(run: Run) -> None:
 def test_events_of_a_device_are_listed(run: Run, tmp_path: Path) -> None:
     async def tell() -> str:
         async with (
-            await Database.open(f"sqlite:///{tmp_path}/data/{DATABASE_NAME}") as state,
+            await Database.open(load_settings(tmp_path / "data").database) as state,
             state.begin() as connection,
         ):
             now = system_clock()

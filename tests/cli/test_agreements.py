@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from collector.cli import main
 
+pytestmark = pytest.mark.usefixtures("state")
+
 Run = Callable[..., Result]
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from collector.cli import NOUNS, common, main
 from collector.cli.common import Duration, Row, iso, print_rows
+from collector.config import load_settings
 from collector.db.database import Database
 from collector.pidfile import only_server
 from tests.fleet.world import World, make_token, request
@@ -92,6 +93,7 @@ def test_an_unknown_noun_is_wrong_usage(run: Run) -> None:
     assert "No such command" in run("tockens", code=2).stderr
 
 
+@pytest.mark.usefixtures("state")
 def test_a_customer_from_first_to_last(run: Run, listed: Listed) -> None:
     run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
     token = run("tokens", "create", "--customer", "acme", "--site", "hq", "--kind", "server", "--uses", "1").stdout
@@ -121,6 +123,7 @@ def test_a_customer_from_first_to_last(run: Run, listed: Listed) -> None:
     assert token.strip() not in json.dumps(listed("audit", "list") + listed("tokens", "list"))
 
 
+@pytest.mark.usefixtures("state")
 def test_break_fix_needs_a_consent_before_its_token(run: Run, listed: Listed) -> None:
     run("customers", "add", "bob", "--name", "Bob", "--plan", "break_fix")
     create = ("tokens", "create", "--customer", "bob", "--site", "hq", "--kind", "desktop")
@@ -131,6 +134,7 @@ def test_break_fix_needs_a_consent_before_its_token(run: Run, listed: Listed) ->
     assert [row["monitoring_consent_by"] for row in listed("contracts", "list")] == [None, "Bob"]
 
 
+@pytest.mark.usefixtures("state")
 def test_thresholds_of_each_layer(run: Run, listed: Listed) -> None:
     run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
     run("sites", "add", "hq", "--customer", "acme")
@@ -148,6 +152,7 @@ def test_thresholds_of_each_layer(run: Run, listed: Listed) -> None:
     assert len(listed("thresholds", "list", "--all")) == 4
 
 
+@pytest.mark.usefixtures("state")
 def test_thresholds_by_the_hour(run: Run, listed: Listed) -> None:
     run("customers", "add", "acme", "--name", "Acme", "--plan", "monthly")
     night = ("--customer", "acme", "--hours", "Mon-Fri 22:00-02:00")
@@ -164,9 +169,10 @@ def test_thresholds_by_the_hour(run: Run, listed: Listed) -> None:
     assert [row["value"] for row in listed("thresholds", "list")] == [0.8]
 
 
+@pytest.mark.usefixtures("state")
 def test_thresholds_explain_names_each_layer(run: Run, listed: Listed, tmp_path: Path) -> None:
     run("customers", "add", "acme", "--name", "Acme", "--plan", "monthly")
-    device = asyncio.run(enrolled(f"sqlite:///{tmp_path / 'data' / 'quarkpulse.db'}"))
+    device = asyncio.run(enrolled(load_settings(tmp_path / "data").database))
     run("thresholds", "set", "cpu_busy", "0.8", "--plan", "monthly")
     run("thresholds", "set", "cpu_busy", "0.99", "--device", device, "--hours", "mon-sun 00:00-24:00")
     rows = listed("thresholds", "explain", "cpu_busy", "--device", device)

@@ -11,7 +11,10 @@ from click.testing import CliRunner, Result
 
 from collector.alerting.records import insert_alerts
 from collector.cli import main
+from collector.config import load_settings
 from collector.db.database import Database
+
+pytestmark = pytest.mark.usefixtures("state")
 
 Run = Callable[..., Result]
 FOR_A_DISK = ("--for", "2h", "--comment", "new disk on its way")
@@ -73,7 +76,7 @@ def add_alerts(folder: Path) -> None:
 
     async def insert() -> None:
         async with (
-            await Database.open(f"sqlite:///{folder / 'quarkpulse.db'}") as database,
+            await Database.open(load_settings(folder).database) as database,
             database.begin() as connection,
         ):
             await insert_alerts(connection, [alert("acme", "firing"), alert("bakkerij", "pending")])

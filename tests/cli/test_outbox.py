@@ -4,12 +4,16 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from collector.clock import system_clock
 from collector.config import load_settings
 from collector.db.database import Database
 from collector.desk import outbox
 from tests.cli.test_technicians import run
 from tests.cli.test_ticket_assignment import open_ticket
+
+pytestmark = pytest.mark.usefixtures("state")
 
 
 async def give_up(data: Path) -> None:

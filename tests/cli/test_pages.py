@@ -17,6 +17,8 @@ from collector.config import load_settings
 from collector.db.database import Database
 from tests.desk.desk_world import reported, settle
 
+pytestmark = pytest.mark.usefixtures("state")
+
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import insert
 from collector.cli import main
 from collector.cli.printer_usage import told
 from collector.clock import to_milliseconds
+from collector.config import load_settings
 from collector.db.database import Database
 from collector.db.tables import devices
 from collector.fleet.printers.forecast import Point
@@ -27,6 +28,8 @@ from collector.fleet.printers.usage import SupplyUse
 from collector.series.labels import Target
 from protocol.models import Event
 
+pytestmark = pytest.mark.usefixtures("state")
+
 Env = Mapping[str, str] | None
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -34,7 +37,7 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 async def prepare(data: Path) -> None:
     agent = dict.fromkeys(("machine_id", "instance", "os", "arch", "agent_version"), "x")
     agent |= {"id": "srv-1", "customer": "acme", "site": "hq", "kind": "server", "hostname": "srv-1"}
-    async with await Database.open(f"sqlite:///{data}/quarkpulse.db") as database, database.begin() as connection:
+    async with await Database.open(load_settings(data).database) as database, database.begin() as connection:
         await connection.execute(insert(devices).values(**agent, secret_hash="x", enrolled_at=NOW))
         told = {"id": "e1", "t": to_milliseconds(NOW), "type": "printer_found", "address": "192.0.2.40", "ipp": True}
         found = [Event.model_validate(told), Event.model_validate(told | {"id": "e2", "address": "192.0.2.41"})]
@@ -144,7 +147,7 @@ async def use(data: Path, printer: str) -> None:
         PrinterDay(printer, date(2026, 3, day), Counter(100.0 * day, 100.0 * day, 1e9), 100, {"1": (0.02, day == 9)})
         for day in range(1, 31)
     ]
-    async with await Database.open(f"sqlite:///{data}/quarkpulse.db") as database, database.begin() as connection:
+    async with await Database.open(load_settings(data).database) as database, database.begin() as connection:
         await save_supplies(connection, [toner, waste])
         await save_days(connection, [*days, PrinterDay(printer, date(2026, 4, 1), None, 7)])
 

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from collector.cli import main
 from collector.clock import system_clock
 
+pytestmark = pytest.mark.usefixtures("state")
+
 Run = Callable[..., Result]
 
 

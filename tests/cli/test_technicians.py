@@ -8,6 +8,8 @@ from click.testing import CliRunner
 
 from collector.cli import main
 
+pytestmark = pytest.mark.usefixtures("state")
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:

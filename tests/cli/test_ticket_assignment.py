@@ -16,6 +16,8 @@ from collector.desk.opening import NewTicket
 from collector.desk.tickets import join_or_open
 from tests.cli.test_technicians import run
 
+pytestmark = pytest.mark.usefixtures("state")
+
 ALL_HOURS = ("--hours", "Mon-Sun 00:00-24:00", "--holidays", "none")
 
 

@@ -13,6 +13,8 @@ from collector.config import load_settings
 from collector.db.database import Database
 from tests.desk.desk_world import settle
 
+pytestmark = pytest.mark.usefixtures("state")
+
 CONTACT = "1"  # of acme
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(20)
 

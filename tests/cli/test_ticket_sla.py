@@ -19,6 +19,8 @@ from collector.desk.states import TicketStatus
 from collector.fleet.customers import add_customer
 from tests.desk.test_tickets import DISK_FULL
 
+pytestmark = pytest.mark.usefixtures("state")
+
 
 def at(text: str) -> datetime:
     """By the clock on a wall in Amsterdam."""

@@ -24,6 +24,8 @@ from collector.fleet.tokens import create_enrollment_token
 from protocol.models import EnrollRequest
 from protocol.wire import Kind
 
+pytestmark = pytest.mark.usefixtures("state")
+
 ENROLL = {"hostname": "ws", "kind": "desktop", "machine_id": "m", "instance": "i", "os": "o", "arch": "a"}
 
 
