@@ -85,7 +85,7 @@ _COMMANDS: Mapping[TicketAction, str] = {
 def advance(status: TicketStatus, action: TicketAction) -> TicketStatus:
     """The status after `action`. Raises TransitionError, which says what is allowed."""
     if action not in ALLOWED[status]:
-        possible = ", ".join(_COMMANDS[one] for one in ALLOWED[status]) or "open (a new one)"
+        possible = ", ".join(_COMMANDS[one] for one in ALLOWED[status]) or "add (a new one)"
         raise TransitionError(f"a ticket that is {status} cannot be {_DONE[action]}; possible now: tickets {possible}")
     return LEADS_TO[action]
 

@@ -124,7 +124,8 @@ def test_waiting_never_moves_what_is_due_out_of_the_hours() -> None:
 
 
 def test_nothing_is_warned_or_breached_at_midnight_or_on_a_weekend() -> None:
-    """zammad #4432: escalations at 00:00 and on Sundays, with service hours from 9 to 17."""
+    """zammad #4432: escalations at 00:00 and on Sundays, with service hours from 9 to 17. glpi PR 22678: what is told
+    before the target is used up, on the next day of support, came at its 00:00."""
     story = opened("2026-03-06T16:30", priority="P3")  # four hours for an answer: half an hour left of Friday
     now = at("2026-03-06T16:30")
     seen: list[datetime] = []
