@@ -164,7 +164,7 @@ async def show(database: Database, _settings: Settings, number: int, as_json: bo
         row = {
             **row_of(ticket),
             "devices": await editing.further_devices(connection, number),
-            "children": await store.children(connection, number),
+            "children": await store.ROWS.children(connection, number),
             "watchers": await editing.watchers(connection, number),
         }
     lines = [{name: alert[name] for name in ALERT_COLUMNS} for alert in behind]

@@ -75,15 +75,6 @@ def claim(resolved_at: datetime | None, *, is_closed: bool, now: datetime, reope
     return Claim.REOPEN if not is_closed and now - resolved_at < reopen_within else Claim.OPEN
 
 
-async def open_rows(connection: AsyncConnection, table: Table, keys: Collection[str]) -> dict[str, int]:
-    """The open rows of some keys, by key."""
-    found: dict[str, int] = {}
-    for chunk in chunks(keys):
-        rows = await connection.execute(_open_of(table), {"keys": chunk})
-        found.update((key, row_id) for key, row_id in rows)
-    return found
-
-
 @cache  # what is asked in every evaluation is made once, and compiled once
 def _open_of(table: Table) -> Select[str, int]:
     return select(table.c.key, _id_of(table)).where(_is_open(table), table.c.key.in_(_KEYS))
@@ -99,33 +90,6 @@ class Opened:
     is_closed: bool
 
 
-async def last_opened(
-    connection: AsyncConnection, table: Table, opened_at: ColumnElement[datetime], keys: Collection[str]
-) -> dict[str, Opened]:
-    """The newest row of each of some keys that has any. `opened_at`: the column that says when."""
-    found: dict[str, Opened] = {}
-    closed_at = table.c.closed_at if "closed_at" in table.c else null()
-    for chunk in chunks(keys):
-        newest = select(func.max(_id_of(table))).where(table.c.key.in_(chunk)).group_by(table.c.key)
-        query = select(table.c.key, _id_of(table), opened_at, table.c.resolved_at, closed_at.is_not(None))
-        for key, number, at, resolved_at, is_closed in await connection.execute(query.where(_id_of(table).in_(newest))):
-            found[key] = Opened(number, at, resolved_at, bool(is_closed))
-    return found
-
-
-async def recent_rows(
-    connection: AsyncConnection, table: Table, belongs: ColumnElement[int], customers: Collection[str], since: datetime
-) -> dict[str, dict[str, int]]:
-    """By customer, the incidents that had a row of their own open or reopen after a time, whatever became of it since:
-    the rows by key. `belongs`: the column of `alerts` that points to the table."""
-    found: dict[str, dict[str, int]] = {}
-    for chunk in chunks(customers):
-        rows = await connection.execute(_recent_of(table, belongs), {"customers": chunk, "since": since})
-        for customer, key, number in rows:
-            found.setdefault(customer, {})[key] = number
-    return found
-
-
 @cache
 def _recent_of(table: Table, belongs: ColumnElement[int]) -> Select[str, str, int]:
     of_customers = alerts.c.customer.in_(bindparam("customers", expanding=True))
@@ -136,72 +100,119 @@ def _recent_of(table: Table, belongs: ColumnElement[int]) -> Select[str, str, in
     )
 
 
-async def set_parent(connection: AsyncConnection, table: Table, children: Sequence[int], parent: int) -> None:
-    await connection.execute(update(table).where(_id_of(table).in_(children)).values(parent=parent))
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What is the same of tickets and of shadow tickets: a number is the row's id."""
 
+    table: Table
+    belongs: ColumnElement[int]  # the column of `alerts` that points to the table
+    opened_at: ColumnElement[datetime]  # the column that says when one opened
 
-async def open_among(connection: AsyncConnection, table: Table, ids: Collection[int]) -> set[int]:
-    """Which of some rows are open."""
-    found: set[int] = set()
-    for chunk in chunks(ids):
-        wanted = (_is_open(table), _id_of(table).in_(chunk))
-        found.update(await connection.scalars(select(_id_of(table)).where(*wanted)))
-    return found
+    async def open_by_key(self, connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
+        """The open rows of some keys, by key."""
+        found: dict[str, int] = {}
+        for chunk in chunks(keys):
+            rows = await connection.execute(_open_of(self.table), {"keys": chunk})
+            found.update((key, row_id) for key, row_id in rows)
+        return found
 
+    async def known_keys(self, connection: AsyncConnection, keys: Collection[str]) -> set[str]:
+        """Those that ever had a row."""
+        found: set[str] = set()
+        for chunk in chunks(keys):
+            found.update(await connection.scalars(_known_of(self.table), {"keys": chunk}))
+        return found
 
-async def children(connection: AsyncConnection, table: Table, parent: int) -> list[int]:
-    """The incidents that a storm began with."""
-    found = select(_id_of(table)).where(table.c.parent == parent).order_by(_id_of(table))
-    return list(await connection.scalars(found))
+    async def last_opened(self, connection: AsyncConnection, keys: Collection[str]) -> dict[str, Opened]:
+        """The newest row of each of some keys that has any."""
+        found: dict[str, Opened] = {}
+        closed_at = self.table.c.closed_at if "closed_at" in self.table.c else null()
+        for chunk in chunks(keys):
+            newest = select(func.max(_id_of(self.table))).where(self.table.c.key.in_(chunk)).group_by(self.table.c.key)
+            query = select(
+                self.table.c.key, _id_of(self.table), self.opened_at, self.table.c.resolved_at, closed_at.is_not(None)
+            )
+            for key, number, at, resolved_at, is_closed in await connection.execute(
+                query.where(_id_of(self.table).in_(newest))
+            ):
+                found[key] = Opened(number, at, resolved_at, bool(is_closed))
+        return found
 
+    async def recent(
+        self, connection: AsyncConnection, customers: Collection[str], since: datetime
+    ) -> dict[str, dict[str, int]]:
+        """By customer, the incidents that had a row of their own open or reopen after a time, whatever became of it
+        since: the rows by key."""
+        found: dict[str, dict[str, int]] = {}
+        for chunk in chunks(customers):
+            rows = await connection.execute(_recent_of(self.table, self.belongs), {"customers": chunk, "since": since})
+            for customer, key, number in rows:
+                found.setdefault(customer, {})[key] = number
+        return found
 
-async def forget_parent(connection: AsyncConnection, table: Table, row_id: int) -> bool:
-    """It opens anew, and a storm that is over has no part in that. Says whether it was part of one."""
-    parent = table.alias()
-    over = select(_id_of(parent)).where(parent.c.resolved_at.is_not(None))
-    forgotten = await connection.execute(
-        update(table).where(_id_of(table) == row_id, table.c.parent.in_(over)).values(parent=None)
-    )
-    return forgotten.rowcount == 1
+    async def open_among(self, connection: AsyncConnection, ids: Collection[int]) -> set[int]:
+        """Which of some rows are open."""
+        found: set[int] = set()
+        for chunk in chunks(ids):
+            wanted = (_is_open(self.table), _id_of(self.table).in_(chunk))
+            found.update(await connection.scalars(select(_id_of(self.table)).where(*wanted)))
+        return found
 
+    async def children(self, connection: AsyncConnection, parent: int) -> list[int]:
+        """The incidents that a storm began with."""
+        found = select(_id_of(self.table)).where(self.table.c.parent == parent).order_by(_id_of(self.table))
+        return list(await connection.scalars(found))
 
-async def with_open_children(connection: AsyncConnection, table: Table, parents: Collection[int]) -> set[int]:
-    """Those storms of which an incident that they began with is not over."""
-    found: set[int] = set()
-    for chunk in chunks(parents):
-        rows = await connection.scalars(
-            select(table.c.parent).where(table.c.parent.in_(chunk), _is_open(table)).distinct()
+    async def set_parent(self, connection: AsyncConnection, children: Sequence[int], parent: int) -> None:
+        await connection.execute(update(self.table).where(_id_of(self.table).in_(children)).values(parent=parent))
+
+    async def forget_parent(self, connection: AsyncConnection, row_id: int) -> bool:
+        """It opens anew, and a storm that is over has no part in that. Says whether it was part of one."""
+        parent = self.table.alias()
+        over = select(_id_of(parent)).where(parent.c.resolved_at.is_not(None))
+        forgotten = await connection.execute(
+            update(self.table).where(_id_of(self.table) == row_id, self.table.c.parent.in_(over)).values(parent=None)
         )
-        found.update(number for number in rows if number is not None)
-    return found
+        return forgotten.rowcount == 1
 
+    async def with_open_children(self, connection: AsyncConnection, parents: Collection[int]) -> set[int]:
+        """Those storms of which an incident that they began with is not over."""
+        found: set[int] = set()
+        for chunk in chunks(parents):
+            rows = await connection.scalars(
+                select(self.table.c.parent).where(self.table.c.parent.in_(chunk), _is_open(self.table)).distinct()
+            )
+            found.update(number for number in rows if number is not None)
+        return found
 
-async def parents_of(connection: AsyncConnection, table: Table, ids: Collection[int]) -> set[int]:
-    """The storms that some rows were the beginning of."""
-    found: set[int] = set()
-    for chunk in chunks(ids):
-        rows = await connection.scalars(
-            select(table.c.parent).where(_id_of(table).in_(chunk), table.c.parent != _id_of(table)).distinct()
+    async def parents_of(self, connection: AsyncConnection, ids: Collection[int]) -> set[int]:
+        """The storms that some rows were the beginning of."""
+        found: set[int] = set()
+        for chunk in chunks(ids):
+            rows = await connection.scalars(
+                select(self.table.c.parent)
+                .where(_id_of(self.table).in_(chunk), self.table.c.parent != _id_of(self.table))
+                .distinct()
+            )
+            found.update(number for number in rows if number is not None)
+        return found
+
+    async def set_unstable(self, connection: AsyncConnection, row_id: int, since: datetime | None) -> bool:
+        """Says whether that is new."""
+        was = self.table.c.unstable_since
+        changed = await connection.execute(
+            update(self.table)
+            .where(_id_of(self.table) == row_id, was.is_(None) if since else was.is_not(None))
+            .values(unstable_since=since)
         )
-        found.update(number for number in rows if number is not None)
-    return found
+        return changed.rowcount == 1
 
-
-async def set_unstable(connection: AsyncConnection, table: Table, row_id: int, since: datetime | None) -> bool:
-    """Says whether that is new."""
-    was = table.c.unstable_since
-    changed = await connection.execute(
-        update(table)
-        .where(_id_of(table) == row_id, was.is_(None) if since else was.is_not(None))
-        .values(unstable_since=since)
-    )
-    return changed.rowcount == 1
-
-
-async def unstable_rows(connection: AsyncConnection, table: Table) -> list[int]:
-    """The open rows that are unstable."""
-    found = await connection.scalars(select(_id_of(table)).where(table.c.unstable_since.is_not(None), _is_open(table)))
-    return list(found)
+    async def unstable(self, connection: AsyncConnection) -> list[int]:
+        """The open rows that are unstable."""
+        found = await connection.scalars(
+            select(_id_of(self.table)).where(self.table.c.unstable_since.is_not(None), _is_open(self.table))
+        )
+        return list(found)
 
 
 def _id_of(table: FromClause) -> ColumnElement[int]:
@@ -239,14 +250,6 @@ async def insert_open_all(
 def _row(table: Table, wanted: NewTicket) -> dict[str, object]:
     told = {name: value for name, value in asdict(wanted).items() if name in table.c}
     return told | {"title": shown(wanted.title)}
-
-
-async def known_keys(connection: AsyncConnection, table: Table, keys: Collection[str]) -> set[str]:
-    """Those that ever had a row."""
-    found: set[str] = set()
-    for chunk in chunks(keys):
-        found.update(await connection.scalars(_known_of(table), {"keys": chunk}))
-    return found
 
 
 @cache

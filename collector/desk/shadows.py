@@ -15,12 +15,14 @@ from collector.desk.opening import (
     REOPEN_WITHIN,
     Claim,
     NewTicket,
-    Opened,
+    Rows,
     claim,
     insert_open_all,
     latest_row,
     newest_first,
 )
+
+ROWS = Rows(shadow_tickets, alerts.c.shadow_ticket, shadow_tickets.c.would_have_opened_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ async def join_or_open(
         values = {"resolved_at": None, "priority": highest(latest.priority, wanted.priority)}
         await connection.execute(update(shadow_tickets).where(shadow_tickets.c.id == latest.id).values(values))
         if latest.resolved_at is not None:
-            await opening.forget_parent(connection, shadow_tickets, latest.id)
+            await ROWS.forget_parent(connection, latest.id)
         return latest.id
     opened = await insert_open_all(connection, shadow_tickets, [wanted], would_have_opened_at=now)
     if wanted.key not in opened:
@@ -64,7 +66,7 @@ async def join_or_open_all(
     connection: AsyncConnection, wanted: Sequence[NewTicket], now: datetime, reopen_within: timedelta = REOPEN_WITHIN
 ) -> dict[str, int]:
     """`join_or_open` for several incidents, by key; those that never had a shadow ticket are opened at once."""
-    known = await opening.known_keys(connection, shadow_tickets, {one.key for one in wanted})
+    known = await ROWS.known_keys(connection, {one.key for one in wanted})
     fresh = [one for one in wanted if one.key not in known]
     numbers = await insert_open_all(connection, shadow_tickets, fresh, would_have_opened_at=now)
     for one in wanted:
@@ -113,41 +115,16 @@ async def correct_times(
 
 
 async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
-    return await opening.open_rows(connection, shadow_tickets, keys)
-
-
-async def recent(connection: AsyncConnection, customers: Collection[str], since: datetime) -> dict[str, dict[str, int]]:
-    return await opening.recent_rows(connection, shadow_tickets, alerts.c.shadow_ticket, customers, since)
-
-
-async def children(connection: AsyncConnection, shadow: int) -> list[int]:
-    return await opening.children(connection, shadow_tickets, shadow)
-
-
-async def last_opened(connection: AsyncConnection, keys: Collection[str]) -> dict[str, Opened]:
-    """The newest shadow ticket of each key."""
-    return await opening.last_opened(connection, shadow_tickets, shadow_tickets.c.would_have_opened_at, keys)
+    return await ROWS.open_by_key(connection, keys)
 
 
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, _now: datetime) -> None:
-    await opening.set_parent(connection, shadow_tickets, children, parent)
-
-
-async def parents_of(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
-    return await opening.parents_of(connection, shadow_tickets, shadows)
+    await ROWS.set_parent(connection, children, parent)
 
 
 async def current(_connection: AsyncConnection, shadows: Collection[int]) -> dict[int, int]:
     """Shadows are never merged."""
     return {shadow: shadow for shadow in shadows}
-
-
-async def open_among(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
-    return await opening.open_among(connection, shadow_tickets, shadows)
-
-
-async def with_open_children(connection: AsyncConnection, shadows: Collection[int]) -> set[int]:
-    return await opening.with_open_children(connection, shadow_tickets, shadows)
 
 
 async def retitle(connection: AsyncConnection, shadow: int, title: str) -> None:
@@ -167,15 +144,11 @@ async def raise_to(connection: AsyncConnection, shadow: int, priority: Priority,
 
 
 async def hold_open(connection: AsyncConnection, shadow: int, now: datetime, _why: str) -> None:
-    await opening.set_unstable(connection, shadow_tickets, shadow, now)
+    await ROWS.set_unstable(connection, shadow, now)
 
 
 async def steady(connection: AsyncConnection, shadow: int, _now: datetime, _why: str) -> None:
-    await opening.set_unstable(connection, shadow_tickets, shadow, None)
-
-
-async def unstable(connection: AsyncConnection) -> list[int]:
-    return await opening.unstable_rows(connection, shadow_tickets)
+    await ROWS.set_unstable(connection, shadow, None)
 
 
 async def list_shadows(

@@ -17,18 +17,18 @@ from collector.desk.events import SYSTEM, EventType, HistoryEvent, history
 from collector.desk.fields import TicketError, TicketKind, TicketSource
 from collector.desk.handling import close, comment, move, note, resolved_before, set_status, touch
 from collector.desk.incident_names import STORM
-from collector.desk.opening import REOPEN_WITHIN, Claim, NewTicket, Opened, TicketConflictError, claim, insert_open_all
+from collector.desk.opening import REOPEN_WITHIN, Claim, NewTicket, Rows, TicketConflictError, claim, insert_open_all
 from collector.desk.reading import TICKETS, Ticket, find_open, get_ticket, list_tickets, newest_of, to_ticket
 from collector.desk.states import TicketAction, TicketStatus, advance
 
 # What is read of tickets and done to one stands in modules of its own; to callers it is one thing.
 __all__ = [
+    "ROWS",
     "SYSTEM",
     "HistoryEvent",
     "Ticket",
     "TicketError",
     "adopt",
-    "children",
     "close",
     "comment",
     "correct_times",
@@ -39,16 +39,12 @@ __all__ = [
     "hold_open",
     "join_or_open",
     "join_or_open_all",
-    "last_opened",
     "list_tickets",
     "move",
     "note",
-    "open_among",
     "open_by_key",
-    "parents_of",
     "raise_priority",
     "raise_to",
-    "recent",
     "resolve",
     "resolve_all",
     "resolved_before",
@@ -56,9 +52,10 @@ __all__ = [
     "set_status",
     "steady",
     "touch",
-    "unstable",
-    "with_open_children",
 ]
+
+
+ROWS = Rows(tickets, alerts.c.ticket, tickets.c.opened_at)
 
 
 async def join_or_open(
@@ -76,7 +73,7 @@ async def join_or_open(
                 return latest.number
             case Claim.REOPEN if latest.key == wanted.key or await find_open(connection, latest.key) is None:
                 await move(connection, latest, TicketAction.REOPEN, actor=SYSTEM, now=now, why="the fault is back")
-                if await opening.forget_parent(connection, tickets, latest.number):
+                if await ROWS.forget_parent(connection, latest.number):
                     gone = {"parent": None}
                     await events.add(connection, latest.number, EventType.PARENT, gone, actor=SYSTEM, now=now)
                 await raise_priority(connection, latest, wanted.priority, now)
@@ -94,7 +91,7 @@ async def join_or_open_all(
     connection: AsyncConnection, wanted: Sequence[NewTicket], now: datetime, reopen_within: timedelta = REOPEN_WITHIN
 ) -> dict[str, int]:
     """`join_or_open` for several incidents, by key; those that never had a ticket are opened at once."""
-    known = await opening.known_keys(connection, tickets, {one.key for one in wanted})
+    known = await ROWS.known_keys(connection, {one.key for one in wanted})
     numbers = await _open(connection, [one for one in wanted if one.key not in known], now)
     for one in wanted:
         if one.key not in numbers:
@@ -193,7 +190,7 @@ def _since(at: datetime) -> str:
 
 async def open_by_key(connection: AsyncConnection, keys: Collection[str]) -> dict[str, int]:
     """The open tickets of some keys, by key: a key's own, or the one that its last was merged into."""
-    found = await opening.open_rows(connection, tickets, keys)
+    found = await ROWS.open_by_key(connection, keys)
     into = await _merged_last(connection, keys - found.keys())
     while into:
         rows = await connection.execute(
@@ -238,36 +235,11 @@ async def current(connection: AsyncConnection, numbers: Collection[int]) -> dict
     return standing
 
 
-async def recent(connection: AsyncConnection, customers: Collection[str], since: datetime) -> dict[str, dict[str, int]]:
-    return await opening.recent_rows(connection, tickets, alerts.c.ticket, customers, since)
-
-
-async def last_opened(connection: AsyncConnection, keys: Collection[str]) -> dict[str, Opened]:
-    """The newest ticket of each key."""
-    return await opening.last_opened(connection, tickets, tickets.c.opened_at, keys)
-
-
 async def adopt(connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime) -> None:
     """Makes them children of a storm; each goes on as a ticket of its own."""
-    await opening.set_parent(connection, tickets, children, parent)
+    await ROWS.set_parent(connection, children, parent)
     told = [(child, {"parent": parent}) for child in children]
     await events.add_all(connection, told, EventType.PARENT, actor=SYSTEM, now=now)
-
-
-async def parents_of(connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
-    return await opening.parents_of(connection, tickets, numbers)
-
-
-async def open_among(connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
-    return await opening.open_among(connection, tickets, numbers)
-
-
-async def children(connection: AsyncConnection, number: int) -> list[int]:
-    return await opening.children(connection, tickets, number)
-
-
-async def with_open_children(connection: AsyncConnection, numbers: Collection[int]) -> set[int]:
-    return await opening.with_open_children(connection, tickets, numbers)
 
 
 async def retitle(connection: AsyncConnection, number: int, title: str) -> None:
@@ -278,17 +250,13 @@ async def retitle(connection: AsyncConnection, number: int, title: str) -> None:
 
 async def hold_open(connection: AsyncConnection, number: int, now: datetime, why: str) -> None:
     """Its fault comes and goes: it is not resolved until `steady` says that this has ended."""
-    if await opening.set_unstable(connection, tickets, number, now):
+    if await ROWS.set_unstable(connection, number, now):
         await events.add(connection, number, EventType.UNSTABLE, {"reason": why}, actor=SYSTEM, now=now)
 
 
 async def steady(connection: AsyncConnection, number: int, now: datetime, why: str) -> None:
-    if await opening.set_unstable(connection, tickets, number, None):
+    if await ROWS.set_unstable(connection, number, None):
         await events.add(connection, number, EventType.STEADY, {"reason": why}, actor=SYSTEM, now=now)
-
-
-async def unstable(connection: AsyncConnection) -> list[int]:
-    return await opening.unstable_rows(connection, tickets)
 
 
 async def _standing(connection: AsyncConnection, key: str) -> Ticket | None:

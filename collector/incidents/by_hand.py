@@ -100,7 +100,8 @@ async def _settle_parent(connection: AsyncConnection, number: int, now: datetime
     storm = await tickets.get_ticket(connection, parent)
     if storm.source is not TicketSource.ALERT or storm.resolved_at is not None or storm.unstable_since is not None:
         return
-    if await TICKETS.with_open_members(connection, {parent}) or await tickets.with_open_children(connection, {parent}):
+    has_members = await TICKETS.with_open_members(connection, {parent})
+    if has_members or await TICKETS.rows.with_open_children(connection, {parent}):
         return
     await tickets.resolve(connection, parent, now)
 

@@ -59,7 +59,7 @@ async def _settle(round_: Round, ledger: Ledger, numbers: Collection[int], *, wa
     # A person may have merged them meanwhile.
     over = set((await ledger.entries.current(round_.connection, numbers)).values())
     over -= await ledger.with_open_members(round_.connection, over)
-    over -= await ledger.entries.with_open_children(round_.connection, over)
+    over -= await ledger.rows.with_open_children(round_.connection, over)
     if not over:
         return
     changes = await ledger.changes_since(round_.connection, over, round_.now - settings.flap_within)
@@ -80,14 +80,14 @@ async def settle_unstable(round_: Round) -> None:
     """Entries whose fault has been steady for long enough get their true state."""
     since = round_.now - round_.world.settings.steady_after
     for ledger in LEDGERS:
-        unstable = set(await ledger.entries.unstable(round_.connection))
+        unstable = set(await ledger.rows.unstable(round_.connection))
         steady = unstable - (await ledger.changes_since(round_.connection, unstable, since)).keys()
         staying = await ledger.with_open_members(round_.connection, steady)
         for number in sorted(steady):
             why = "steady again: the fault stays" if number in staying else "steady again: the fault is gone"
             await ledger.entries.steady(round_.connection, number, round_.now, why)
         over = steady - staying
-        over -= await ledger.entries.with_open_children(round_.connection, over)
+        over -= await ledger.rows.with_open_children(round_.connection, over)
         await _close(round_, ledger, dict.fromkeys(over))
 
 
@@ -96,7 +96,7 @@ async def _close(round_: Round, ledger: Ledger, over: Mapping[int, datetime | No
     if not over:
         return
     await ledger.entries.resolve_all(round_.connection, over, round_.now)
-    parents = await ledger.entries.parents_of(round_.connection, over)
+    parents = await ledger.rows.parents_of(round_.connection, over)
     if parents:
         await _settle(round_, ledger, parents)
 

@@ -11,11 +11,11 @@ from collector.alerting import records
 from collector.alerting.records import AlertRecord, Outcome
 from collector.contracts import Priority
 from collector.desk import shadows, tickets
-from collector.desk.opening import NewTicket, Opened
+from collector.desk.opening import NewTicket, Rows
 
 
 class Entries(Protocol):
-    """What `collector.desk.tickets` and `collector.desk.shadows` both can do."""
+    """What `collector.desk.tickets` and `collector.desk.shadows` both can do, each in its way."""
 
     async def join_or_open(
         self, connection: AsyncConnection, wanted: NewTicket, now: datetime, reopen_within: timedelta = ..., /
@@ -27,25 +27,11 @@ class Entries(Protocol):
         self, connection: AsyncConnection, wanted: Sequence[NewTicket], now: datetime, reopen_within: timedelta, /
     ) -> dict[str, int]: ...
 
-    async def recent(
-        self, connection: AsyncConnection, customers: Collection[str], since: datetime, /
-    ) -> dict[str, dict[str, int]]: ...
-
-    async def last_opened(self, connection: AsyncConnection, keys: Collection[str], /) -> dict[str, Opened]: ...
-
-    async def children(self, connection: AsyncConnection, number: int, /) -> list[int]: ...
-
     async def adopt(
         self, connection: AsyncConnection, children: Sequence[int], parent: int, now: datetime, /
     ) -> None: ...
 
     async def current(self, connection: AsyncConnection, numbers: Collection[int], /) -> dict[int, int]: ...
-
-    async def parents_of(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
-
-    async def open_among(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
-
-    async def with_open_children(self, connection: AsyncConnection, numbers: Collection[int], /) -> set[int]: ...
 
     async def retitle(self, connection: AsyncConnection, number: int, title: str, /) -> None: ...
 
@@ -56,8 +42,6 @@ class Entries(Protocol):
     async def hold_open(self, connection: AsyncConnection, number: int, now: datetime, why: str, /) -> None: ...
 
     async def steady(self, connection: AsyncConnection, number: int, now: datetime, why: str, /) -> None: ...
-
-    async def unstable(self, connection: AsyncConnection, /) -> list[int]: ...
 
     async def resolve_all(
         self, connection: AsyncConnection, over: Mapping[int, datetime | None], now: datetime, /
@@ -82,6 +66,7 @@ class Ledger:
     outcome: Outcome
     word: str
     entries: Entries
+    rows: Rows  # what is the same of both
 
     def of(self, record: AlertRecord) -> int | None:
         return record.ticket if self.outcome is Outcome.TICKET else record.shadow_ticket
@@ -120,6 +105,6 @@ class Ledger:
         return {"ticket": number} if self.outcome is Outcome.TICKET else {"shadow": number}
 
 
-TICKETS = Ledger(Outcome.TICKET, "ticket", tickets)
-SHADOWS = Ledger(Outcome.SHADOW, "shadow ticket", shadows)
+TICKETS = Ledger(Outcome.TICKET, "ticket", tickets, tickets.ROWS)
+SHADOWS = Ledger(Outcome.SHADOW, "shadow ticket", shadows, shadows.ROWS)
 LEDGERS = (TICKETS, SHADOWS)

@@ -196,7 +196,7 @@ class Round:
         still: set[int] = set()
         for ledger in LEDGERS:
             numbers = {number for one in known if (number := ledger.of(one)) is not None}
-            open_ones = await ledger.entries.open_among(self.connection, numbers)
+            open_ones = await ledger.rows.open_among(self.connection, numbers)
             still |= {one.id for one in known if ledger.of(one) in open_ones}
         return still
 
@@ -243,7 +243,7 @@ class Round:
         }
         with_new = {customer for customer, keys in new.items() if keys}
         since = self.now - settings.storm_within
-        recent = await entries.recent(self.connection, with_new, since) if with_new else {}
+        recent = await ledger.rows.recent(self.connection, with_new, since) if with_new else {}
         open_storms = {customer: opened[key] for customer, key in storm_keys.items() if key in opened}
         asked = {number for customer, number in open_storms.items() if customer in with_new}
         last_lines = await ledger.last_placed_at(self.connection, asked)
@@ -303,7 +303,7 @@ class Round:
         await self.write()
         members = await ledger.open_members(self.connection, number)
         count = len({one.ticket_key for one in members})
-        count += len(await ledger.entries.children(self.connection, number))
+        count += len(await ledger.rows.children(self.connection, number))
         await ledger.entries.retitle(self.connection, number, storms.title([one.rule for one in members], count))
 
     def _placed(self, ledger: Ledger, cases: Iterable[Case], number: int, why: str | None, *, is_new: bool) -> None:

@@ -49,7 +49,7 @@ async def waits(
     opened: set[str] = set()
     for one in LEDGERS:
         opened |= (await one.entries.open_by_key(connection, every.keys())).keys()
-    last = await ledger.entries.last_opened(connection, every.keys() - opened)
+    last = await ledger.rows.last_opened(connection, every.keys() - opened)
     return {
         key: Wait(ledger, entry.number, entry.opened_at + every[key], every[key])
         for key, entry in last.items()

@@ -370,7 +370,7 @@ async def test_rounds_are_in_no_count_of_alerts(desk: Desk) -> None:
     await opened(desk)
     async with desk.database.connect() as connection:
         totals = await count_totals(connection)
-        recent = await tickets.recent(connection, "acme", START - timedelta(days=1))
+        recent = await tickets.ROWS.recent(connection, ["acme"], START - timedelta(days=1))
         keys = await tickets.open_by_key(connection, {"acme/customer/maintenance"})
     assert (totals.tickets, totals.tickets_opened) == ({}, {("acme",): 0})
     assert totals.alerts == {} and totals.shadow_tickets_opened == {("acme",): 0}

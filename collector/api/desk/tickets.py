@@ -201,7 +201,7 @@ async def shown(call: Call[Any, Any], number: int) -> TicketInFull:
         cause=texts.cause,
         solution=texts.solution,
         devices=await editing.further_devices(connection, number),
-        children=await incidents.children(connection, number),
+        children=await incidents.ROWS.children(connection, number),
         watchers=await editing.watchers(connection, number),
         links=[TicketLink.model_validate(one) for one in await links.links_of(connection, number)],
         attachments=[Attachment.model_validate(one) for one in await attachments.list_attachments(connection, number)],

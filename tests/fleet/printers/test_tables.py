@@ -70,8 +70,8 @@ async def test_the_newest_ticket_of_a_key(fleet: Database) -> None:
             shadow = {"key": key, "would_have_opened_at": at, "resolved_at": at}
             await connection.execute(insert(shadow_tickets).values(**common, **shadow))
         newest = await connection.scalar(select(tickets.c.number).order_by(tickets.c.number.desc()).offset(1).limit(1))
-        found = await desk_tickets.last_opened(connection, ["a", "b", "c"])
+        found = await desk_tickets.ROWS.last_opened(connection, ["a", "b", "c"])
         assert (found["a"].number, found["a"].opened_at, found["a"].is_closed) == (newest, after(hours=2), True)
         assert found.keys() == {"a", "b"}
-        shadow_found = await shadows.last_opened(connection, ["a"])
+        shadow_found = await shadows.ROWS.last_opened(connection, ["a"])
         assert (shadow_found["a"].opened_at, shadow_found["a"].is_closed) == (after(hours=2), False)
