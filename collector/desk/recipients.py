@@ -20,11 +20,12 @@ DEFAULT_LANGUAGE = "nl"
 class Recipient:
     address: str
     language: str
+    is_ours: bool  # a technician; else somebody at the customer, or whom the customer named
 
 
 async def recipients_of(connection: AsyncConnection, ticket: Ticket, kind: str, now: datetime) -> list[Recipient]:
-    """The technician who has it, who watches it, and, if it is late, to whom it escalated; each once, at most
-    MAX_RECIPIENTS. Watchers outside hear of a ticket, not of its being late."""
+    """The technician who has it, who watches it, the contact who reported it, and, if it is late, to whom it escalated;
+    each once, at most MAX_RECIPIENTS. Who is outside hears of a ticket, not of its being late."""
     watchers = await connection.scalars(
         select(ticket_watchers.c.watcher).where(ticket_watchers.c.ticket == ticket.number)
     )
@@ -37,11 +38,21 @@ async def recipients_of(connection: AsyncConnection, ticket: Ticket, kind: str, 
             technicians.c.id.in_(people), technicians.c.left_at.is_(None), technicians.c.email.is_not(None)
         )
     )
-    found = {row.email: row.language for row in rows}
+    ours = {row.email: Recipient(row.email, row.language, is_ours=True) for row in rows}
     outside = [one for one in named if "@" in one]
     languages = await _languages(connection, outside) if outside else {}
-    found = {address: languages.get(address, DEFAULT_LANGUAGE) for address in outside} | found
-    return sorted(Recipient(address, language) for address, language in found.items())[:MAX_RECIPIENTS]
+    if ticket.contact is not None and kind not in TO_GROUP:
+        languages |= await _reporter(connection, ticket.contact)
+    addresses = {*outside, *languages}
+    theirs = {one: Recipient(one, languages.get(one, DEFAULT_LANGUAGE), is_ours=False) for one in addresses}
+    return sorted((theirs | ours).values())[:MAX_RECIPIENTS]
+
+
+async def _reporter(connection: AsyncConnection, contact: int) -> dict[str, str]:
+    """Address and language, if there is one and the contact may still be written to."""
+    is_it = (contacts.c.id == contact, contacts.c.ended_at.is_(None), contacts.c.email.is_not(None))
+    rows = await connection.execute(select(contacts.c.email, contacts.c.language).where(*is_it))
+    return {row.email: row.language for row in rows}
 
 
 async def _languages(connection: AsyncConnection, addresses: Iterable[str]) -> dict[str, str]:

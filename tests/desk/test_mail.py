@@ -15,7 +15,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from collector.db.database import Database
 from collector.db.tables import contacts, customers, ticket_watchers, tickets
@@ -105,6 +105,30 @@ async def test_everybody_concerned_is_written_to_in_their_language(database: Dat
     text = anna.get_content()
     assert "> Wij kijken ernaar.\n> .\n> Een punt\n" in text.replace("\r\n", "\n")
     assert f"1001: {TICKET.title}" in text
+
+
+async def test_who_reported_it_is_told_cause_and_solution_and_asked_how_it_went(database: Database) -> None:
+    async with database.begin() as connection:
+        jo = {"customer": "acme", "name": "Jo", "email": "jo@acme.example", "language": "nl", "created_at": NOW}
+        contact = await connection.scalar(insert(contacts).values(jo).returning(contacts.c.id))
+        told = {"contact": contact, "cause": "De logs waren vol.", "solution": "Ze worden nu\nopgeruimd."}
+        await connection.execute(update(tickets).values(told))
+    inbox = Inbox()
+    with smtp_server(inbox) as server:
+        mail = Mail(server, database, lambda: NOW)
+        for kind in ("resolved", "breached"):
+            await mail.send(replace(happened(kind, clock="response"), ticket=replace(TICKET, contact=contact)))
+    texts = {str(one["To"]): one.get_content().replace("\r\n", "\n") for one in inbox.mails if "op" in one["Subject"]}
+    jos = [one for one in inbox.mails if one["To"] == "jo@acme.example"]
+    assert [str(one["Subject"]).split(":")[0] for one in jos] == [
+        "[#1001] opgelost"
+    ]  # being late is no business of hers
+    assert (
+        "> De logs waren vol.\n" in texts["jo@acme.example"]
+        and "> Ze worden nu\n> opgeruimd.\n" in texts["jo@acme.example"]
+    )
+    assert "Laat het ons weten." in texts["jo@acme.example"]
+    assert "De logs waren vol." in texts["anna@provider.example"] and "Laat het" not in texts["anna@provider.example"]
 
 
 async def test_who_looks_after_late_tickets_hears_of_them_and_nobody_outside(database: Database) -> None:

@@ -170,7 +170,7 @@ async def test_a_status_that_changed_meanwhile_is_a_conflict(
     async def read_before(*_: object) -> Ticket:
         return stale
 
-    monkeypatch.setattr("collector.desk.tickets.get_ticket", read_before)
+    monkeypatch.setattr("collector.desk.handling.get_ticket", read_before)
     with pytest.raises(TicketConflictError):
         async with database.begin() as connection:
             await set_status(connection, number, status=TicketStatus.IN_PROGRESS, actor=ANNA, now=NOW)

@@ -19,9 +19,10 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.clock import Clock
-from collector.desk.connectors.mail_text import mail_text
+from collector.desk.connectors.mail_text import NO_TEXTS, MailText, mail_text
 from collector.desk.delivery import Message, PutOffError, RefusedError
 from collector.desk.recipients import TO_GROUP, recipients_of
+from collector.desk.resolving import texts_of
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Mail:
         with the same Message-IDs. Without a recipient it is done. Raises PutOffError or RefusedError."""
         async with self._database.connect() as connection:
             found = await recipients_of(connection, message.ticket, message.kind, self._clock())
+            is_over = message.kind == "resolved"
+            solution = await texts_of(connection, message.ticket.number) if is_over else NO_TEXTS
         if not found:
             if message.kind in TO_GROUP:
                 logger.warning("late, and nobody to write to: ticket=%d kind=%s", message.ticket.number, message.kind)
@@ -78,12 +81,12 @@ class Mail:
             if address is None:
                 logger.warning("a watcher's address is no address, left out: ticket=%d", message.ticket.number)
             else:
-                mails.append(self._mail(message, address, one.language))
+                text = mail_text(message, one.language, solution, is_ours=one.is_ours)
+                mails.append(self._mail(message, address, one.language, text))
         async with self._turn:
             await asyncio.to_thread(self._deliver, mails)
 
-    def _mail(self, message: Message, to: Address, language: str) -> EmailMessage:
-        text = mail_text(message, language)
+    def _mail(self, message: Message, to: Address, language: str, text: MailText) -> EmailMessage:
         domain = self._server.sender.rpartition("@")[2]
         to_one = hashlib.sha256(f"{message.key} {to.addr_spec}".encode()).hexdigest()[:32]
         thread = f"<ticket-{message.ticket.number}@{domain}>"

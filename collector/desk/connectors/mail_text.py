@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from collector.db.text import one_line
 from collector.desk.delivery import Message
+from collector.desk.resolving import Texts
 
 MAX_SUBJECT_CHARS = 200
 MAX_QUOTED_CHARS = 5_000
@@ -54,7 +55,16 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {
         "assignee": "Technician",
     },
 }
+_SOLUTION: Mapping[str, tuple[str, str]] = {
+    "nl": ("Wat er aan de hand was:", "Wat eraan is gedaan:"),
+    "en": ("What was wrong:", "What was done about it:"),
+}
+_ASKED: Mapping[str, str] = {
+    "nl": "Is het niet verholpen, of wilt u iets kwijt over hoe het ging? Laat het ons weten.",
+    "en": "Is it not mended, or is there something to say about how it went? Let us know.",
+}
 DEFAULT_LANGUAGE = "nl"
+NO_TEXTS = Texts(None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +73,9 @@ class MailText:
     body: str
 
 
-def mail_text(message: Message, language: str) -> MailText:
-    """Without what is internal: notes are not told, and reasons only to those who work here."""
+def mail_text(message: Message, language: str, texts: Texts = NO_TEXTS, *, is_ours: bool = True) -> MailText:
+    """Without what is internal: notes are not told, and reasons only to those who work here. Of a ticket that is
+    resolved it tells cause and solution, and asks who is not ours how it went."""
     language = language if language in _WORDS else DEFAULT_LANGUAGE
     ticket, data = message.ticket, message.data
     word, sentence = _WORDS[language][message.kind]
@@ -76,8 +87,11 @@ def mail_text(message: Message, language: str) -> MailText:
     }
     lines = [sentence.format(**told), ""]
     if message.kind == "commented":
-        quoted = str(data.get("text") or "")[:MAX_QUOTED_CHARS]
-        lines += [*(f"> {one_line(line)}" for line in quoted.splitlines()), ""]
+        lines += [*_quoted(str(data.get("text") or "")), ""]
+    if message.kind == "resolved":
+        for title, text in zip(_SOLUTION[language], (texts.cause, texts.solution), strict=True):
+            lines += [title, *_quoted(text), ""] if text else []
+        lines += [] if is_ours else [_ASKED[language], ""]
     names = _FIELDS[language]
     fields = {
         names["ticket"]: f"{ticket.number}: {ticket.title}",
@@ -91,3 +105,7 @@ def mail_text(message: Message, language: str) -> MailText:
     lines += [f"{name + ':':<{width}} {one_line(value)}" for name, value in fields.items() if value]
     subject = one_line(f"[#{ticket.number}] {word}: {ticket.title}")[:MAX_SUBJECT_CHARS]
     return MailText(subject, "\n".join(lines) + "\n")
+
+
+def _quoted(text: str) -> list[str]:
+    return [f"> {one_line(line)}" for line in text[:MAX_QUOTED_CHARS].splitlines()]
