@@ -104,7 +104,7 @@ async def test_what_cannot_be_merged(database: Database) -> None:
         ):
             with pytest.raises(TicketError, match=message):
                 await merging.merge(connection, number, into, actor=ANNA, now=NOW)
-        with pytest.raises(TransitionError, match="cannot be merged; possible now: tickets open"):
+        with pytest.raises(TransitionError, match="cannot be merged; possible now: tickets add"):
             await merging.merge(connection, closed, a, actor=ANNA, now=NOW)
         await merging.merge(connection, b, a, actor=ANNA, now=NOW)
         with pytest.raises(TicketError, match="itself: merge into that one"):
