@@ -38,7 +38,7 @@ class OneSentence(click.Group):
 @click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="quarkpulse-agent")
 def cli() -> None:
-    """Looks at this machine for its IT service provider, e.g. `quarkpulse-agent probe`."""
+    """Looks at this machine for its IT service provider. E.g. `quarkpulse-agent probe`."""
 
 
 @cli.command("enroll")
@@ -64,7 +64,7 @@ def enroll_command(  # noqa: PLR0917 - click hands them in by name
     client_key: Path | None,
     force: bool,
 ) -> None:
-    """Make this machine a device, e.g. `quarkpulse-agent enroll --collector https://c.example --token-file FILE`.
+    """Make this machine a device. E.g. `quarkpulse-agent enroll --collector https://c.example --token-file FILE`.
 
     Prints the device's id. Exit code: 0 enrolled, 1 not enrolled, 2 wrong usage.
     """
@@ -86,7 +86,7 @@ def enroll_command(  # noqa: PLR0917 - click hands them in by name
 @cli.command("refresh")
 @state_option
 def refresh_command(state: Path) -> None:
-    """Look anew for installed probes, after an upgrade, e.g. `quarkpulse-agent refresh --state DIR`; then restart.
+    """Look anew for installed probes, after an upgrade. E.g. `quarkpulse-agent refresh --state DIR`; then restart.
 
     Prints how many there are. Exit code: 0 found, 1 not enrolled, 2 wrong usage.
     """
@@ -96,7 +96,7 @@ def refresh_command(state: Path) -> None:
 @cli.command("run", add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run_from_click(arguments: tuple[str, ...]) -> None:
-    """Look and push until stopped, e.g. `quarkpulse-agent run --state DIR --interval 60s`."""
+    """Look and push until stopped. E.g. `quarkpulse-agent run --state DIR --interval 60s`."""
     sys.exit(run_command(list(arguments)))
 
 
@@ -105,7 +105,7 @@ def run_from_click(arguments: tuple[str, ...]) -> None:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def read_hardware_from_click(arguments: tuple[str, ...]) -> None:
-    """Read what only root may and leave it for the agent; a timer does, e.g. `quarkpulse-agent read-hardware`."""
+    """Read what only root may and leave it for the agent; a timer does. E.g. `quarkpulse-agent read-hardware`."""
     sys.exit(read_hardware_command(list(arguments)))
 
 
@@ -121,12 +121,12 @@ def read_hardware_from_click(arguments: tuple[str, ...]) -> None:
 )
 @click.option(
     "--state",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, readable=False, path_type=Path),
     callback=work_as_owner,
     help="Use agent.toml and the configuration in this state folder; without it nothing is configured.",
 )
 def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None:
-    """Read this machine now and print it, e.g. `quarkpulse-agent probe cpu memory --format json`.
+    """Read this machine now and print it. E.g. `quarkpulse-agent probe cpu memory --format json`.
 
     Without names, everything. Exit code: 0 read (what this machine lacks is noted), 1 a probe failed, 2 wrong usage.
     """
@@ -156,7 +156,7 @@ def probe_command(names: tuple[str, ...], form: str, state: Path | None) -> None
     help="Show what this agent may send: user names and software only where allowed. Without it, all there is.",
 )
 def inventory_command(state: Path | None) -> None:
-    """Print what this machine is made of, as JSON, e.g. `quarkpulse-agent inventory --state DIR`.
+    """Print what this machine is made of, as JSON. E.g. `quarkpulse-agent inventory --state DIR`.
 
     Exit code: 0 read, 1 it cannot be read, 2 wrong usage.
     """
@@ -169,7 +169,7 @@ def inventory_command(state: Path | None) -> None:
 @state_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON array.")
 def doctor_command(state: Path, as_json: bool) -> None:
-    """Look for what keeps the agent from working, e.g. `quarkpulse-agent doctor`.
+    """Look for what keeps the agent from working. E.g. `quarkpulse-agent doctor`.
 
     Exit code: 0 all well, 1 something is wrong, 2 wrong usage.
     """
@@ -178,7 +178,8 @@ def doctor_command(state: Path, as_json: bool) -> None:
         findings.append(finding)
         if not as_json:
             mark = "WRONG" if not finding.is_well else "note " if finding.is_notice else "ok   "
-            advice = "" if mark == "ok   " else f"; {finding.advice}"
+            stop = "" if finding.detail.endswith("?") else ";"
+            advice = "" if mark == "ok   " else f"{stop} {finding.advice}"
             click.echo(f"{mark}  {finding.check}: {finding.detail}{advice}")
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False, indent=1))

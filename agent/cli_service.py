@@ -28,7 +28,7 @@ def install_command(  # noqa: PLR0917 - click hands them in by name
     client_key: Path | None,
     allow_plain_http: bool,
 ) -> None:
-    """Make the agent a service that starts with the machine, e.g. `quarkpulse-agent install --collector https://c.example`.
+    """Make the agent a service that starts with the machine. E.g. `quarkpulse-agent install --collector https://c.example`.
 
     Enrols the machine first if it is not, makes user and folders, and says what it did. Done again, it mends what is
     missing. As root, or as administrator of Windows. Exit code: 0 it runs, 1 it does not, 2 wrong usage.
@@ -48,7 +48,7 @@ def install_command(  # noqa: PLR0917 - click hands them in by name
 @click.command("uninstall")
 @click.option("--purge", is_flag=True, help="Remove identity, spool, settings and user as well.")
 def uninstall_command(purge: bool) -> None:
-    """Stop the service and take it away, e.g. `quarkpulse-agent uninstall --purge`.
+    """Stop the service and take it away. E.g. `quarkpulse-agent uninstall --purge`.
 
     Without --purge the state folder stays, and `install` goes on with it. Exit code: 0 gone, 1 not, 2 wrong usage.
     """
@@ -59,7 +59,7 @@ def uninstall_command(purge: bool) -> None:
 @state_option
 @click.option("--json", "as_json", is_flag=True, help="Print it as a JSON object; times are Unix seconds.")
 def status_command(state: Path, as_json: bool) -> None:
-    """How the agent is: running or not, its last push, what waits, e.g. `quarkpulse-agent status`.
+    """How the agent is: running or not, its last push, what waits. E.g. `quarkpulse-agent status`.
 
     Exit code: 0 it runs and its last push was acknowledged, 1 it does not, 2 wrong usage.
     """

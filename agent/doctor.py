@@ -38,7 +38,8 @@ def examine(state: Path) -> Iterator[Finding]:
     try:
         identity, secret = folder.load_identity(), folder.load_secret()
     except StateError as error:
-        yield Finding("enrolment", False, str(error), "see above")
+        detail, _, advice = str(error).partition("; ")
+        yield Finding("enrolment", False, detail, advice)
         return
     if folder.ended_path.exists():
         yield Finding(
@@ -182,7 +183,7 @@ def check_uplink(uplink: Uplink, trust: Trust) -> Iterator[Finding]:
             yield Finding(check, False, str(error), "put the file back, or enrol again with another and --force")
             return
         except OSError as error:
-            yield Finding(check, False, describe(error), advice)
+            yield Finding(check, False, f"{uplink.host}:{uplink.port}: {describe(error)}", advice)
             return
     uplink.set_patience(PATIENCE_SECONDS, PATIENCE_SECONDS)
     try:

@@ -18,6 +18,7 @@ from agent.files import write_atomically
 from agent.loading import describe_probe
 from agent.machine import guess_kind, instance_of, read_machine_id, read_os_name, read_serial
 from agent.state import FolderLock, Identity, ProbeEntry, StateError, StateFolder, encode
+from agent.uplink import UplinkError
 from protocol import models
 from protocol.errors import PermanentError
 from protocol.wire import ENROLL_PATH, Kind
@@ -105,7 +106,10 @@ def enroll(
     folder.make()  # before the token is used: a folder that takes no secret would waste it
     try:
         with FolderLock(folder.lock_path), undone_on_failure(folder, is_new=is_new):
-            enrolled = ask(uplink, describe_machine(folder, token, kind))
+            try:
+                enrolled = ask(uplink, describe_machine(folder, token, kind))
+            except UplinkError as error:
+                raise UplinkError(f"{', '.join((wanted.collector, *wanted.others))}: {error}") from error
             identity = wanted._replace(device_id=enrolled.device_id)
             if not folder.belongs_to(identity):
                 # What was spooled as another device, perhaps another customer's, must not arrive as this one's.

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,15 @@ MAX_TOKEN_CHARS = 4096
 
 def work_as_owner(context: click.Context, parameter: click.Parameter, state: Path | None) -> Path | None:  # noqa: ARG001 - click's signature
     """What root wrote into the state folder of the service's user, the service could not read."""
-    if state is not None:
-        become_owner(state)
+    if state is None:
+        return None
+    become_owner(state)
+    try:
+        is_closed = state.is_dir() and not os.access(state, os.R_OK | os.X_OK)
+    except OSError:  # a folder above it
+        is_closed = True
+    if is_closed:
+        raise click.ClickException(f"{state} is open to the agent's user and root alone; run it as root, with sudo")
     return state
 
 
@@ -31,7 +39,7 @@ state_option = click.option(
     "--state",
     default=default_state,
     show_default="the service's",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, readable=False, path_type=Path),
     callback=work_as_owner,
     help="The agent's state folder. Root works in it as the folder's owner.",
 )

@@ -109,7 +109,8 @@ class StateFolder:
         """Raises StateError."""
         if not self.is_enrolled():
             raise StateError(
-                f"no agent is enrolled in {self.path}; run `quarkpulse-agent enroll --state {self.path} ...` first"
+                f"no agent is enrolled in {self.path}; run `quarkpulse-agent enroll --state {self.path} --collector"
+                " ADDRESS --token-file FILE`, or `quarkpulse-agent install` likewise for the service of this machine"
             )
         found = self._load(self.identity_path)
         ca = found.get("ca")

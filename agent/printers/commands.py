@@ -81,7 +81,7 @@ def snmp_options(command: F) -> F:
 
 @click.group("printers")
 def printers() -> None:
-    """Look at the printers around this machine, e.g. `quarkpulse-agent printers read 192.168.1.40`."""
+    """Look at the printers around this machine. E.g. `quarkpulse-agent printers read 192.168.1.40`."""
 
 
 @printers.command("read")
@@ -91,7 +91,7 @@ def printers() -> None:
 @click.option("--no-snmp", is_flag=True, help="Ask by IPP alone; without --ipp at its usual place.")
 @click.option("--json", "as_json", is_flag=True, help="Print the reading as a JSON object.")
 def printers_read(host: str, ipp_address: str | None, *, no_snmp: bool, as_json: bool, **snmp: object) -> None:
-    """Read a printer now and print it, e.g. `quarkpulse-agent printers read 192.168.1.40 --community office --json`.
+    """Read a printer now and print it. E.g. `quarkpulse-agent printers read 192.168.1.40 --community office --json`.
 
     Exit code: 0 read, 1 not read, or only in part (what is known is printed), 2 wrong usage.
     """
@@ -116,7 +116,7 @@ def printers_read(host: str, ipp_address: str | None, *, no_snmp: bool, as_json:
 def printers_discover(
     networks: tuple[str, ...], interfaces: tuple[str, ...], *, no_mdns: bool, as_json: bool, **snmp: object
 ) -> None:
-    """Look for printers, e.g. `quarkpulse-agent printers discover 192.168.1.0/24 --json`; nothing is enrolled.
+    """Look for printers. E.g. `quarkpulse-agent printers discover 192.168.1.0/24 --json`; nothing is enrolled.
 
     Every address is asked once, at most 100 a second; networks up to a /20. Exit code: 0 looked through,
     whatever was found, 1 not possible, 2 wrong usage.

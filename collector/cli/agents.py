@@ -71,7 +71,7 @@ async def set_command(
     every: timedelta,
     patience: timedelta,
 ) -> None:
-    """Tell agents something, e.g. `agents set interval.smart 6h --customer acme`.
+    """Tell agents something. E.g. `agents set interval.smart 6h --customer acme`.
 
     \b
     push_interval 30s      a frame so often, 1s to 2m
@@ -105,7 +105,7 @@ async def set_command(
 async def unset(
     database: Database, _settings: Settings, *, key: str, customer: str | None, site: str | None, device: str | None
 ) -> None:
-    """Let the next wider layer count again, e.g. `agents unset interval.smart --customer acme`."""
+    """Let the next wider layer count again. E.g. `agents unset interval.smart --customer acme`."""
     layer, subject = chosen_layer(customer, site, device)
     async with database.begin() as connection:
         await store.unset_setting(connection, layer=layer, subject=subject, key=key, actor=actor(), now=system_clock())

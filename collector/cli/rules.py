@@ -37,7 +37,7 @@ paths_argument = click.argument("paths", nargs=-1, type=click.Path(exists=True, 
 
 @click.group()
 def rules() -> None:
-    """Rule files in Prometheus's format, e.g. `rules check rules/`.
+    """Rule files in Prometheus's format. E.g. `rules check rules/`.
 
     PATHS are files or folders of them; without any, the rules shipped with this version.
     """
@@ -57,7 +57,7 @@ def rules() -> None:
     help="lookback_seconds, where the collector's configuration sets it.  [default: 300]",
 )
 def check(paths: tuple[Path, ...], strict: bool, single_tenant: bool, as_json: bool, lookback_seconds: float) -> None:
-    """Tell every problem of every file with its line, e.g. `rules check rules/*.yaml`.
+    """Tell every problem of every file with its line. E.g. `rules check rules/*.yaml`.
 
     Good files are followed by what each rule has the collector keep in memory, and by notices: what is worth a look,
     but no reason to refuse a file, such as a metric that no probe sends, a label that nothing can match, a rule
@@ -149,7 +149,7 @@ def _memory_of(rule: AlertRule | RecordingRule, lookback: timedelta) -> list[Row
 )
 @json_option
 def list_command(paths: tuple[Path, ...], data: Path | None, as_json: bool) -> None:
-    """List the alerts that rule files define, e.g. `rules list --json`."""
+    """List the alerts that rule files define. E.g. `rules list --json`."""
     settings = None if data is None else load_settings(data)
     if settings is not None and settings.rules_dir is not None and not paths:
         paths = (settings.rules_dir,)
@@ -204,7 +204,7 @@ async def _open_alerts(settings: Settings) -> Mapping[tuple[str, str], int]:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @json_option
 def test(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Run unit tests of rules in promtool's format, e.g. `rules test rules/tests/*.test.yaml`.
+    """Run unit tests of rules in promtool's format. E.g. `rules test rules/tests/*.test.yaml`.
 
     Of a folder its files named *.test.yaml or *.test.yml are run, and those of the folder `tests` in it.
     The rules run in the collector's own evaluator, on the test's series in memory. They may be any Prometheus rules:
@@ -238,7 +238,7 @@ def _tests_in(path: Path) -> list[Path]:
 @rules.command("reload")
 @with_settings
 def reload(settings: Settings) -> None:
-    """Have the running `serve` read its rules again, e.g. `rules reload --data DIR`.
+    """Have the running `serve` read its rules again. E.g. `rules reload --data DIR`.
 
     Bad rules change nothing: serve keeps the old ones and its log names the problems. `rules check` tells them before.
     """

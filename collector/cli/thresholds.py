@@ -68,7 +68,7 @@ async def set_command(
     device: str | None,
     hours: str | None,
 ) -> None:
-    """Set a threshold from now on, e.g. `thresholds set filesystem_full 0.95 --customer acme`.
+    """Set a threshold from now on. E.g. `thresholds set filesystem_full 0.95 --customer acme`.
 
     `thresholds defaults` tells which there are, in which units. A negative
     value stands after two dashes: `thresholds set room_temperature --site acme/hq -- -5`.

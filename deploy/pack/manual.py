@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from agent.cli import cli
+from agent.hardware import HELP as READ_HELP
 from agent.run_command import RUN_HELP
 
 NAME = "quarkpulse-agent"
@@ -24,7 +25,17 @@ FILES = (
 )
 VARIABLES = (
     ("QUARKPULSE_TOKEN", "Enrolment token for enroll and install, which keeps it out of the list of processes."),
+    (
+        "QUARKPULSE_SNMP_COMMUNITY, QUARKPULSE_SNMP_AUTH_PASSWORD, QUARKPULSE_SNMP_PRIVACY_PASSWORD",
+        "How printers are asked by hand; likewise.",
+    ),
+    (
+        "HTTPS_PROXY, NO_PROXY",
+        "The proxy on the way to the collector, if agent.toml names none under [uplink].",
+    ),
 )
+# They have no use for click, and say themselves how they are used.
+PAST_CLICK = {("run",): RUN_HELP, ("read-hardware",): READ_HELP}
 
 
 def manual_page(version: str, date: int) -> str:
@@ -49,6 +60,9 @@ def write_page(version: str, at: datetime) -> Iterator[str]:
             yield from write_command(command, context, name)
     yield from write_list("FILES", FILES)
     yield from write_list("ENVIRONMENT", VARIABLES)
+    yield ".SH SEE ALSO"
+    yield ".BR systemctl (1),"
+    yield ".BR journalctl (1)"
 
 
 def write_command(command: click.Command, above: click.Context, *path: str) -> Iterator[str]:
@@ -60,8 +74,8 @@ def write_command(command: click.Command, above: click.Context, *path: str) -> I
                 yield from write_command(inner, context, *path, name)
         return
     yield f".SS {escape(' '.join(path))}"
-    if path == ("run",):  # it goes its own way past click
-        yield from [".nf", *[quote_line(line) for line in RUN_HELP.splitlines()], ".fi"]
+    if path in PAST_CLICK:
+        yield from [".nf", *[quote_line(line) for line in PAST_CLICK[path].splitlines()], ".fi"]
         return
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"\\fB{escape(' '.join((NAME, *path)))}\\fR {escape(usage)}"
@@ -69,7 +83,7 @@ def write_command(command: click.Command, above: click.Context, *path: str) -> I
     yield from paragraphs(command.help or "")
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None and "--help" not in record[0]:
+        if record is not None and record[1] and "--help" not in record[0]:  # arguments stand in the line above
             yield ".TP"
             yield f"\\fB{escape(record[0])}\\fR"
             yield quote_line(record[1])

@@ -250,6 +250,14 @@ def test_an_unknown_probe_is_wrong_usage() -> None:
 # doctor
 
 
+def test_the_doctor_says_how_to_enrol(tmp_path: Path) -> None:
+    result = run_cli("doctor", "--state", tmp_path)
+    assert result.exit_code == 1
+    assert (
+        f"WRONG  enrolment: no agent is enrolled in {tmp_path}; run `quarkpulse-agent enroll --state" in result.output
+    )
+
+
 def findings(state: Path) -> tuple[int, dict[str, dict[str, object]]]:
     result = run_cli("doctor", "--state", state, "--json")
     found: Sequence[dict[str, object]] = json.loads(result.stdout)

@@ -89,10 +89,20 @@ class Machine:
         assert self._nspawn.poll() is None, self._log.read_text(errors="replace")
         listing = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
         children = [int(pid) for pid in listing.read_text().split()]
-        return next((pid for pid in children if is_running(pid)), 0)
+        return next((pid for pid in children if is_running(pid) and is_first_of_its_own(pid)), 0)
 
     def _is_up(self) -> bool:
         return self.run("systemctl", "is-system-running", check=False).stdout.strip() in ("running", "degraded")
+
+
+def is_first_of_its_own(pid: int) -> bool:
+    """Process 1 of a namespace of its own: what systemd-nspawn starts on the way to it is not."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    numbers = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+    return len(numbers) > 1 and numbers[-1] == "1"
 
 
 def remove_groups() -> None:

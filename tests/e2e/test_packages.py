@@ -132,6 +132,9 @@ def test_the_manual_page_is_shown_without_a_warning(tmp_path: Path) -> None:
         "uninstall",
         "--interval TIME",
         "printers read",
+        "read-hardware [FOLDER]",
         "ENVIRONMENT",
+        "journalctl(1)",
     ):
         assert told in shown.stdout, told
+    assert "[ARGUMENTS]" not in shown.stdout

@@ -130,6 +130,9 @@ def test_the_life_of_a_packaged_agent(machine: Machine, collector: Collector, pa
     again = machine.run("quarkpulse-agent", "install").stdout
     assert "it runs already" in again
 
+    stranger = machine.run("setpriv", "--reuid=65534", "--clear-groups", "quarkpulse-agent", "status", check=False)
+    assert "open to the agent's user and root alone; run it as root" in stranger.stderr
+
     # It is nobody else's to read, and says nothing that it should not.
     secret = (machine.root / "var/lib/quarkpulse-agent/secret").read_text().strip()
     readable = machine.run("find", STATE, "/etc/quarkpulse-agent", "-perm", "/o+r", "-not", "-type", "l").stdout

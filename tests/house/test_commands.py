@@ -29,6 +29,11 @@ def test_help_has_an_example(called: str, command: click.Command) -> None:
     assert "e.g." in text.lower() or "example:" in text.lower(), f"{called} needs an example in its help"
 
 
+def test_lists_of_commands_say_what_each_does() -> None:
+    """And not how its help goes on: click takes the first sentence, which `e.g.` would end."""
+    assert [called for called, command in COMMANDS if "e.g" in command.get_short_help_str(200)] == []
+
+
 @pytest.mark.parametrize(
     ("called", "command"),
     [(called, command) for called, command in COMMANDS if called.endswith(" list")],
