@@ -115,6 +115,39 @@ def test_a_machine_that_goes_to_sleep_says_goodbye_and_no_more(
     assert all(frame.t <= goodbyes[0].t for frame in collector.frames)
 
 
+THAT_SLEEPS = """
+import sys, time
+from pathlib import Path
+from agent.clock import Times
+from agent.runner import RunOptions, run
+state = Path(sys.argv[1])
+times = Times(awake=lambda: time.monotonic() - (3600 if (state / "slept").exists() else 0))
+sys.exit(run(RunOptions(state, 0.2), times=times))
+"""
+
+
+def test_a_machine_that_wakes_up_says_so_and_is_there_at_once(
+    collector: Collector, state: Path, tmp_path: Path
+) -> None:
+    """The hush after the goodbye would last half a minute."""
+    with (tmp_path / "agent.log").open("w") as log:
+        agent = subprocess.Popen([sys.executable, "-c", THAT_SLEEPS, state], stderr=log, text=True)
+    try:
+        collector.wait_for(lambda it: len(it.frames) >= 2)
+        agent.send_signal(signal.SIGUSR1)
+        collector.wait_for(lambda it: any(event.type == "goodbye" for event in it.events))
+        frames = len(collector.frames)
+        (state / "slept").touch()
+        collector.wait_for(lambda it: any(event.type == "resumed" for event in it.events))
+        collector.wait_for(lambda it: len(it.frames) >= frames + 2)
+        assert stop(agent) == 0
+    finally:
+        agent.kill()
+        agent.wait(10)
+    (resumed,) = [told(event) for event in collector.events if event.type == "resumed"]
+    assert resumed["slept_seconds"] == pytest.approx(3600, abs=5)
+
+
 def test_the_inventory_goes_beside_a_frame_once(collector: Collector, state: Path, start_agent: StartAgent) -> None:
     agent = start_agent(state)
     collector.wait_for(lambda it: any(push.inventory for push in it.pushes))

@@ -47,7 +47,7 @@ def test_a_check_that_the_collector_asks_for_and_the_machine_allows_opens_a_tick
             collector.run("agents", "unset", "check.it", "--device", device)
             eventually(lambda: values("check_status") is None or None, "the check to be gone")
             set_check(collector, device, plugin)  # anew, so that nobody waits for its interval
-            (ticket,) = eventually(lambda: collector.rows("tickets", "list") or None, "a ticket")
+            (ticket,) = eventually(lambda: collector.told("tickets"), "a ticket")
     assert (ticket["rule"], ticket["device"]) == ("CheckCritical", device)
 
 

@@ -78,7 +78,7 @@ def test_nothing_acknowledged_is_lost_and_no_second_ticket_opens(tmp_path: Path)
 
             for _ in range(KILLS):
                 in_flight += kill_and_start()
-            eventually(lambda: len(collector.rows("tickets", "list")) == DEVICES, "a ticket for each device")
+            eventually(lambda: len(collector.told("tickets")) == DEVICES, "a ticket for each device")
             for _ in range(KILLS):
                 in_flight += kill_and_start()
         assert in_flight > 0
