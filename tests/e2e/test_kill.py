@@ -27,7 +27,7 @@ INTERVAL_SECONDS = 0.2
 MAX_GAP_MS = 5_000  # a busy machine skips ticks; a hole that a lost frame leaves is told by the other checks
 
 DISK = "system_filesystem_utilization_ratio"
-UPTIME = "system_uptime_seconds"
+OWN = "agent_memory_bytes"  # in every frame, while a probe may be late with its first reading
 
 
 def reading_an_hour(metric: str) -> str:
@@ -112,7 +112,7 @@ def test_what_an_agent_got_acknowledged_is_stored_however_both_die(tmp_path: Pat
     and those that lay in the spool when the agent died, and no life of the agent has a hole."""
     moments = Moments(20260106)
     with (
-        collector_in(tmp_path, DISK_RULES + reading_an_hour(UPTIME)) as collector,
+        collector_in(tmp_path, DISK_RULES + reading_an_hour(OWN)) as collector,
         witnessed(collector) as witness,
     ):
         collector.add_customers()
@@ -147,7 +147,7 @@ def test_what_an_agent_got_acknowledged_is_stored_however_both_die(tmp_path: Pat
             if collector.process is None:
                 collector.start()
         still_spooled = spooled_times(state)
-        stored = set(stored_samples(collector, device["id"], UPTIME))
+        stored = set(stored_samples(collector, device["id"], OWN))
     assert len(witness.acked) > 10 * LIVES
     assert witness.acked - stored == set()
     assert (witness.pushed | left_behind) - stored - still_spooled == set()
