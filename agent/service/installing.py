@@ -61,7 +61,8 @@ def uninstall(service: Service, *, purge: bool, say: Say) -> None:
 
 def enroll_apart(enrolment: Enrolment, state: Path) -> str:
     """The device's id. In a process of its own, which gives up root's rights. Raises ServiceError."""
-    command: list[str | Path] = [sys.executable, "-I", "-m", "agent", "enroll", "--state", state, *enrolment.options]
+    python = [sys.executable, "-I", "-B"]  # root leaves no compiled module beside the program
+    command: list[str | Path] = [*python, "-m", "agent", "enroll", "--state", state, *enrolment.options]
     for collector in enrolment.collectors:
         command += ["--collector", collector]
     try:
