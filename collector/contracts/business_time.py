@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from collector.contracts.office_hours import OfficeHours
 
 NEVER_AFTER_YEARS = 20  # a target that is not used up by then never will be
+_YEARS_AHEAD = range(NEVER_AFTER_YEARS + 1)
 CALENDARS = 1024  # kept in memory: a provider has a handful
 OUTSIDE_HOURS = "outside support hours"
 
@@ -112,7 +113,7 @@ class BusinessCalendar:
         ticks = self._year(end.year).until(_tick(end)) - place.counted
         for year in range(place.year, end.year):
             ticks += self._year(year).total
-        return timedelta(microseconds=ticks)
+        return _TICK * ticks
 
     def after(self, start: datetime, amount: timedelta) -> datetime | None:
         """When `amount` of the time from `start` on has counted: the first such instant. For nothing it is `start`,
@@ -123,8 +124,10 @@ class BusinessCalendar:
         wanted = place.counted + amount // _TICK
         # What counts until an end is used up there, though nothing counts at it; only nothing asks for what comes next.
         inside = 1 if amount > _NOTHING else 0
-        for year in range(place.year, min(place.year + NEVER_AFTER_YEARS, _LAST_YEAR) + 1):
-            hours = self._year(year)
+        for ahead in _YEARS_AHEAD:
+            if place.year + ahead > _LAST_YEAR:
+                break
+            hours = self._year(place.year + ahead)
             found = hours.at(wanted - inside)
             if found is not None:
                 return _instant(found + inside)
@@ -287,4 +290,4 @@ def _tick(at: datetime) -> int:
 
 
 def _instant(tick: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=tick)
+    return _EPOCH + _TICK * tick
