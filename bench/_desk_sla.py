@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 
-from bench._desk_data import NOW
+from bench._desk_data import NOW, tidy
 from collector.contracts import load_service_models
 from collector.contracts.promises import load_sla_book
 from collector.db import tables
@@ -28,6 +28,7 @@ async def sweep(database: Database) -> dict[str, float]:
         await connection.execute(update(tables.ticket_clocks).where(of_open).values(next_at=NOW))
     all_due, reckoned = await _turn(keeper, NOW + timedelta(minutes=1))
     idle, _ = await _turn(keeper, NOW + timedelta(minutes=2))
+    await tidy(database)  # nobody starts it again within that minute
     restart, again = await _turn(ClockKeeper(database, await promised(database)), NOW + timedelta(minutes=3))
     return {
         "open_tickets": count,
