@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from sqlalchemy import insert, update
 
 from collector.db.database import Database
-from collector.db.tables import contacts, customers, ticket_watchers, tickets
+from collector.db.tables import alerts, contacts, customers, ticket_watchers, tickets
 from collector.desk.connectors.mail import Mail, MailSecurity, MailServer
 from collector.desk.connectors.mail_text import mail_text
 from collector.desk.delivery import Message, PutOffError, RefusedError
@@ -129,6 +129,22 @@ async def test_who_reported_it_is_told_cause_and_solution_and_asked_how_it_went(
     )
     assert "Laat het ons weten." in texts["jo@acme.example"]
     assert "De logs waren vol." in texts["anna@provider.example"] and "Laat het" not in texts["anna@provider.example"]
+
+
+async def test_a_customers_people_read_what_it_is_about_in_words_of_their_own(database: Database) -> None:
+    annotations = {"customer_summary_nl": "De schijf raakt vol.", "customer_summary_en": "The disk is filling up."}
+    async with database.begin() as connection:
+        for fingerprint, told in (("1", annotations), ("2", {})):
+            alert = {"rule_key": "r", "fingerprint": fingerprint, "rule": "Full", "rule_version": "1", "labels": {}}
+            alert |= {"annotations": told, "state": "firing", "active_since": NOW, "outcome": "ticket", "reason": ""}
+            await connection.execute(insert(alerts).values(alert | {"ticket": 1001}))
+    inbox = Inbox()
+    with smtp_server(inbox) as server:
+        await Mail(server, database, lambda: NOW).send(happened("opened"))
+    texts = {str(one["To"]): one.get_content() for one in inbox.mails}
+    assert "The disk is filling up." in texts["kim@acme.example"]
+    assert "De schijf raakt vol." in texts["jan@elsewhere.example"]
+    assert not any("disk is filling" in texts[f"{ours}@provider.example"] for ours in ("anna", "bob"))
 
 
 async def test_who_looks_after_late_tickets_hears_of_them_and_nobody_outside(database: Database) -> None:

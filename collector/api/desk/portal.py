@@ -21,6 +21,7 @@ from collector.contracts import Level, Priority
 from collector.desk import attachments, events, resolving, said
 from collector.desk import reading as store
 from collector.desk.attachments import MAX_FILE_BYTES, NoAttachmentError
+from collector.desk.customer_words import customer_summary_of
 from collector.desk.events import EventType
 from collector.desk.fields import MAX_DEVICES, TicketKind, TicketSource
 from collector.desk.listing import MAX_WORDS_CHARS, Place, Wanted, page_of
@@ -69,7 +70,13 @@ class PublicFile(BaseModel, from_attributes=True):
     added_at: datetime
 
 
+class PublicSummary(BaseModel, from_attributes=True):
+    nl: str | None
+    en: str | None
+
+
 class PublicTicketInFull(PublicTicket):
+    summary: PublicSummary = Field(description="What the alert that opened it says to customers.")
     description: str | None
     cause: str | None
     solution: str | None
@@ -230,6 +237,7 @@ async def _shown(call: Call[Any, Any], number: int) -> PublicTicketInFull:
     files = await attachments.list_attachments(connection, number)
     return PublicTicketInFull(
         **PublicTicket.model_validate(ticket).model_dump(),
+        summary=PublicSummary.model_validate(await customer_summary_of(connection, number)),
         description=texts.description,
         cause=texts.cause,
         solution=texts.solution,

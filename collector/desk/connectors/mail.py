@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.clock import Clock
 from collector.desk.connectors.mail_text import NO_TEXTS, MailText, mail_text
+from collector.desk.customer_words import customer_summary_of
 from collector.desk.delivery import Message, PutOffError, RefusedError
 from collector.desk.recipients import TO_GROUP, recipients_of
 from collector.desk.resolving import texts_of
@@ -71,6 +72,7 @@ class Mail:
             found = await recipients_of(connection, message.ticket, message.kind, self._clock())
             is_over = message.kind == "resolved"
             solution = await texts_of(connection, message.ticket.number) if is_over else NO_TEXTS
+            summary = await customer_summary_of(connection, message.ticket.number)
         if not found:
             if message.kind in TO_GROUP:
                 logger.warning("late, and nobody to write to: ticket=%d kind=%s", message.ticket.number, message.kind)
@@ -81,7 +83,8 @@ class Mail:
             if address is None:
                 logger.warning("a watcher's address is no address, left out: ticket=%d", message.ticket.number)
             else:
-                text = mail_text(message, one.language, solution, is_ours=one.is_ours)
+                told = None if one.is_ours else summary.in_language(one.language)
+                text = mail_text(message, one.language, solution, is_ours=one.is_ours, summary=told)
                 mails.append(self._mail(message, address, one.language, text))
         async with self._turn:
             await asyncio.to_thread(self._deliver, mails)

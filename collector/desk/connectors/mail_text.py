@@ -73,9 +73,12 @@ class MailText:
     body: str
 
 
-def mail_text(message: Message, language: str, texts: Texts = NO_TEXTS, *, is_ours: bool = True) -> MailText:
+def mail_text(
+    message: Message, language: str, texts: Texts = NO_TEXTS, *, is_ours: bool = True, summary: str | None = None
+) -> MailText:
     """Without what is internal: notes are not told, and reasons only to those who work here. Of a ticket that is
-    resolved it tells cause and solution, and asks who is not ours how it went."""
+    resolved it tells cause and solution, and asks who is not ours how it went. `summary` says in a customer's words
+    what it is about."""
     language = language if language in _WORDS else DEFAULT_LANGUAGE
     ticket, data = message.ticket, message.data
     word, sentence = _WORDS[language][message.kind]
@@ -85,7 +88,7 @@ def mail_text(message: Message, language: str, texts: Texts = NO_TEXTS, *, is_ou
         "reason": one_line(str(data.get("reason") or "-")),
         "clock": _CLOCKS[language].get(clock, one_line(clock)),
     }
-    lines = [sentence.format(**told), ""]
+    lines = [sentence.format(**told), "", *([one_line(summary), ""] if summary else [])]
     if message.kind == "commented":
         lines += [*_quoted(str(data.get("text") or "")), ""]
     if message.kind == "resolved":

@@ -73,7 +73,7 @@ async def test_nothing_internal_is_shown(portal: Desk) -> None:
     shown = await portal.get(f"/portal/tickets/{number}", "piet")
     told = json.dumps(shown)
     assert SECRET not in told and "token 1" not in told and "inside" not in told
-    assert set(shown) == PUBLIC | {"description", "cause", "solution", "comments", "statuses", "attachments"}
+    assert set(shown) == PUBLIC | {"summary", "description", "cause", "solution", "comments", "statuses", "attachments"}
     (file,) = shown["attachments"]
     path = f"/portal/tickets/{number}/attachments"
     headers = {"Authorization": f"Bearer {portal.tokens['piet']}"}
