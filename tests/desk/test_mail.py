@@ -135,7 +135,13 @@ async def test_a_customers_people_read_what_it_is_about_in_words_of_their_own(da
     annotations = {"customer_summary_nl": "De schijf raakt vol.", "customer_summary_en": "The disk is filling up."}
     async with database.begin() as connection:
         for fingerprint, told in (("1", annotations), ("2", {})):
-            alert = {"rule_key": "r", "fingerprint": fingerprint, "rule": "Full", "rule_version": "1", "labels": {}}
+            alert: dict[str, object] = {
+                "rule_key": "r",
+                "fingerprint": fingerprint,
+                "rule": "Full",
+                "rule_version": "1",
+                "labels": {},
+            }
             alert |= {"annotations": told, "state": "firing", "active_since": NOW, "outcome": "ticket", "reason": ""}
             await connection.execute(insert(alerts).values(alert | {"ticket": 1001}))
     inbox = Inbox()

@@ -1,12 +1,16 @@
 """What a customer's own people see and do: their tickets, what is public of them, and nothing else."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
+from collector.db.tables import alerts
 from tests.api.desk.conftest import ROOT, Answer, Desk
 
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(20)
 PUBLIC = {
     *("number", "title", "status", "kind", "priority", "site", "device", "opened_at", "resolved_at", "closed_at"),
@@ -84,6 +88,18 @@ async def test_nothing_internal_is_shown(portal: Desk) -> None:
     assert set(listed) == PUBLIC
     for inner in (f"/tickets/{number}", "/tickets", f"/tickets/{number}/work", "/alerts", "/technicians"):
         assert await portal.refused("GET", inner, who="piet") == (403, "forbidden")
+
+
+async def test_what_an_alert_says_to_customers_is_told_in_both_languages(portal: Desk) -> None:
+    number = (await report(portal))["number"]
+    assert (await portal.get(f"/portal/tickets/{number}", "piet"))["summary"] == {"nl": None, "en": None}
+    alert: dict[str, object] = {"rule_key": "r", "fingerprint": "f", "rule": "Full", "rule_version": "1", "labels": {}}
+    alert |= {"annotations": {"customer_summary_nl": "De schijf is vol.", "customer_summary_en": "The disk is full."}}
+    alert |= {"state": "firing", "active_since": NOW, "outcome": "ticket", "reason": "", "ticket": number}
+    async with portal.life.opened() as database, database.begin() as connection:
+        await connection.execute(insert(alerts).values(alert))
+    told = (await portal.get(f"/portal/tickets/{number}", "piet"))["summary"]
+    assert told == {"nl": "De schijf is vol.", "en": "The disk is full."}
 
 
 async def test_another_customers_ticket_is_not_there(portal: Desk) -> None:
