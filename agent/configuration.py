@@ -38,7 +38,7 @@ class Configuration:
         self.etag, self.current = etag, self._restrict(config)
         logger.info("configuration changed: etag=%s", etag)
         try:
-            write_atomically(self._folder.config_path, encode({"etag": etag, "config": content}))
+            write_atomically(self._folder.config_path, encode({"etag": etag, "config": content}, indent=None))
         except OSError as error:
             logger.warning("configuration not kept for the next start: reason=%r", str(error))
 

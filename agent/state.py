@@ -227,5 +227,6 @@ def parse_entry(found: object) -> ProbeEntry | None:
     return ProbeEntry(place, float(interval), float(timeout))
 
 
-def encode(content: Mapping[str, object]) -> bytes:
-    return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
+def encode(content: Mapping[str, object], *, indent: int | None = 1) -> bytes:
+    """Without an indent json takes its fast encoder, which for what is large or written often saves time and memory."""
+    return json.dumps(content, indent=indent, ensure_ascii=False).encode() + b"\n"

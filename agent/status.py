@@ -1,7 +1,6 @@
 """What the running agent says about itself in `status.json`, for `quarkpulse-agent status` to read."""
 
 import contextlib
-import json
 import os
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from agent.delivery import Delivery
 from agent.files import replace_whole
 from agent.measuring import Measuring
 from agent.spool import Spool
+from agent.state import encode
 
 MAX_REASON_CHARS = 300
 
@@ -31,8 +31,7 @@ class StatusFile:
         """A disk that takes nothing does not stop the agent."""
         with self._lock, contextlib.suppress(OSError):
             content = self._describe(push_interval_seconds, delivery, spool, measuring)
-            # Without indents: twice a frame json's fast encoder, which knows none.
-            replace_whole(self._path, json.dumps(content, ensure_ascii=False).encode() + b"\n")
+            replace_whole(self._path, encode(content, indent=None))
 
     def _describe(
         self, push_interval_seconds: float, delivery: Delivery, spool: Spool, measuring: Measuring

@@ -245,7 +245,8 @@ class PrinterSupervisor:
                 return
             held = self._held.get(device_id) or Held()
             if isinstance(layout, dict):
-                layout_id, packed, size = str(layout["id"]), pack(layout), len(layout["series"])
+                layout_id, size = str(layout["id"]), len(layout["series"])
+                packed = self._find_packed(layout_id) or pack(layout)
             else:
                 layout_id, packed = held.layout_id, held.layout
                 size = len(held.values) if layout == layout_id else -1
@@ -255,6 +256,10 @@ class PrinterSupervisor:
             held.interval_seconds, held.read_at, held.is_new = interval_seconds, self._boot(), True
             self._held[device_id] = held
             held.events = (held.events + events)[-MAX_WAITING_EVENTS:]
+
+    def _find_packed(self, layout_id: str) -> bytes | None:
+        """Printers of one model have one layout: it is kept once."""
+        return next((held.layout for held in self._held.values() if held.layout_id == layout_id), None)
 
 
 def pack(content: dict[str, object]) -> bytes:
