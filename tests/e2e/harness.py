@@ -174,10 +174,14 @@ class Collector:
         """The first page of a list of the API. Unlike a command it costs next to nothing, so it may be asked often."""
         if not self.viewer:
             self.viewer = self.run("tokens", "create", "--role", "viewer").strip()
-        answer = self.request("GET", f"/api/desk/v1/{path}", secret=self.viewer)
+            eventually(lambda: self._list(path).status != 401, "the collector to know the token")
+        answer = self._list(path)
         assert answer.status == 200, answer.text
         items: list[dict[str, Any]] = answer.json["items"]
         return items
+
+    def _list(self, path: str) -> Answer:
+        return self.request("GET", f"/api/desk/v1/{path}", secret=self.viewer)
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.run(*arguments, "--json"))

@@ -281,6 +281,7 @@ def test_what_only_root_may_read(machine: Machine, collector: Collector, package
     (drop_in / "firmware.conf").write_text(FIRMWARE)
     install_package(machine, packages.this)
     assert machine.show(TIMER, "ActiveState") == "inactive"
+    add_drop_in(machine)  # what is read in the background goes out with the second frame
     machine.run("quarkpulse-agent", "install", "--collector", collector.url, QUARKPULSE_TOKEN=collector.token("acme"))
 
     # Started with the agent and before it; what is left is root's, and the agent's to read.
