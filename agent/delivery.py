@@ -43,7 +43,7 @@ class Policy(NamedTuple):
     backlog_pause_seconds: tuple[float, float] = (0.2, 1.0)  # a fleet must not fill its gaps in one burst
     backlog_rest: tuple[float, float] = (1.0, 3.0)  # and as many times what the answer took: a slow one is busy
     batch_records: int = 100
-    batch_bytes: int = 64 << 10  # of frames, before compression; taken apart in memory it is several times that
+    batch_bytes: int = 32 << 10  # of frames, before compression; taken apart in memory it is several times that
     last_batch_bytes: int = 64 << 10  # likewise, of the push before a stop: a slow line has seconds for it
 
 
