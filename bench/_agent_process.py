@@ -91,6 +91,7 @@ def running(target: Callable[..., None], *arguments: object) -> Iterator[int]:
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(*arguments, sender), daemon=True)
     process.start()
+    sender.close()  # so that it is an error, and no endless wait, if the process ends before it says its port
     try:
         yield receiver.recv()
     finally:

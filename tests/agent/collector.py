@@ -134,7 +134,7 @@ class Collector:
         series = self.layouts[frame.layout].series
         return {one.name: value for one, value in zip(series, frame.v, strict=True) if not one.labels}
 
-    def wait_for(self, condition: Callable[["Collector"], bool], timeout_seconds: float = 20.0) -> None:
+    def wait_for(self, condition: Callable[["Collector"], bool], timeout_seconds: float = 60.0) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self), timeout_seconds), "the agent did not do it in time"
 

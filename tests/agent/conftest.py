@@ -57,7 +57,7 @@ def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
     for agent in started:
         if agent.poll() is None:
             agent.send_signal(signal.SIGKILL)
-        agent.wait(10)
+        agent.wait(60)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def told(event: models.Event) -> dict[str, object]:
 
 def stop(agent: "subprocess.Popen[str]") -> int:
     agent.send_signal(signal.SIGTERM)
-    return agent.wait(10)
+    return agent.wait(60)
 
 
 def times(push: models.Push) -> set[int]:
@@ -93,7 +93,7 @@ def test_each_start_tells_how_the_run_before_ended(collector: Collector, state: 
             assert stop(agent) == 0
         else:
             agent.kill()
-            agent.wait(10)
+            agent.wait(60)
     mark = json.loads((state / "run.json").read_text())
     (state / "run.json").write_text(json.dumps({**mark, "boot": "an earlier one"}))
     agent = start_agent(state)
@@ -143,7 +143,7 @@ def test_a_machine_that_wakes_up_says_so_and_is_there_at_once(
         assert stop(agent) == 0
     finally:
         agent.kill()
-        agent.wait(10)
+        agent.wait(60)
     (resumed,) = [told(event) for event in collector.events if event.type == "resumed"]
     assert resumed["slept_seconds"] == pytest.approx(3600, abs=5)
 
@@ -197,7 +197,7 @@ def test_killed_in_the_midst_several_times_nothing_is_lost_and_nothing_comes_twi
         agent = start_agent(state)
         collector.wait_for(lambda it, before=acknowledged: len(it.frames) >= before + 2)  # type: ignore[misc]
         agent.send_signal(signal.SIGKILL)
-        agent.wait(10)
+        agent.wait(60)
         acknowledged = len(collector.frames)
     left = spooled(state)
     agent = start_agent(state)
@@ -304,7 +304,7 @@ def test_two_agents_on_one_folder_are_one_too_many(
 ) -> None:
     first = start_agent(state)
     collector.wait_for(lambda it: len(it.frames) >= 1)
-    assert start_agent(state).wait(10) == 1
+    assert start_agent(state).wait(60) == 1
     assert "another quarkpulse-agent already runs" in (tmp_path / "agent.log").read_text()
     assert stop(first) == 0
 
@@ -331,7 +331,7 @@ def test_a_new_configuration_works_at_once(collector: Collector, state: Path) ->
         collector.wait_for(lambda it: len(it.frames) >= 3)
     finally:
         agent.send_signal(signal.SIGTERM)
-        assert agent.wait(10) == 0
+        assert agent.wait(60) == 0
     saved = json.loads((state / "config.json").read_bytes())
     assert (saved["etag"], saved["config"]["push_interval_seconds"]) == ("second", 1.0)
 

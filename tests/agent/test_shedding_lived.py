@@ -88,7 +88,7 @@ def living(state: Path, caps: str, probe: type[UptimeProbe]) -> Iterator["subpro
             yield agent
         finally:
             agent.kill()
-            agent.wait(10)
+            agent.wait(60)
 
 
 def steps(collector: Collector) -> list[tuple[str, bool]]:

@@ -38,7 +38,7 @@ def read(state: Path) -> dict[str, Any]:
 
 def stop(agent: "subprocess.Popen[str]") -> None:
     agent.send_signal(signal.SIGTERM)
-    assert agent.wait(10) == 0
+    assert agent.wait(60) == 0
 
 
 def until(state: Path, collector: Collector, holds: Any) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def test_of_an_agent_that_was_killed(collector: Collector, state: Path, start_ag
     agent = start_agent(state)
     until(state, collector, lambda it: it["is_well"])
     agent.kill()
-    agent.wait(10)
+    agent.wait(60)
     status = read(state)
     assert (status["is_running"], status["is_well"], status["pid"]) == (False, False, None)
     assert status["version"] == VERSION

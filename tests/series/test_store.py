@@ -111,7 +111,7 @@ async def test_a_disk_that_hangs_is_told_as_busy_and_nothing_is_lost(
     sync = os.fdatasync
 
     def hanging(descriptor: int) -> None:
-        goes_on.wait(10)
+        goes_on.wait(60)
         sync(descriptor)
 
     async with opened(tmp_path, StoreSettings(write_timeout_seconds=0.05)) as store:
