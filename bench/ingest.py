@@ -7,7 +7,7 @@ evaluated meanwhile, but rules are loaded, so that rings are kept as in earnest.
 
 What was taken in becomes Parquet files a little later, in turns of half a minute of which a round may catch one or
 none; a figure of its own is all that the collector took from the first round on until that was done too, over all
-that it was sent.
+that it was sent, less what it takes while nobody sends anything.
 """
 
 import argparse
@@ -43,6 +43,7 @@ STEP_MS = 60_000
 START_AGE_MS = int(wire.MAX_AGE_SECONDS * 1000) - 3_600_000  # room for thousands of steps before the present
 START_TIMEOUT_SECONDS = 120.0  # a busy machine takes its time
 SETTLING_SECONDS = HistorySettings().every_seconds + 5.0  # until what was taken in is compacted
+IDLE_SECONDS = 10.0
 
 # 25 of the 100 series are read over ranges, as typical host rules do; never evaluated while this runs.
 RULES = """groups:
@@ -272,6 +273,13 @@ def cpu_seconds_of(pid: int) -> float:
     return taken
 
 
+async def idle_cores(pid: int) -> float:
+    """What a process takes that has nothing to do, in cores."""
+    began, before = time.perf_counter(), cpu_seconds_of(pid)
+    await asyncio.sleep(IDLE_SECONDS)
+    return (cpu_seconds_of(pid) - before) / (time.perf_counter() - began)
+
+
 def peak_rss_mib(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
@@ -292,12 +300,13 @@ async def measure(folder: Path, seconds: float, connections: int, devices: int) 
         for client in clients:
             await client.connect(connections)
         rounds: tuple[list[Load], list[Load]] = ([], [])
-        answered, taken = clients[0].answered, cpu_seconds_of(real.pid)
+        answered, taken, began = clients[0].answered, cpu_seconds_of(real.pid), time.perf_counter()
         for _ in range(ROUNDS):
             for client, loads in zip(clients, rounds, strict=True):
                 loads.append(await client.run(seconds / ROUNDS))
         await asyncio.sleep(SETTLING_SECONDS)
         answered, taken = clients[0].answered - answered, cpu_seconds_of(real.pid) - taken
+        taken -= (time.perf_counter() - began) * await idle_cores(real.pid)
         ours, theirs = rounds
         latencies = sorted(latency for load in ours for latency in load.latencies)
         cuts = statistics.quantiles(latencies, n=100)

@@ -1,8 +1,9 @@
 """The short way of a plain push: from the HTTP parser to the store and back, without a task, a request and a response
 of its own. Nearly all that a collector does is such pushes, and aiohttp's way costs more than all the rest of them.
 
-`PushShortcut` says which pushes it takes, `ShortcutParser` picks them out of what aiohttp's parser finds. Both decline
-whatever is not plain, and it goes the long way: the router, the middlewares, `PushApi`, with all their refusals.
+`PushShortcut` says which pushes it takes, `ShortcutParser` picks them out of what aiohttp's parser finds, or would find
+again: a head that came before is not parsed anew. Both decline whatever is not plain, and it goes the long way: the
+router, the middlewares, `PushApi`, with all their refusals.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from aiohttp.streams import StreamReader
 from collector.api.auth import secret_in
 from collector.api.problems import Refused, failed
 from collector.api.push import PushApi, gunzip
+from collector.api.repeated_head import Boundary, RepeatedHead
 from collector.ingest.plain import plain_push
 from collector.reporting.pushes import PushMetrics
 from protocol import wire
@@ -108,8 +110,10 @@ class ShortcutParser:
     held back until it is answered."""
 
     __slots__ = (
+        "_boundary",
         "_clock",
         "_connection",
+        "_head",
         "_held",
         "_is_late",
         "_is_paused",
@@ -129,6 +133,8 @@ class ShortcutParser:
         self._unfinished: tuple[RawRequestMessage, StreamReader] | None = None  # its body is still coming
         self._clock: asyncio.TimerHandle | None = None  # for the unfinished one
         self._is_late = False
+        self._head: RepeatedHead | None = None  # of the newest that came in one piece and was taken
+        self._boundary = Boundary()
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all else is the parser's own
         return getattr(self._parser, name)
@@ -138,18 +144,26 @@ class ShortcutParser:
         if self._is_taken:
             self._hold(data)
             return (), False, b""
+        begins_here = self._boundary.is_here
+        if self._head is not None and begins_here and self._connection.is_waiting:
+            body = self._head.body_of(data, MAX_SHORT_BODY_BYTES)
+            if body is not None and self._offer(self._head.headers, body):
+                return (), False, b""
         unfinished, self._unfinished = self._unfinished, None
         messages: Messages
         messages, is_upgraded, tail = self._parser.feed_data(data)
+        self._boundary.fed(data, len(messages))
         if unfinished is not None:
             messages = [unfinished, *messages]
         if len(messages) == 1 and not is_upgraded and not self._is_late:
-            return self._left_of(*messages[0]), False, b""
+            whole = data if begins_here and self._boundary.is_here else None
+            return self._left_of(*messages[0], whole), False, b""
         self._stop_clock()
         return messages, is_upgraded, tail
 
-    def _left_of(self, message: RawRequestMessage, payload: StreamReader) -> Messages:
-        """What aiohttp shall deal with of this request: nothing if it is taken, or not yet all there."""
+    def _left_of(self, message: RawRequestMessage, payload: StreamReader, whole: bytes | None) -> Messages:
+        """What aiohttp shall deal with of this request: nothing if it is taken, or not yet all there. `whole`: its
+        bytes, if it came in one piece."""
         connection = self._connection
         if not (_is_short(message) and connection.is_waiting):
             self._stop_clock()
@@ -160,18 +174,26 @@ class ShortcutParser:
                 self._clock = asyncio.get_running_loop().call_later(BODY_GRACE_SECONDS, self._give_up)
             return ()
         self._stop_clock()
-        self._is_taken = True
         body = payload.read_nowait()
-        connection.begin()
-        if self._shortcut.take(message.headers, body, self._answer):
+        if self._offer(message.headers, body):
             self._parser.message_consumed()
+            if whole is not None:
+                self._head = RepeatedHead.of(whole, message.headers)
             return ()
-        self._is_taken = False
-        connection.end()
         unread = StreamReader(connection, MAX_SHORT_BODY_BYTES, loop=asyncio.get_running_loop())
         unread.feed_data(body)
         unread.feed_eof()
         return [(message, unread)]
+
+    def _offer(self, headers: Mapping[str, str], body: bytes) -> bool:
+        """Whether the shortcut takes it."""
+        self._is_taken = True
+        self._connection.begin()
+        if self._shortcut.take(headers, body, self._answer):
+            return True
+        self._is_taken = False
+        self._connection.end()
+        return False
 
     def _answer(self, whole: bytes) -> None:
         connection = self._connection

@@ -4,9 +4,10 @@ import asyncio
 import gzip
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import pytest
@@ -18,7 +19,7 @@ from collector.api.limits import Buckets, Rate
 from collector.api.measure import measured
 from collector.api.problems import Refused, problem, problems_middleware
 from collector.api.push import PushApi
-from collector.api.shortcut import PushShortcut
+from collector.api.shortcut import PushShortcut, ShortcutParser
 from collector.ingest.native import Sender
 from collector.reporting.pushes import PushMetrics
 from protocol import wire
@@ -168,6 +169,40 @@ async def test_the_body_may_come_behind_the_head(served: Served) -> None:
             await asyncio.to_thread(lambda: None)  # lets the server read
         assert await client.acked() == 7
     assert served.went_long == []
+
+
+async def test_a_head_that_came_before_is_not_parsed_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    left_of = ShortcutParser._left_of
+
+    def counted(self: ShortcutParser, message: Any, payload: Any, whole: bytes | None) -> Any:
+        parsed.append(1)
+        return left_of(self, message, payload, whole)
+
+    monkeypatch.setattr(ShortcutParser, "_left_of", counted)
+
+    async def acked_of(sent: Sequence[bytes]) -> tuple[int, int]:
+        """What was acknowledged, and how many heads were parsed for it."""
+        parsed.clear()
+        for part in sent:
+            client.writer.write(part)
+            await client.writer.drain()
+            await asyncio.to_thread(lambda: None)  # lets the server read
+        return await client.acked(), len(parsed)
+
+    async with Client.of(served) as client:
+        assert await acked_of([request(body(1))]) == (1, 1)
+        assert await acked_of([request(body(10_000, NOW + 1000))]) == (10_000, 0)
+        whole = request(body(3, NOW + 2000))
+        assert (await acked_of([whole[:-9], whole[-9:]]))[0] == 3
+        assert await acked_of([request(body(4, NOW + 3000), "X-New: 1")]) == (4, 1)
+        assert await acked_of([request(body(5, NOW + 4000), "X-New: 1")]) == (5, 0)
+        client.writer.write(HEALTH)
+        assert await client.answer() == (200, b"fine")
+        assert await acked_of([request(body(6, NOW + 5000), "X-New: 1")]) == (6, 0)
+        client.writer.write(request(b"{", "X-New: 1"))  # declined, and parsed all the same
+        assert (await client.answer())[0] == 400
+    assert (served.went_long, served.metrics.by_status) == ([1], {200: 6, 400: 1})
 
 
 async def test_a_body_that_does_not_come_goes_the_long_way(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
