@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Three workers on two cores: most of the tests' time is spent waiting for real processes. A file's tests stay together,
-# in the order in which tests/conftest.py puts the files.
-PYTEST_ARGS ?= --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Two workers: a third would keep two cores so busy that what waits for a calm machine waits in vain. A file's tests stay
+# together, in the order in which tests/conftest.py puts the files.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 export PYTHON PIP_DISABLE_PIP_VERSION_CHECK := 1
 
