@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # Two workers: a third would keep two cores so busy that what waits for a calm machine waits in vain. A file's tests stay
-# together, in the order in which tests/conftest.py puts the files.
-PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# together.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 
 export PYTHON PIP_DISABLE_PIP_VERSION_CHECK := 1
 
