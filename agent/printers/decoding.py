@@ -125,6 +125,13 @@ def stable_label(description: str) -> str:
     return SERIAL_BEHIND.split(description, maxsplit=1)[0].strip() or description
 
 
+def is_waste_box(kind: str | None, description: str | None) -> bool:
+    """Whether a supply of this type, or else of this text, is filled and not used up."""
+    if kind in mibs.UNTOLD:
+        return WASTE_IN_TEXT.search(description or "") is not None
+    return kind in mibs.RECEPTACLE_TYPES
+
+
 def _charset(rows: Rows, device: Index) -> str | None:
     """Of the language that it speaks now, else of its first."""
     current = (*device, rows.number(mibs.GENERAL_LOCALIZATION, device) or 0)
@@ -222,9 +229,7 @@ def _supplies(rows: Rows, device: Index, charset: str | None, alerts: tuple[Aler
         unit = _name(mibs.UNITS, rows.number(mibs.SUPPLY_UNIT, index))
         description = _text(rows.get(mibs.SUPPLY_DESCRIPTION, index), charset)
         is_receptacle = (
-            kind in mibs.RECEPTACLE_TYPES
-            or rows.number(mibs.SUPPLY_CLASS, index) == mibs.RECEPTACLE_CLASS
-            or (kind in mibs.UNTOLD and WASTE_IN_TEXT.search(description or "") is not None)
+            is_waste_box(kind, description) or rows.number(mibs.SUPPLY_CLASS, index) == mibs.RECEPTACLE_CLASS
         )
         level, capacity = rows.number(mibs.SUPPLY_LEVEL, index), rows.number(mibs.SUPPLY_MAX_CAPACITY, index)
         amount = judge(level, capacity, is_percent=unit == mibs.PERCENT)

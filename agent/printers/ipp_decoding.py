@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from agent.printers import mibs
 from agent.printers.colors import color_in, color_of_hex
-from agent.printers.decoding import WASTE_IN_TEXT
+from agent.printers.decoding import is_waste_box
 from agent.printers.ipp_codec import Attributes
 from agent.printers.levels import judge, without_direction
 from agent.printers.reading import Alert, Reading, Supply, Tray
@@ -105,9 +105,7 @@ def _markers(attributes: Attributes) -> Iterable[Supply]:
     )
     for place, name in enumerate(names[:MAX_SUPPLIES]):
         kind = _supply_type(types[place])
-        is_receptacle = kind in mibs.RECEPTACLE_TYPES or (
-            kind in mibs.UNTOLD and WASTE_IN_TEXT.search(name) is not None
-        )
+        is_receptacle = is_waste_box(kind, name)
         level, low, high = (one if isinstance(one, int) else None for one in (levels[place], lows[place], highs[place]))
         if is_receptacle and level is not None and 0 <= level <= CONSUMED_LEVEL:
             level = CONSUMED_LEVEL - level  # how full it is; the room in it, as the Printer MIB counts
