@@ -7,11 +7,12 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import click
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.cli.common import Row, json_option, print_rows, printable, with_database
 from collector.clock import system_clock
 from collector.config import Settings
-from collector.contracts import load_service_models
+from collector.contracts import ServiceModels, load_service_models
 from collector.contracts.months import Month
 from collector.contracts.service_models import Report
 from collector.db.database import Database
@@ -78,11 +79,8 @@ async def billing(
         if customer is not None:
             await get_customer(connection, customer)
         every = await billed_customers(connection, wanted, customer=customer)
-        without = plans_without(models, Report.BILLING)
-        sold = set(await billed_customers(connection, wanted, customer=customer, without=without))
-        _tell_of_others([one for one in every if one not in sold], Report.BILLING, customer)
-        shown = every if customer is not None else sold
-        bills = await read_bills(connection, models, wanted, sorted(shown), system_clock())
+        reported = await _reported_of(connection, wanted, every, Report.BILLING, models, asked=customer)
+        bills = await read_bills(connection, models, wanted, sorted(reported), system_clock())
     if in_csv:
         click.echo(as_csv(bills), nl=False)
     elif as_json:
@@ -111,10 +109,9 @@ async def maintenance(
         if customer is not None:
             await get_customer(connection, customer)
         every = await read_maintenance(connection, wanted, system_clock(), customer=customer)
-        without = plans_without(models, Report.MAINTENANCE)
-        sold = set(await customers_sold_to(connection, wanted, [one.customer for one in every], without))
-    _tell_of_others([one.customer for one in every if one.customer not in sold], Report.MAINTENANCE, customer)
-    found = [one for one in every if customer is not None or one.customer in sold]
+        ids = [one.customer for one in every]
+        reported = await _reported_of(connection, wanted, ids, Report.MAINTENANCE, models, asked=customer)
+    found = [one for one in every if one.customer in reported]
     if as_json:
         print_rows([_maintenance_row(one) for one in found], as_json=True)
         return
@@ -135,16 +132,28 @@ async def maintenance(
         click.echo()
 
 
-def _tell_of_others(others: Sequence[str], report: Report, asked: str | None) -> None:
-    """Of customers whose plans in the month do not name the report: it is made only of who is asked for by name."""
+async def _reported_of(
+    connection: AsyncConnection,
+    month: Month,
+    among: Sequence[str],
+    report: Report,
+    models: ServiceModels,
+    *,
+    asked: str | None,
+) -> set[str]:
+    """Of these customers those that the report is made of. Where no plan of a customer's in the month names the report,
+    it is made only of who is `asked` for by name; either is said."""
+    sold = await customers_sold_to(connection, month, among, plans_without(models, report))
+    others = [one for one in among if one not in sold]
     if not others:
-        return
+        return sold
     why = f"no plan of theirs in that month has {report} under 'reported' in service_models.yaml"
     if asked is not None:
         click.echo(f"note: {why}; it is shown since you named {asked}", err=True)
-        return
+        return set(among)
     more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
     click.echo(f"note: left out {', '.join(others[:MAX_NAMED])}{more}: {why}; name one with --customer", err=True)
+    return sold
 
 
 def _maintenance_row(report: MaintenanceReport) -> Row:
