@@ -140,12 +140,12 @@ def me() -> str:
     return actor().partition("@")[0]
 
 
-# Who does what the command says, where that may be somebody else than who runs it. Everywhere under this name.
 def acting_as(who: str | None) -> str:
     """Under whom a change is recorded that `--as` names somebody else for: `anna (root@desk-3)` tells both."""
     return actor() if who is None else f"{who[:MAX_NAME_CHARS]} ({actor()})"
 
 
+# Who does what the command says, where that may be somebody else than who runs it. Everywhere under this name.
 as_option = click.option(
     "--as", "who", help="Who does it: a technician's id, or a name.  [default: the name you are logged in with]"
 )
