@@ -6,7 +6,11 @@ from collector.db.database import Database
 from collector.db.tables import metadata
 
 MAX_PROBLEMS = 100
-OPTIONAL = "ix_tickets_words"  # an index that PostgreSQL has where it has the extension for it, see migration 0020
+POSTGRESQL_ONLY = (
+    "ix_tickets_words",
+    "ix_tickets_site",
+    "ix_tickets_category",
+)  # indexes, see migrations 0020 and 0021
 
 
 async def problems_of(database: Database) -> list[str]:
@@ -25,6 +29,6 @@ def _differences(connection: Connection) -> list[str]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - slow to load, and only needed here
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
 
-    opts = {"include_name": lambda name, _type, _parents: name != OPTIONAL}
+    opts = {"include_name": lambda name, _type, _parents: name not in POSTGRESQL_ONLY}
     found = compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
     return [f"the tables differ from what this version expects: {difference!r}" for difference in found[:MAX_PROBLEMS]]

@@ -84,10 +84,16 @@ class Database:
                     yield connection
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading; on SQLite all that it reads is of one moment."""
+    async def connect(self, *, asks_anything: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection for reading; on SQLite all that it reads is of one moment.
+
+        `asks_anything`: what people look for may be common or rare. PostgreSQL then plans each statement for the very
+        values; after five times it would take one plan for all of them, and read every row for a rare one.
+        """
         with _explained():
             async with _connected(self._engine) as connection:
+                if asks_anything and self.dialect == "postgresql":
+                    await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
                 yield connection
 
     async def close(self) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from bench._postgresql import USER
 from collector.db import audit
-from collector.db.check import problems_of
+from collector.db.check import POSTGRESQL_ONLY, problems_of
 from collector.db.database import Database
 from collector.db.errors import DatabaseError, DatabaseUnavailableError
 from collector.db.inserts import insert_absent, insert_absent_returning
@@ -44,6 +44,13 @@ async def test_of_no_rows_none_is_inserted(database: Database) -> None:
         assert await insert_absent_returning(connection, customers, [], customers.c.id) == []
         assert await insert_absent(connection, customers, [ACME, ACME | {"id": "other"}]) == 2
         assert await insert_absent(connection, customers, [ACME]) == 0
+
+
+async def test_lists_have_the_indexes_that_only_postgresql_needs(database: Database) -> None:
+    async with database.connect() as connection:
+        found = await connection.run_sync(lambda sync: inspect(sync).get_indexes("tickets"))
+    only = {one["name"] for one in found} & set(POSTGRESQL_ONLY)
+    assert only == (set(POSTGRESQL_ONLY) if database.dialect == "postgresql" else set())
 
 
 async def test_foreign_keys_hold(database: Database) -> None:
@@ -126,6 +133,17 @@ async def test_writers_that_read_first_lose_nothing(database: Database, database
     await asyncio.to_thread(race, add_in_a_process, [(database_url, 20)] * 2)
     async with database.connect() as connection:
         assert await connection.scalar(select(customers.c.name)) == "40"
+
+
+async def test_who_asks_anything_gets_a_plan_for_what_is_asked(database: Database) -> None:
+    if database.dialect != "postgresql":
+        pytest.skip("SQLite plans each statement anew")
+    for asks_anything, planned_for_all in ((True, False), (False, True)):
+        async with database.connect(asks_anything=asks_anything) as connection:
+            for number in range(10):
+                await connection.execute(select(customers.c.name).where(customers.c.id == f"customer-{number}"))
+            told = "SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE 'SELECT customers.name%'"
+            assert bool(await connection.scalar(text(told))) is planned_for_all
 
 
 async def test_revisions_rise_with_each_change(database: Database) -> None:
