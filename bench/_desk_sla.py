@@ -1,9 +1,11 @@
 """What it takes to reckon the SLA clocks of many open tickets."""
 
 import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from statistics import median
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, select, update
 
 from bench._desk_data import NOW, tidy
 from collector.contracts import load_service_models
@@ -14,31 +16,50 @@ from collector.desk.clocks import ClockKeeper
 from collector.fleet.directory import load_directory
 from collector.incidents.promised import Promised
 
+WORKING_DAY = 8 * 60  # minutes
+
 
 async def sweep(database: Database) -> dict[str, float]:
-    """Seconds of the first turn, in which every open ticket gets its clocks; of one in which the time of each has come;
+    """Seconds of the first turn, in which every open ticket gets its clocks; of the turns of a working day, one a
+    minute, each with the tickets whose warning or breach it brings; of one in which the time of every ticket has come;
     of one in which nothing happened; and of the first after a restart."""
-    async with database.connect() as connection:
-        open_ones = select(tables.tickets.c.number).where(tables.tickets.c.resolved_at.is_(None))
-        count = await connection.scalar(select(func.count()).select_from(open_ones.subquery())) or 0
+    open_ones = select(tables.tickets.c.number).where(tables.tickets.c.resolved_at.is_(None))
+    async with database.begin() as connection:
+        numbers = list(await connection.scalars(open_ones))
+        await connection.execute(
+            _OPENED_AT, [{"of": of, "at": at} for of, at in zip(numbers, _of_a_week(len(numbers)))]
+        )
     keeper = ClockKeeper(database, await promised(database))
     first, _ = await _turn(keeper, NOW)
+    minutes = [await _turn(keeper, NOW + timedelta(minutes=minute)) for minute in range(1, WORKING_DAY)]
+    evening = NOW + timedelta(minutes=WORKING_DAY)
     async with database.begin() as connection:
         of_open = tables.ticket_clocks.c.ticket.in_(open_ones)
-        await connection.execute(update(tables.ticket_clocks).where(of_open).values(next_at=NOW))
-    all_due, reckoned = await _turn(keeper, NOW + timedelta(minutes=1))
-    idle, _ = await _turn(keeper, NOW + timedelta(minutes=2))
+        await connection.execute(update(tables.ticket_clocks).where(of_open).values(next_at=evening))
+    all_due, reckoned = await _turn(keeper, evening)
+    idle, _ = await _turn(keeper, evening + timedelta(minutes=1))
     await tidy(database)  # nobody starts it again within that minute
-    restart, again = await _turn(ClockKeeper(database, await promised(database)), NOW + timedelta(minutes=3))
+    restart, again = await _turn(ClockKeeper(database, await promised(database)), evening + timedelta(minutes=2))
     return {
-        "open_tickets": count,
+        "open_tickets": len(numbers),
         "first_turn": first,
+        "of_a_day_median": median(seconds for seconds, _ in minutes),
+        "of_a_day_longest": max(seconds for seconds, _ in minutes),
+        "reckoned_in_a_day": sum(reckoned for _, reckoned in minutes),
         "all_due": all_due,
         "reckoned": reckoned,
         "idle": idle,
         "restart": restart,
         "reckoned_after_restart": again,
     }
+
+
+def _of_a_week(count: int) -> Iterator[datetime]:
+    """Moments of the last seven days, as far apart from each other."""
+    return (NOW - timedelta(days=7) * number / count for number in range(count))
+
+
+_OPENED_AT = update(tables.tickets).where(tables.tickets.c.number == bindparam("of")).values(opened_at=bindparam("at"))
 
 
 async def _turn(keeper: ClockKeeper, now: datetime) -> tuple[float, int]:

@@ -4,7 +4,8 @@
   own, beside a bare insert and commit of one row on the same database, in turns.
 - lists: every list of the API over HTTP, by every filter and in every order that it offers, first pages and pages
   further on, with the tickets, customers, devices and alerts of a large provider.
-- sweep: the SLA clocks of 10,000 open tickets: reckoned from nothing, all at once, none, and after a restart.
+- sweep: the SLA clocks of 10,000 open tickets of the last week: reckoned from nothing, minute by minute for a working
+  day, all at once, none, and after a restart.
 
 The database is SQLite in a folder of its own, or a PostgreSQL that is started for it, both with all that makes a commit
 last. Another PostgreSQL is named by --database-url, with a database in which nothing stands.
