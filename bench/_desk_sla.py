@@ -1,7 +1,6 @@
 """What it takes to reckon the SLA clocks of many open tickets."""
 
 import time
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from statistics import median
 
@@ -17,6 +16,7 @@ from collector.fleet.directory import load_directory
 from collector.incidents.promised import Promised
 
 WORKING_DAY = 8 * 60  # minutes
+_OPENED_AT = update(tables.tickets).where(tables.tickets.c.number == bindparam("of")).values(opened_at=bindparam("at"))
 
 
 async def sweep(database: Database) -> dict[str, float]:
@@ -26,9 +26,10 @@ async def sweep(database: Database) -> dict[str, float]:
     open_ones = select(tables.tickets.c.number).where(tables.tickets.c.resolved_at.is_(None))
     async with database.begin() as connection:
         numbers = list(await connection.scalars(open_ones))
-        await connection.execute(
-            _OPENED_AT, [{"of": of, "at": at} for of, at in zip(numbers, _of_a_week(len(numbers)))]
-        )
+        # Of the last week, as far apart from each other.
+        moments = [NOW - timedelta(days=7) * place / len(numbers) for place in range(len(numbers))]
+        rows = [{"of": number, "at": at} for number, at in zip(numbers, moments, strict=True)]
+        await connection.execute(_OPENED_AT, rows)
     keeper = ClockKeeper(database, await promised(database))
     first, _ = await _turn(keeper, NOW)
     minutes = [await _turn(keeper, NOW + timedelta(minutes=minute)) for minute in range(1, WORKING_DAY)]
@@ -52,14 +53,6 @@ async def sweep(database: Database) -> dict[str, float]:
         "restart": restart,
         "reckoned_after_restart": again,
     }
-
-
-def _of_a_week(count: int) -> Iterator[datetime]:
-    """Moments of the last seven days, as far apart from each other."""
-    return (NOW - timedelta(days=7) * number / count for number in range(count))
-
-
-_OPENED_AT = update(tables.tickets).where(tables.tickets.c.number == bindparam("of")).values(opened_at=bindparam("at"))
 
 
 async def _turn(keeper: ClockKeeper, now: datetime) -> tuple[float, int]:
