@@ -11,6 +11,7 @@ import pytest
 from agent.enrolment import enroll
 from agent.state import ProbeEntry
 from tests.agent.collector import Collector
+from tests.agent.delivering import Bench
 from tests.conftest import require
 
 AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
@@ -39,6 +40,13 @@ def state(collector: Collector, tmp_path: Path) -> Path:
     }
     enroll(folder, collector.url, "a-token", probes=probes)
     return folder
+
+
+@pytest.fixture
+def bench(collector: Collector, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(collector, tmp_path / "spool")
+    yield bench
+    bench.uplink.close()
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from protocol.wire import CONFIG_PATH
 from tests.agent.collector import DEVICE_ID, LOGIN_PAGE, SECRET, Collector, Reply
 from tests.agent.conftest import StartAgent
 from tests.agent.proxy import ConnectProxy
+from tests.agent.running import stop
 from tests.agent.test_enroll import run_cli
-from tests.agent.test_run import stop
 
 NOBODY = "http://127.0.0.1:9"
 BUSY = Reply(503, {"error": "busy", "message": "the store is busy: come again", "details": []})

@@ -9,7 +9,7 @@ import pytest
 
 from tests.agent.collector import Collector, Reply
 from tests.agent.conftest import StartAgent
-from tests.agent.test_run import stop
+from tests.agent.running import stop
 from tests.disks import fill
 
 pytestmark = pytest.mark.needs_root  # to mount a disk

@@ -15,7 +15,7 @@ from agent.uplink import Uplink, UplinkError
 from protocol.wire import CONFIG_PATH
 from tests.agent.collector import SECRET, Collector
 from tests.agent.conftest import StartAgent, make_certificate
-from tests.agent.test_run import stop
+from tests.agent.running import stop
 
 
 @pytest.fixture

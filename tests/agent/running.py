@@ -1,0 +1,24 @@
+"""What tests of a real `quarkpulse-agent run` say of it."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from protocol import models
+
+
+def told(event: models.Event) -> dict[str, object]:
+    return {"type": event.type, **(event.model_extra or {})}
+
+
+def stop(agent: "subprocess.Popen[str]") -> int:
+    agent.send_signal(signal.SIGTERM)
+    return agent.wait(60)
+
+
+def times(push: models.Push) -> set[int]:
+    return {frame.t for frame in push.frames} | {event.t for event in push.events}
+
+
+def spooled(state: Path) -> set[str]:
+    return {path.name for path in (state / "spool").glob("*.json.gz")}

@@ -1,0 +1,61 @@
+"""The clock of a real `quarkpulse-agent run`, which is its collector's."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.agent.collector import LOGIN_PAGE, Collector, Reply
+from tests.agent.conftest import AGENT, StartAgent
+from tests.agent.running import spooled, stop
+
+
+def test_a_machine_whose_clock_is_an_hour_off_stamps_rightly_from_the_first_frame(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    collector.ahead_seconds = 3600.0
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 2)
+    assert stop(agent) == 0
+    now = collector.now_seconds()
+    assert all(abs(now - frame.t / 1000) < 30 for frame in collector.frames)
+    assert [event.type for event in collector.events] == ["agent_started", "goodbye"]
+    offset = collector.values(collector.frames[-1])["agent_clock_offset_seconds"]
+    assert offset == pytest.approx(3600.0, abs=3.0)
+    # And what it learnt outlives it.
+    saved = json.loads((state / "clock.json").read_bytes())
+    assert saved["correction_seconds"] == pytest.approx(3600.0, abs=3.0)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, LOGIN_PAGE),
+        Reply(200, {"login": "please"}),
+        Reply(304, b""),
+        Reply(403, {"error": "Forbidden", "message": "log in first"}),
+    ],
+    ids=lambda reply: f"{reply.status} {reply.body[:12]!r}",
+)
+def test_the_clock_of_who_answers_in_the_collectors_place_is_nobodys(
+    collector: Collector, state: Path, reply: Reply
+) -> None:
+    collector.ahead_seconds = 3600.0
+    collector.config_reply = reply
+    collector.script.append(Reply(503, LOGIN_PAGE))
+    subprocess.run([AGENT, "run", "--state", str(state), "--once"], check=False, capture_output=True)
+    (name,) = spooled(state)
+    assert int(name[17:30]) / 1000 == pytest.approx(collector.now_seconds() - 3600.0, abs=30.0)
+
+
+def test_a_collector_that_sets_its_clock_makes_a_step_that_is_told(
+    collector: Collector, state: Path, start_agent: StartAgent
+) -> None:
+    agent = start_agent(state)
+    collector.wait_for(lambda it: len(it.frames) >= 1)
+    collector.ahead_seconds = -600.0
+    collector.wait_for(lambda it: any(event.type == "clock_step" for event in it.events))
+    assert stop(agent) == 0
+    step = next(event for event in collector.events if event.type == "clock_step")
+    assert (step.model_extra or {})["seconds"] == pytest.approx(-600.0, abs=3.0)
