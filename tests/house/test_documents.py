@@ -48,6 +48,19 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert broken == []
 
 
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page not in reached:
+            reached.add(page)
+            targets = [link.partition("#")[0] for link in LINK.findall(page.read_text(encoding="utf-8"))]
+            paths = [(page.parent / target).resolve() for target in targets if "://" not in target]
+            ahead += [path for path in paths if path.suffix == ".md"]
+    pages = {path for path in DOCUMENTS if "decisions" not in path.parts}  # their folder is linked
+    assert sorted(map(name_of, pages - reached)) == []
+
+
 def code_in(document: Path) -> list[str]:
     """Lines of code: those of fenced blocks, continued lines joined, and what stands in backticks."""
     text = document.read_text(encoding="utf-8")
