@@ -76,8 +76,20 @@ def test_what_people_make_is_added_and_listed(noun: str) -> None:
     assert {"add", "list"} <= set(group.commands)
 
 
-def test_every_noun_is_there() -> None:
-    assert main.list_commands(click.Context(main)) == list(NOUNS)
+def test_every_noun_is_there_and_the_help_says_of_it_what_it_says_itself() -> None:
+    context = click.Context(main)
+    assert main.list_commands(context) == list(NOUNS)
+    for noun, line in NOUNS.items():
+        command = main.get_command(context, noun)
+        assert command is not None and command.get_short_help_str(500) == line
+
+
+def test_the_help_loads_no_noun() -> None:
+    code = "import sys; from collector.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told, _, modules = done.stdout.rstrip().rpartition("\n")
+    assert set(re.findall(r"^  (\w+)  ", told, re.MULTILINE)) == set(NOUNS)
+    assert [name for name in modules.split() if name.startswith("collector.")] == ["collector.cli"]
 
 
 @pytest.mark.parametrize(

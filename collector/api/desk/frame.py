@@ -50,8 +50,9 @@ class DeskApi:
         self._token_of = token_of
         self._clock = clock
         self._calls = Buckets(rate)
-        self._document = describe(self._operations, ROOT, version)
-        self._described = orjson.dumps(self._document)
+        self._version = version
+        self._describing = asyncio.Lock()
+        self._document: dict[str, Any] | None = None
         self._page: Page | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -133,14 +134,21 @@ class DeskApi:
             self._caller(request)
         except Refusal as refusal:
             return refusal.answer()
-        return web.Response(body=self._described, content_type="application/json")
+        return web.Response(body=orjson.dumps(await self._describe()), content_type="application/json")
+
+    async def _describe(self) -> dict[str, Any]:
+        """Made when somebody first asks: it takes more processor time than all else that a start does."""
+        async with self._describing:
+            if self._document is None:
+                self._document = await asyncio.to_thread(describe, self._operations, ROOT, self._version)
+        return self._document
 
     async def _readable(self, _request: web.Request) -> web.StreamResponse:
         """For everybody: a browser has no token, and it says nothing of anyone; the same for every collector."""
         if self._page is None:
             from collector.api.desk.page import render  # noqa: PLC0415 - Jinja takes a while to load, and few look here
 
-            self._page = await asyncio.to_thread(render, self._document)
+            self._page = await asyncio.to_thread(render, await self._describe())
         headers = {
             "Content-Security-Policy": self._page.policy,
             "X-Content-Type-Options": "nosniff",

@@ -1,5 +1,6 @@
 """The desk API as programs see it: over HTTP, each with the token that it has."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpClient
 
+from collector.api.desk import frame
 from collector.api.desk.customers import CustomerOperations
 from collector.api.desk.frame import DeskApi
+from collector.api.desk.openapi import describe
 from collector.api.desk.operations import MAX_BODY_BYTES
 from collector.api.limits import Rate
 from collector.contracts import load_service_models
@@ -268,6 +271,35 @@ async def test_one_caller_cannot_ask_without_end(aiohttp_client: AiohttpClient, 
     status, wait_seconds = await asked("a")
     assert status == 429 and 900 < int(wait_seconds or 0) <= 1000
     assert await asked("b") == (200, None)
+
+
+async def test_it_is_described_when_somebody_asks_and_once(
+    aiohttp_client: AiohttpClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the start: it takes longer than all else there."""
+    made: list[object] = []
+
+    def describe_and_count(*arguments: Any) -> dict[str, Any]:
+        made.append(None)
+        return describe(*arguments)
+
+    monkeypatch.setattr(frame, "describe", describe_and_count)
+    token = Token(1, Role.VIEWER, None, None, None, None, NOW, None, None)
+    operations = CustomerOperations(load_service_models()).operations()
+    api = DeskApi(operations, database, {"a": token}.get, lambda: NOW, version="1")
+    application = web.Application()
+    application.add_routes(api.routes())
+    client = await aiohttp_client(application)
+
+    async def asked(path: str) -> bytes:
+        async with client.get(ROOT + path, headers={"Authorization": "Bearer a"}) as response:
+            assert response.status == 200
+            return await response.read()
+
+    await asked("/customers")
+    assert made == []
+    first, second, _ = await asyncio.gather(asked("/openapi.json"), asked("/openapi.json"), asked("/"))
+    assert (first == second, len(made)) == (True, 1)
 
 
 async def test_the_description_is_openapi_of_what_is_answered(desk: Desk) -> None:
