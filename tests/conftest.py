@@ -16,7 +16,7 @@ from hypothesis import settings
 from bench._postgresql import find_program
 
 # What needs a database names it; a fixture that many packages import would be made once for each of them.
-pytest_plugins = ["tests.db.fixtures"]
+pytest_plugins = ["tests.db.fixtures", "tests.db.copies"]
 # Whatever a test leaves on disk lies in memory, where there is such a thing: a test waits for many a sync.
 MEMORY = Path("/dev/shm")
 if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30:

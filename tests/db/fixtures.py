@@ -56,13 +56,35 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_d
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What is in a database of PostgreSQL: the rows of the tables that have some, and where its sequences are."""
+
+    of: dict[str, bytes]  # by table, as COPY writes them
+    sequences: str  # statements that set them
+
+    @classmethod
+    async def read(cls, connection: asyncpg.Connection) -> "Rows":
+        of = {}
+        for (table,) in await connection.fetch(_TABLES):
+            rows = io.BytesIO()
+            await connection.copy_from_table(table, output=rows)
+            if rows.getvalue():
+                of[table] = rows.getvalue()
+        sequences = [
+            f"SELECT setval('{name}', {last or start}, {last is not None})"
+            for name, start, last in await connection.fetch(_SEQUENCES)
+        ]
+        return cls(of, "; ".join(sequences))
+
+
 @dataclass
 class Cluster:
     """Makes databases. A migrated one is used by many tests in turn, emptied before each: making it costs more."""
 
     server: str  # its URL, without a database
     shape: str  # of a migrated database
-    filled: dict[str, bytes]  # the tables that have rows from the start, with these rows
+    fresh: Rows  # of a migrated database
     emptying: str
     spare: list[str] = field(default_factory=list)
     made: int = 0
@@ -72,40 +94,37 @@ class Cluster:
         await run_sql(f"{server}/postgres", "CREATE DATABASE template")
         await migrate(f"{server}/template")
         async with connected(f"{server}/template") as connection:
-            tables = [
-                row[0] for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-            ]
-            filled = {}
-            for table in tables:
-                rows = io.BytesIO()
-                await connection.copy_from_table(table, output=rows)
-                if rows.getvalue():
-                    filled[table] = rows.getvalue()
-            sequences = [
-                f"SELECT setval('{name}', {last or start}, {last is not None})"
-                for name, start, last in await connection.fetch(_SEQUENCES)
-            ]
             # Without triggers the order of tables does not matter.
             emptying = [
                 "SET session_replication_role = replica",
-                *(f'DELETE FROM "{table}"' for table in tables),  # noqa: S608 - the catalogue's own names
-                *sequences,
+                *(f'DELETE FROM "{table}"' for (table,) in await connection.fetch(_TABLES)),  # noqa: S608 - its own names
             ]
-            return cls(server, await connection.fetchval(_SHAPE), filled, "; ".join(emptying))
+            shape = await connection.fetchval(_SHAPE)
+            return cls(server, shape, await Rows.read(connection), "; ".join(emptying))
 
-    async def take(self) -> str:
-        """The URL of a migrated database with nothing in it."""
+    async def take(self, rows: Rows | None = None) -> str:
+        """The URL of a migrated database with nothing in it, or with these rows."""
         while self.spare:
             url = self.spare.pop()
             async with connected(url) as connection:
                 await connection.execute(_END_OTHERS)
-                if await connection.fetchval(_SHAPE) != self.shape:
-                    continue
-                await connection.execute(self.emptying)
-                for table, rows in self.filled.items():
-                    await connection.copy_to_table(table, source=io.BytesIO(rows))
-            return url
-        return await self.make("template")
+                if await connection.fetchval(_SHAPE) == self.shape:
+                    await self._fill(connection, rows or self.fresh)
+                    return url
+        url = await self.make("template")
+        if rows is not None:
+            async with connected(url) as connection:
+                await self._fill(connection, rows)
+        return url
+
+    async def _fill(self, connection: asyncpg.Connection, rows: Rows) -> None:
+        await connection.execute(f"{self.emptying}; {rows.sequences}")
+        for table, content in rows.of.items():
+            await connection.copy_to_table(table, source=io.BytesIO(content))
+
+    async def read(self, url: str) -> Rows:
+        async with connected(url) as connection:
+            return await Rows.read(connection)
 
     async def make(self, template: str = "template1") -> str:
         """The URL of a new database, by default without tables."""

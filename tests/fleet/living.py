@@ -1,9 +1,10 @@
 """A whole collector by a clock of the test's: devices push to it, its rules open tickets."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -23,8 +24,11 @@ from collector.fleet.agreements import Consent
 from collector.fleet.customers import add_customer, ensure_site
 from collector.fleet.devices import Device, get_device
 from collector.fleet.names import PROVIDER
+from collector.fleet.roles import Role
+from collector.fleet.tokens import create_access_token
 from protocol import wire
 from protocol.models import Push
+from tests.db.copies import Copies
 
 MONDAY_NINE = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)  # 09:00 in Amsterdam
 STEP = timedelta(seconds=60)  # how often devices push, presence is judged and rules are evaluated
@@ -67,6 +71,7 @@ class Life:
     now: datetime = MONDAY_NINE  # true time
     clock_off_by: timedelta = timedelta(0)  # of the collector's wall clock
     machines: dict[str, Machine] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)  # secrets of access tokens, by whose they are
     _collector: Collector | None = None
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -111,6 +116,12 @@ class Life:
         self.machines[name] = Machine(name, kind)
         if self._collector is not None:
             await self.collector.upkeep["changes"].work()
+
+    async def add_token(self, who: str, role: Role, *, customer: str | None = None, site: str | None = None) -> None:
+        async with self.opened() as database, database.begin() as connection:
+            self.tokens[who] = await create_access_token(
+                connection, role=role, customer=customer, site=site, actor="test", now=self.now
+            )
 
     def opened(self) -> AbstractAsyncContextManager[Database]:
         return opened(self.settings.database)
@@ -189,7 +200,8 @@ async def opened(url: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def living(folder: Path, database_url: str) -> AsyncIterator[Life]:
-    """Customers acme (monthly) and bakkerij (break/fix), without devices; the collector not started yet."""
+    """Customers acme (monthly) and bakkerij (break/fix), without devices; the collector not started yet. Where many
+    tests begin alike, see `resumed`."""
     (folder / "rules").mkdir()
     (folder / "rules" / "presence.yaml").write_text(RULES)
     (folder / "data").mkdir()
@@ -199,6 +211,33 @@ async def living(folder: Path, database_url: str) -> AsyncIterator[Life]:
         for customer, plan in (("acme", "monthly"), ("bakkerij", "break_fix")):
             plan_of = {"customer": customer, "name": customer, "plan": plan}
             await add_customer(connection, models, **plan_of, consent=consent, actor="test", now=life.now)
+    try:
+        yield life
+    finally:
+        await life.stop()
+
+
+@asynccontextmanager
+async def resumed(copies: Copies, lived: Callable[[Life], Awaitable[None]]) -> AsyncIterator[Life]:
+    """As after `lived`, which is given what `living` makes, and lives it once for all tests: the collector was stopped,
+    and starts anew in a copy of what it left."""
+
+    async def live(folder: Path, database_url: str) -> Life:
+        async with living(folder, database_url) as life:
+            await lived(life)
+        return life
+
+    database_url, before = await copies.take(lived, live)
+    life = replace(
+        before,
+        folder=copies.folder,
+        database_url=database_url,
+        machines=deepcopy(before.machines),
+        tokens=dict(before.tokens),
+        _collector=None,
+        _resources=AsyncExitStack(),
+    )
+    await life.start()
     try:
         yield life
     finally:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,8 @@ from aiohttp import ClientSession
 
 from collector.db import audit
 from collector.fleet.roles import Role
-from collector.fleet.tokens import create_access_token
-from tests.fleet.living import Life, living
+from tests.db.copies import Copies
+from tests.fleet.living import Life, resumed
 
 ROOT = "/api/desk/v1"
 
@@ -30,15 +29,14 @@ class Desk:
     life: Life
     url: str
     session: ClientSession
-    tokens: dict[str, str]
 
     async def ask(
         self, method: str, path: str, body: object = None, *, who: str | None = "technician", **more: Any
     ) -> Answer:
-        """`who` is a key of `tokens`."""
+        """`who` is a key of the life's tokens."""
         headers = dict(more.pop("headers", {}))
         if who is not None:
-            headers["Authorization"] = f"Bearer {self.tokens[who]}"
+            headers["Authorization"] = f"Bearer {self.life.tokens[who]}"
         if body is not None:
             more["json"] = body
         async with self.session.request(method, self.url + ROOT + path, headers=headers, **more) as response:
@@ -76,37 +74,39 @@ class Desk:
             return [(one.actor, one.action) for one in await audit.latest(connection, 10)]
 
 
+async def a_quarter_of_an_hour(life: Life) -> None:
+    for name, kind, at, where in (
+        ("srv-1", "server", "acme", "hq"),
+        ("srv-2", "server", "acme", "ny"),
+        ("srv-3", "server", "bakkerij", "hq"),
+        ("ws-1", "desktop", "acme", "hq"),
+    ):
+        await life.add(name, kind, customer=at, site=where)
+    for who, role, customer, site in (
+        ("technician", Role.TECHNICIAN, None, None),
+        ("viewer", Role.VIEWER, None, None),
+        ("acme", Role.TECHNICIAN, "acme", None),
+        ("bakkerij", Role.TECHNICIAN, "bakkerij", None),
+        ("ny", Role.TECHNICIAN, "acme", "ny"),
+        ("sender", Role.SENDER, "acme", None),
+        ("manager", Role.MANAGER, None, None),
+        ("admin", Role.ADMIN, None, None),
+        ("contact", Role.CONTACT, "acme", None),
+        ("other admin", Role.ADMIN, "bakkerij", None),
+    ):
+        await life.add_token(who, role, customer=customer, site=site)
+    await life.start()
+    await life.pass_(timedelta(minutes=3))
+    for name in ("srv-1", "srv-3"):
+        await life.leave(name)
+    await life.pass_(timedelta(minutes=12))
+
+
 @pytest.fixture
-async def desk(tmp_path: Path, database_url: str) -> AsyncIterator[Desk]:
-    async with living(tmp_path, database_url) as life:
-        for name, kind, at, where in (
-            ("srv-1", "server", "acme", "hq"),
-            ("srv-2", "server", "acme", "ny"),
-            ("srv-3", "server", "bakkerij", "hq"),
-            ("ws-1", "desktop", "acme", "hq"),
-        ):
-            await life.add(name, kind, customer=at, site=where)
-        tokens = {}
-        async with life.opened() as state, state.begin() as connection:
-            for who, role, customer, site in (
-                ("technician", Role.TECHNICIAN, None, None),
-                ("viewer", Role.VIEWER, None, None),
-                ("acme", Role.TECHNICIAN, "acme", None),
-                ("bakkerij", Role.TECHNICIAN, "bakkerij", None),
-                ("ny", Role.TECHNICIAN, "acme", "ny"),
-                ("sender", Role.SENDER, "acme", None),
-                ("manager", Role.MANAGER, None, None),
-                ("admin", Role.ADMIN, None, None),
-                ("contact", Role.CONTACT, "acme", None),
-                ("other admin", Role.ADMIN, "bakkerij", None),
-            ):
-                tokens[who] = await create_access_token(
-                    connection, role=role, customer=customer, site=site, actor="test", now=life.now
-                )
-        await life.start()
-        await life.pass_(timedelta(minutes=3))
-        for name in ("srv-1", "srv-3"):
-            await life.leave(name)
-        await life.pass_(timedelta(minutes=12))
-        async with life.collector.listening() as url, ClientSession() as session:
-            yield Desk(life, url, session, tokens)
+async def desk(copies: Copies) -> AsyncIterator[Desk]:
+    async with (
+        resumed(copies, a_quarter_of_an_hour) as life,
+        life.collector.listening() as url,
+        ClientSession() as session,
+    ):
+        yield Desk(life, url, session)

@@ -129,7 +129,7 @@ async def test_users_and_their_tokens(desk: Desk) -> None:
     first = await desk.ask("POST", "/tokens", asked, who="admin", headers=key)
     again = await desk.ask("POST", "/tokens", asked, who="admin", headers=key)
     assert again.json == first.json | {"secret": None}  # kept nowhere
-    desk.tokens["anna"] = first.json["secret"]
+    desk.life.tokens["anna"] = first.json["secret"]
     await desk.life.collector.upkeep["changes"].work()
     silence = {"matchers": ["device_id=srv-1"], "ends_at": "2026-03-03T08:00:00Z", "comment": "known"}
     assert (await made(desk, "/silences", silence, "anna"))["author"] == "anna"

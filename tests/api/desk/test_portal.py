@@ -28,7 +28,7 @@ async def portal(desk: Desk) -> Desk:
         assert (await desk.ask("POST", "/users", person, who="admin")).status == 201
         made = await desk.ask("POST", "/tokens", {"role": "contact", "user": user}, who="admin")
         assert made.status == 201, made.text
-        desk.tokens[user] = made.json["secret"]
+        desk.life.tokens[user] = made.json["secret"]
     await desk.life.collector.upkeep["changes"].work()
     return desk
 
@@ -80,7 +80,7 @@ async def test_nothing_internal_is_shown(portal: Desk) -> None:
     assert set(shown) == PUBLIC | {"summary", "description", "cause", "solution", "comments", "statuses", "attachments"}
     (file,) = shown["attachments"]
     path = f"/portal/tickets/{number}/attachments"
-    headers = {"Authorization": f"Bearer {portal.tokens['piet']}"}
+    headers = {"Authorization": f"Bearer {portal.life.tokens['piet']}"}
     async with portal.session.get(f"{portal.url}{ROOT}{path}/{file['id']}", headers=headers) as response:
         assert (response.status, await response.read()) == (200, PNG)
     assert await portal.refused("GET", f"{path}/{file['id'] - 1}", who="piet") == (404, "not_found")

@@ -158,7 +158,7 @@ async def test_files(desk: Desk) -> None:
     assert (kept["name"], kept["media_type"], kept["is_public"]) == ("sch\u00e9rm_.png", "image/png", True)
     assert (await desk.get(path))["items"] == [kept]
     async with desk.session.get(
-        f"{desk.url}{ROOT}{path}/{kept['id']}", headers={"Authorization": f"Bearer {desk.tokens['viewer']}"}
+        f"{desk.url}{ROOT}{path}/{kept['id']}", headers={"Authorization": f"Bearer {desk.life.tokens['viewer']}"}
     ) as response:
         assert await response.read() == PNG
         assert response.headers["Content-Disposition"].startswith("attachment; filename=")

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from collector.fleet.roles import Role
-from collector.fleet.tokens import create_access_token
 from tests.api.desk.conftest import Desk
 
 pytestmark = pytest.mark.slow
@@ -67,11 +66,8 @@ async def test_someone_elses_ticket_has_no_work_log(desk: Desk, ticket: int) -> 
 
 
 async def test_bills_are_a_managers(desk: Desk, ticket: int) -> None:
-    async with desk.life.opened() as state, state.begin() as connection:
-        for who, customer, site in (("manager", None, None), ("of acme", "acme", None), ("of hq", "acme", "hq")):
-            desk.tokens[who] = await create_access_token(
-                connection, role=Role.MANAGER, customer=customer, site=site, actor="test", now=desk.life.now
-            )
+    for who, site in (("of acme", None), ("of hq", "hq")):
+        await desk.life.add_token(who, Role.MANAGER, customer="acme", site=site)
     await desk.life.collector.upkeep["changes"].work()
     await desk.ask("POST", f"/tickets/{ticket}/work", {"minutes": 5})
     path = "/reports/billing?month=2026-03"
