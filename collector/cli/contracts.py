@@ -46,7 +46,7 @@ class Amount(click.ParamType[Decimal]):
 DAY = click.DateTime(["%Y-%m-%d"])
 AMOUNT = Amount()
 
-_OPTIONS = (
+_TERMS = (
     click.option("--number", help="Of the signed document."),
     click.option("--signed-on", type=DAY, help="The day on which it was signed."),
     click.option("--term-months", type=int, help="For how long it was agreed, if not until further notice."),
@@ -56,6 +56,8 @@ _OPTIONS = (
     click.option("--currency", help="ISO 4217, such as EUR."),
     click.option("--sla", help="One that the model may have: contracts models NAME."),
     click.option("--support-level", help="One that the model may have."),
+)
+_SCOPE_AND_CONSENT = (
     click.option("--site", "scope_sites", multiple=True, help="Covers only this site; may be repeated."),
     click.option(
         "--kind",
@@ -75,18 +77,31 @@ _OPTIONS = (
 )
 
 
-def agreed_options(command: F) -> F:
-    for option in reversed(_OPTIONS):
+def terms_options(command: F) -> F:
+    """What is agreed for all that a customer has."""
+    for option in reversed(_TERMS):
         command = option(command)
     return command
+
+
+def agreed_options(command: F) -> F:
+    for option in reversed((*_TERMS, *_SCOPE_AND_CONSENT)):
+        command = option(command)
+    return command
+
+
+def given_terms(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say, by the field of an agreement."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if "signed_on" in given:
+        given["signed_on"] = given["signed_on"].date()
+    return given
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     """What the options say, by the field of an agreement; with `consent` if it is given."""
     scope = ContractScope(**{field: tuple(options.pop(option)) for field, option in _SCOPE.items()})
-    given = {name: value for name, value in options.items() if value is not None}
-    if "signed_on" in given:
-        given["signed_on"] = given["signed_on"].date()
+    given = given_terms(options)
     if "consent" in given:
         given["consent"] = Consent.parse(given["consent"])
     if scope != ContractScope():
@@ -94,7 +109,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _day(day: datetime | None, now: datetime) -> datetime:
+def from_day(day: datetime | None, now: datetime) -> datetime:
     """The beginning of a day by this machine's time zone; today, or none, is now."""
     return now if day is None or day.date() == now.astimezone().date() else day.astimezone()
 
@@ -194,7 +209,7 @@ async def add(
             plan=plan,
             agreement=Agreement(**given),
             consent=consent,
-            valid_from=_day(first_day, now),
+            valid_from=from_day(first_day, now),
             valid_to=None if end_day is None else end_day.astimezone(),
             actor=actor(),
             now=now,
@@ -252,7 +267,7 @@ async def change(
             models_known,
             contract,
             changes=changes,
-            starts_at=_day(first_day, now),
+            starts_at=from_day(first_day, now),
             current_prices=current_prices,
             actor=actor(),
             now=now,
@@ -290,7 +305,7 @@ async def end(database: Database, _settings: Settings, contract: int, day: datet
     """
     now = system_clock()
     async with database.begin() as connection:
-        ended = await store.end_contract(connection, contract, ends_at=_day(day, now), actor=actor(), now=now)
+        ended = await store.end_contract(connection, contract, ends_at=from_day(day, now), actor=actor(), now=now)
     click.echo(f"contract {contract} of {ended.customer} ends {ended.valid_to:%Y-%m-%d %H:%M} UTC", err=True)
 
 

@@ -2,10 +2,12 @@
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database, with_new_database
+from collector.cli.contracts import DAY, from_day, given_terms, terms_options
 from collector.cli.customers_end import end
 from collector.clock import system_clock
 from collector.config import Settings
@@ -13,7 +15,7 @@ from collector.contracts import load_service_models
 from collector.db.database import Database
 from collector.fleet import customers as store
 from collector.fleet import silent
-from collector.fleet.agreements import Consent
+from collector.fleet.agreements import Agreement, Consent
 from collector.fleet.contracts import Contract, contract_at, contracts_at
 from collector.fleet.contracts import set_plan as store_plan
 from collector.fleet.customers import Customer
@@ -47,21 +49,46 @@ customers.add_command(end)
 @click.argument("customer")
 @click.option("--name", required=True, help="The full name.")
 @click.option("--plan", required=True, help="monthly, break_fix, or one of your own.")
+@click.option(
+    "--from",
+    "first_day",
+    type=DAY,
+    help="The first day of the contract, by this machine's time zone; it may be long past.  [default: it begins now]",
+)
+@terms_options
 @consent_option
 @with_new_database
 async def add(
-    database: Database, settings: Settings, *, customer: str, name: str, plan: str, consent: str | None
+    database: Database,
+    settings: Settings,
+    /,
+    *,
+    customer: str,
+    name: str,
+    plan: str,
+    first_day: datetime | None,
+    consent: str | None,
+    **terms: Any,  # noqa: ANN401 - as click made them
 ) -> None:
-    """Add a customer, whose contract begins now.
+    """Add a customer with a contract, which begins now, or on the day on which it began.
 
-    E.g. `customers add acme --name "Acme BV" --plan monthly`.
+    E.g. `customers add acme --name "Acme BV" --plan monthly --from 2024-05-01 --term-months 36 --number 2024-011`.
     """
     models = load_service_models(settings.data)
     given = Consent.parse(consent) if consent else None
     now = system_clock()
     async with database.begin() as connection:
         await store.add_customer(
-            connection, models, customer=customer, name=name, plan=plan, consent=given, actor=actor(), now=now
+            connection,
+            models,
+            customer=customer,
+            name=name,
+            plan=plan,
+            consent=given,
+            agreement=Agreement(**given_terms(terms)),
+            valid_from=from_day(first_day, now),
+            actor=actor(),
+            now=now,
         )
     click.echo(f"added customer {customer} on plan {plan}", err=True)
 
@@ -103,7 +130,7 @@ async def show(database: Database, _settings: Settings, customer: str, as_json: 
 @click.option(
     "--from",
     "first_day",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=DAY,
     help="The first day of the new plan, by this machine's time zone.  [default: now]",
 )
 @consent_option
@@ -118,10 +145,9 @@ async def set_plan(
     models = load_service_models(settings.data)
     given = Consent.parse(consent) if consent else None
     now = system_clock()
-    today = now.astimezone().date()
-    starts_at = now if first_day is None or first_day.date() == today else first_day.astimezone()
+    starts_at = from_day(first_day, now)
     async with database.begin() as connection:
-        await store_plan(
+        dropped = await store_plan(
             connection,
             models,
             customer=customer,
@@ -131,7 +157,10 @@ async def set_plan(
             actor=actor(),
             now=now,
         )
-    click.echo(f"customer {customer} is on plan {plan} from {starts_at:%Y-%m-%d %H:%M %Z} on", err=True)
+    click.echo(f"customer {customer} is on plan {plan} from {starts_at.astimezone():%Y-%m-%d %H:%M %Z} on", err=True)
+    for one in dropped:
+        begins = one.valid_from.astimezone()
+        click.echo(f"note: contract {one.id} ({one.plan}, from {begins:%Y-%m-%d %H:%M %Z}) is dropped", err=True)
 
 
 @customers.command("set-policy")

@@ -3,7 +3,7 @@ what held stays on record."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, insert, null, or_, select, update
@@ -43,6 +43,7 @@ __all__ = [
     "contracts_between",
     "contracts_of",
     "end_contract",
+    "first_contract",
     "get_contract",
     "insert_contract",
     "list_contracts",
@@ -50,6 +51,9 @@ __all__ = [
     "plan_at",
     "set_plan",
 ]
+
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)  # that a contract may have begun
 
 
 class ContractError(FleetError):
@@ -95,6 +99,28 @@ async def add_contract(
     found = await get_contract(connection, made)
     await _record(connection, "contracts.add", found, actor, now)
     return found
+
+
+async def first_contract(
+    connection: AsyncConnection,
+    model: ServiceModel,
+    *,
+    customer: str,
+    agreement: Agreement,
+    consent: Consent | None,
+    valid_from: datetime,
+) -> int:
+    """The contract of a customer who is entered now. It may have begun long ago, since nothing was decided by it yet.
+
+    Raises ContractError with all that is wrong with it."""
+    problems = [problem async for problem in _unknown_places(connection, customer, agreement.scope)]
+    problems += problems_of(agreement, model)
+    if valid_from < EARLIEST:
+        problems.append(f"a contract begins no earlier than {EARLIEST:%Y-%m-%d}, not on {valid_from.date()}: check it")
+    _raise_if_any(problems)
+    return await insert_contract(
+        connection, customer=customer, model=model, valid_from=valid_from, consent=consent, agreement=agreement
+    )
 
 
 async def change_contract(
@@ -187,8 +213,9 @@ async def set_plan(
     consent: Consent | None,
     actor: str,
     now: datetime,
-) -> None:
-    """Changes the plan from `starts_at` on. What held until then stays on record, what was planned for later does not.
+) -> list[Contract]:
+    """Changes the plan from `starts_at` on. What held until then stays on record, what was planned for later does not:
+    the answer is what was dropped.
 
     A consent and a scope that were given earlier are carried over, and with the same plan the rest too. Plans of
     maintenance go on where the new plan maintains their task. Raises NotFoundError, FleetError or UnknownPlanError.
@@ -212,7 +239,8 @@ async def set_plan(
     others = (contracts.c.customer == customer, contracts.c.id != new)
     replaced = (*others, or_(contracts.c.valid_to.is_(None), contracts.c.valid_to > starts_at))
     planned = (*others, contracts.c.valid_from >= starts_at)
-    gone = list(await connection.scalars(select(contracts.c.id).where(*planned)))
+    dropped = [to_contract(row) for row in await connection.execute(CONTRACTS.where(*planned))]
+    gone = [one.id for one in dropped]
     ending = list(await connection.scalars(select(contracts.c.id).where(*replaced)))
     await move_plans(connection, [*gone, *ending], new, model.maintained, actor=actor, now=now)
     await release_plans(connection, gone)
@@ -221,6 +249,7 @@ async def set_plan(
     data = {"plan": plan, "from": starts_at.isoformat(), "before": before.plan if before else None}
     await audit.record(connection, actor=actor, action="customers.set-plan", subject=customer, now=now, data=data)
     await bump(connection, Topic.FLEET)
+    return [one for one in dropped if one.valid_to is None or one.valid_to > one.valid_from]
 
 
 async def lock_customer(connection: AsyncConnection, customer: str) -> None:

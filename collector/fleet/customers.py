@@ -14,8 +14,8 @@ from collector.db.inserts import insert_if_absent
 from collector.db.revisions import Topic, bump
 from collector.db.tables import customers, sites
 from collector.db.text import one_line
-from collector.fleet.agreements import Consent
-from collector.fleet.contracts import contract_at, insert_contract
+from collector.fleet.agreements import AS_THE_MODEL_SAYS, Agreement, Consent
+from collector.fleet.contracts import contract_at, first_contract, insert_contract
 from collector.fleet.errors import AlreadyExistsError, ConsentMissingError, FleetError, NotFoundError
 from collector.fleet.names import PROVIDER, checked_name
 
@@ -55,10 +55,14 @@ async def add_customer(
     name: str,
     plan: str,
     consent: Consent | None,
+    agreement: Agreement = AS_THE_MODEL_SAYS,
+    valid_from: datetime | None = None,
     actor: str,
     now: datetime,
 ) -> None:
-    """A new customer, whose contract begins now. Raises AlreadyExistsError, FleetError or UnknownPlanError."""
+    """A new customer with a contract, which begins now, or began or begins at `valid_from`.
+
+    Raises AlreadyExistsError, UnknownPlanError, or FleetError with all that is wrong with the contract."""
     checked_name("customer", customer)
     name = _full_name(name)
     model = model_named(models, plan)
@@ -67,9 +71,12 @@ async def add_customer(
             f"the customer {PROVIDER} is built in, for tickets about the collector itself; `serve` makes it, and its "
             f"plan is changed with: customers set-plan {PROVIDER} PLAN"
         )
-    if not await insert_customer(connection, customer=customer, name=name, model=model, consent=consent, now=now):
+    if not await insert_if_absent(connection, customers, {"id": customer, "name": name, "created_at": now}):
         raise AlreadyExistsError(f"there is a customer {customer} already; see it with: customers show {customer}")
-    data = {"name": name, "plan": plan, "monitoring_consent": consent is not None}
+    begins = valid_from or now
+    await first_contract(connection, model, customer=customer, agreement=agreement, consent=consent, valid_from=begins)
+    data: dict[str, object] = {"name": name, "plan": plan, "monitoring_consent": consent is not None}
+    data |= {"from": begins.isoformat(), **agreement.told()}
     await audit.record(connection, actor=actor, action="customers.add", subject=customer, now=now, data=data)
     await bump(connection, Topic.FLEET)
 
@@ -140,7 +147,9 @@ async def require_monitoring(
     ConsentMissingError if it lacks consent."""
     found = await get_customer(connection, customer)
     contract = await contract_at(connection, customer, now)
-    if found.ended_at is not None or contract is None:
+    if found.ended_at is not None:
+        raise FleetError(f"customer {customer} is no longer looked after since {found.ended_at:%Y-%m-%d}")
+    if contract is None:
         raise FleetError(
             f"customer {customer} has no contract now; give it one with: customers set-plan {customer} PLAN"
         )
@@ -154,7 +163,7 @@ async def require_monitoring(
     if model.requires_monitoring_consent and contract.consent is None:
         raise ConsentMissingError(
             f"customer {customer} is on plan {contract.plan}, which needs a consent before anything is monitored: "
-            f"customers set-plan {customer} {contract.plan} --monitoring-consent 'who, date'"
+            f"contracts change {contract.id} --monitoring-consent 'who, date'"
         )
 
 

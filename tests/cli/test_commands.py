@@ -141,9 +141,35 @@ def test_break_fix_needs_a_consent_before_its_token(run: Run, listed: Listed) ->
     create = ("tokens", "create", "--customer", "bob", "--site", "hq", "--kind", "desktop")
     refused = run(*create, code=1)
     assert refused.stdout == "" and "--monitoring-consent" in refused.stderr
+    assert "contracts change 1 --monitoring-consent" in refused.stderr
     run("customers", "set-plan", "bob", "break_fix", "--monitoring-consent", "Bob, 2026-01-01")
     run(*create)
     assert [row["monitoring_consent_by"] for row in listed("contracts", "list")] == [None, "Bob"]
+
+
+@pytest.mark.usefixtures("state")
+def test_a_customer_of_long_standing_has_the_contract_of_then(run: Run, listed: Listed) -> None:
+    add = ("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+    wrong = run(*add, "--from", "1024-05-01", "--sla", "gold", code=1).stderr
+    assert "no earlier than 1970-01-01" in wrong and "the SLA 'gold'" in wrong
+    run(*add, "--from", "2024-05-01", "--term-months", "36", "--number", "2024-011", "--fee", "250")
+    (contract,) = listed("contracts", "list")
+    assert (contract["number"], contract["fee"], contract["notice"]) == (
+        "2024-011",
+        "250",
+        "goes on for 36 months unless it is ended",
+    )
+    assert str(contract["term_ends_at"])[5:10] in ("04-30", "05-01")  # by the clock of Amsterdam
+    (record,) = listed("audit", "list")
+    assert "2024-011" in str(record["data"])
+
+
+@pytest.mark.usefixtures("state")
+def test_a_plan_set_tells_what_it_drops(run: Run) -> None:
+    run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+    run("contracts", "change", "1", "--plan", "managed", "--from", "2999-01-01")
+    told = run("customers", "set-plan", "acme", "hybrid", "--from", "2998-01-01").stderr
+    assert "note: contract 2 (managed, from 2999-01-01" in told and told.count("note:") == 1
 
 
 @pytest.mark.usefixtures("state")

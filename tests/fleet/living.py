@@ -209,8 +209,16 @@ async def living(folder: Path, database_url: str) -> AsyncIterator[Life]:
     models, consent = load_service_models(), Consent.parse("J. Jansen, 2026-01-05")
     async with life.opened() as database, database.begin() as connection:
         for customer, plan in (("acme", "monthly"), ("bakkerij", "break_fix")):
-            plan_of = {"customer": customer, "name": customer, "plan": plan}
-            await add_customer(connection, models, **plan_of, consent=consent, actor="test", now=life.now)
+            await add_customer(
+                connection,
+                models,
+                customer=customer,
+                name=customer,
+                plan=plan,
+                consent=consent,
+                actor="test",
+                now=life.now,
+            )
     try:
         yield life
     finally:

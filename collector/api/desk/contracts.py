@@ -77,8 +77,9 @@ class ContractPage(Page[Contract]):
     pass
 
 
-class Wanted(Request):
-    valid_to: When | None = None
+class Terms(Request):
+    """What is agreed for all that a customer has; what is left out is as the service model says."""
+
     number: str | None = Field(default=None, min_length=1, max_length=MAX_NUMBER_CHARS, examples=["2026-014"])
     signed_on: Day | None = None
     term_months: int | None = Field(default=None, ge=1, le=MAX_TERM_MONTHS)
@@ -88,6 +89,10 @@ class Wanted(Request):
     currency: str | None = Field(default=None, pattern="^[A-Z]{3}$", examples=["EUR"])
     sla: Id | None = None
     support_level: Id | None = None
+
+
+class Wanted(Terms):
+    valid_to: When | None = None
     scope: ScopeOfContract | None = None
     monitoring_consent: MonitoringConsent | None = None
 
@@ -161,7 +166,7 @@ class ContractOperations:
         asked = call.body
         call.caller.require(f"customer {asked.customer}", asked.customer)
         given = {name: getattr(asked, name) for name in (*Agreement.__annotations__, "monitoring_consent")}
-        changes = _changes(given)
+        changes = as_agreed(given)
         consent = changes.pop("consent")
         made = await store.add_contract(
             call.connection,
@@ -178,7 +183,7 @@ class ContractOperations:
         return await _shown(call, made)
 
     async def change_contract(self, call: Call[ContractId, ContractPatch]) -> Contract:
-        changes = _changes(call.body.given())
+        changes = as_agreed(call.body.given())
         starts_at = changes.pop("starts_at", None) or call.now
         current_prices = bool(changes.pop("current_prices", False))
         found = await store.change_contract(
@@ -274,7 +279,7 @@ class ContractOperations:
         ]
 
 
-def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
+def as_agreed(given: Mapping[str, Any]) -> dict[str, Any]:
     """As the store takes it: money as decimals, scope and consent as what they are."""
     changes = dict(given)
     for name in ("fee", "hourly_rate"):

@@ -6,15 +6,15 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from collector.api.desk.callers import missing
-from collector.api.desk.contracts import MonitoringConsent
+from collector.api.desk.contracts import MonitoringConsent, Terms, as_agreed
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Patch, Request
 from collector.api.desk.paging import Page, PagingByName, cut
 from collector.api.desk.refusals import Refusal
-from collector.api.desk.shapes import Id
+from collector.api.desk.shapes import Id, When
 from collector.contracts import ServiceModels
 from collector.fleet import customers as store
 from collector.fleet import silent
-from collector.fleet.agreements import Consent
+from collector.fleet.agreements import Agreement, Consent
 from collector.fleet.contracts import Contract, contract_at, contracts_at
 from collector.fleet.errors import NotFoundError
 from collector.fleet.privacy import Privacy, load_privacy, set_privacy
@@ -54,10 +54,13 @@ class CustomerPage(Page[Customer]):
     pass
 
 
-class NewCustomer(Request):
+class NewCustomer(Terms):
     id: Id = Field(examples=["acme"])
     name: str = Field(min_length=1, max_length=200, examples=["Acme BV"])
-    plan: Id = Field(examples=["monthly"], description="The service model of a contract that begins now.")
+    plan: Id = Field(examples=["monthly"], description="The service model of its contract.")
+    valid_from: When | None = Field(
+        default=None, description="When the contract began or begins, which may be long past: now, if it is left out."
+    )
     monitoring_consent: MonitoringConsent | None = None
 
 
@@ -116,6 +119,8 @@ class CustomerOperations:
             name=asked.name,
             plan=asked.plan,
             consent=None if consent is None else Consent.parse(f"{consent.by}, {consent.on}"),
+            agreement=Agreement(**as_agreed({name: getattr(asked, name) for name in Terms.model_fields})),
+            valid_from=asked.valid_from,
             actor=caller.name,
             now=call.now,
         )

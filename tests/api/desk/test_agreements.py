@@ -26,6 +26,10 @@ async def test_a_customer_with_its_sites(desk: Desk) -> None:
     assert await desk.refused("POST", "/customers", new, who="manager") == (409, "conflict")
     assert await desk.refused("POST", "/customers", new | {"id": "x"}) == (403, "forbidden")
     assert await desk.refused("POST", "/customers", new | {"id": "x"}, who="other admin") == (403, "forbidden")
+    old = {"valid_from": "2024-05-01T00:00:00+02:00", "term_months": 36, "fee": "250.00"}
+    await made(desk, "/customers", new | {"id": "echo"} | old)
+    (contract,) = (await desk.get("/contracts?customer=echo", "manager"))["items"]
+    assert (contract["valid_from"], contract["fee"]) == ("2024-04-30T22:00:00Z", "250.00")
     named = await changed(desk, "/customers/delta", {"name": "Delta NV", "silent_days": 20})
     assert (named["name"], named["silent_days"], named["retire_automatically"]) == ("Delta NV", 20, False)
     site = {"id": "port", "time_zone": "Europe/London", "office_hours": "Mon-Fri 07:00-16:00"}
