@@ -24,6 +24,7 @@ MAX_MINUTES = 24 * 60
 MAX_NOTE_CHARS = 2_000
 MAX_AUTHOR_CHARS = 200
 MAX_AGE = timedelta(days=366)  # of work that is entered by hand
+ROUNDED_UP = timedelta(minutes=15)  # by so much minutes may reach beyond now: people round up, and start the clock late
 FORGOTTEN_AFTER = timedelta(hours=12)
 FORGOTTEN = "forgotten: ended by itself, and not billable until somebody corrects it"
 AT_ONCE = 200
@@ -298,11 +299,12 @@ def _checked_times(started_at: datetime, minutes: int, now: datetime) -> datetim
     """When it ended. Raises WorkError."""
     if not 1 <= minutes <= MAX_MINUTES:
         raise _wrong_minutes(minutes)
-    if started_at > now:
-        raise WorkError(f"work that begins at {_told(started_at)} has not been done yet: check the start")
+    ended_at = started_at + timedelta(minutes=minutes)
+    if ended_at > now + ROUNDED_UP:
+        raise WorkError(f"work that ends at {_told(ended_at)} has not been done yet: check its start and its minutes")
     if started_at < now - MAX_AGE:
         raise WorkError(f"work at {_told(started_at)} is more than {MAX_AGE.days} days ago: check the start")
-    return started_at + timedelta(minutes=minutes)
+    return ended_at
 
 
 def _wrong_minutes(minutes: int) -> WorkError:

@@ -119,6 +119,7 @@ async def test_work_by_hand(database: Database) -> None:
         ({"minutes": 0}, "1 to 1440 minutes"),
         ({"minutes": 1441}, "1 to 1440 minutes"),
         ({"started_at": after(hours=2)}, "has not been done yet"),
+        ({"minutes": 76}, "has not been done yet"),
         ({"started_at": after(days=-367)}, "more than 366 days ago"),
         ({"note": "x" * 2001}, "at most 2000"),
         ({"author": "\x00 "}, "name who worked"),
@@ -139,7 +140,7 @@ async def test_a_correction_is_audited(database: Database) -> None:
     async with database.begin() as connection:
         wanted = Correction(minutes=35, is_billable=False)
         corrected = await work.correct(connection, entry, wanted, actor="ben", now=after(hours=2))
-        assert corrected == await work.correct(connection, entry, Correction(minutes=35), actor="ben", now=NOW)
+        assert corrected == await work.correct(connection, entry, Correction(minutes=35), actor="ben", now=after(hours=2))
         newest, *_ = await audit.latest(connection, 1)
     assert (corrected.minutes, corrected.ended_at, corrected.is_billable) == (35, after(minutes=35), False)
     assert (newest.actor, newest.action, newest.subject) == ("ben", "work.correct", str(entry))
