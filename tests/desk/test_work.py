@@ -139,8 +139,9 @@ async def test_a_correction_is_audited(database: Database) -> None:
     entry = await add(database)
     async with database.begin() as connection:
         wanted = Correction(minutes=35, is_billable=False)
-        corrected = await work.correct(connection, entry, wanted, actor="ben", now=after(hours=2))
-        assert corrected == await work.correct(connection, entry, Correction(minutes=35), actor="ben", now=after(hours=2))
+        at = after(hours=2)
+        corrected = await work.correct(connection, entry, wanted, actor="ben", now=at)
+        assert corrected == await work.correct(connection, entry, Correction(minutes=35), actor="ben", now=at)
         newest, *_ = await audit.latest(connection, 1)
     assert (corrected.minutes, corrected.ended_at, corrected.is_billable) == (35, after(minutes=35), False)
     assert (newest.actor, newest.action, newest.subject) == ("ben", "work.correct", str(entry))
