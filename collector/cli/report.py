@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,9 +16,9 @@ from collector.contracts.months import Month
 from collector.contracts.service_models import Report
 from collector.db.database import Database
 from collector.fleet.customers import get_customer
-from collector.reporting import bill_shape
+from collector.reporting import bill_shape, maintenance_shape
 from collector.reporting.billing import Bill, ContractBill
-from collector.reporting.maintenance import MaintenanceReport, RoundReport, Told, read_maintenance
+from collector.reporting.maintenance import Told, maintained_customers, read_maintenance
 from collector.reporting.part_of import customers_sold_to, plans_without
 from collector.reporting.usage import billed_customers, read_bills
 
@@ -108,12 +107,11 @@ async def maintenance(
     async with database.connect() as connection:
         if customer is not None:
             await get_customer(connection, customer)
-        every = await read_maintenance(connection, wanted, system_clock(), customer=customer)
-        ids = [one.customer for one in every]
-        reported = await _reported_of(connection, wanted, ids, Report.MAINTENANCE, models, asked=customer)
-    found = [one for one in every if one.customer in reported]
+        every = await maintained_customers(connection, wanted, customer=customer)
+        reported = await _reported_of(connection, wanted, every, Report.MAINTENANCE, models, asked=customer)
+        found = await read_maintenance(connection, wanted, system_clock(), sorted(reported))
     if as_json:
-        print_rows([_maintenance_row(one) for one in found], as_json=True)
+        print_rows([maintenance_shape.told(one).model_dump(mode="json") for one in found], as_json=True)
         return
     if not found:
         click.echo(f"no maintenance in {wanted}", err=True)
@@ -122,7 +120,8 @@ async def maintenance(
             f"{one.name} ({one.customer}), {wanted}: {one.planned} planned, {one.done} done, {one.skipped} skipped, "
             f"{one.minutes} minutes"
         )
-        print_rows([_round_row(round_) for round_ in one.rounds], as_json=False, columns=ROUND_COLUMNS)
+        rows = [maintenance_shape.told_round(round_).model_dump() for round_ in one.rounds]
+        print_rows(rows, as_json=False, columns=ROUND_COLUMNS)
         for round_ in one.rounds:
             for told in round_.evidence:
                 click.echo(f"ticket {round_.ticket}, {printable(told.step.en)}: {printable(_evidence(told))}")
@@ -154,51 +153,6 @@ async def _reported_of(
     more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
     click.echo(f"note: left out {', '.join(others[:MAX_NAMED])}{more}: {why}; name one with --customer", err=True)
     return sold
-
-
-def _maintenance_row(report: MaintenanceReport) -> Row:
-    return {
-        "customer": report.customer,
-        "name": report.name,
-        "month": str(report.month),
-        "planned": report.planned,
-        "done": report.done,
-        "skipped": report.skipped,
-        "minutes": report.minutes,
-        "rounds": [_round_row(one) for one in report.rounds],
-    }
-
-
-def _round_row(one: RoundReport) -> Row:
-    return {
-        "plan": one.plan.id,
-        "task": one.plan.task,
-        "title": one.plan.title,
-        "due": f"{one.due_at.astimezone(ZoneInfo(one.plan.time_zone)):%Y-%m-%d %H:%M}",
-        "due_at": one.due_at,
-        "state": one.state,
-        "ticket": one.ticket,
-        "items": one.items,
-        "items_done": one.items_done,
-        "minutes": one.minutes,
-        "evidence": [
-            {
-                "item": told.item,
-                "en": told.step.en,
-                "nl": told.step.nl,
-                "done_at": told.step.done_at,
-                "done_by": told.step.done_by,
-                "evidence": told.step.evidence,
-                "attachment": told.step.attachment,
-                "digest": told.step.digest,
-            }
-            for told in one.evidence
-        ],
-        "left_out": [
-            {"item": told.item, "en": told.step.en, "nl": told.step.nl, "reason": told.step.left_out}
-            for told in one.left_out
-        ],
-    }
 
 
 def _evidence(told: Told) -> str:

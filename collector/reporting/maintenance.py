@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +17,7 @@ from collector.desk import maintenance as store
 from collector.desk import work
 from collector.desk.maintenance import Plan, Round, Step
 from collector.desk.rounds import rounds_between
+from collector.reporting.part_of import is_sold_to
 
 AT_ONCE = 500
 
@@ -79,20 +80,41 @@ class MaintenanceReport:
         return sum(one.minutes for one in self.rounds)
 
 
-async def read_maintenance(
-    connection: AsyncConnection, month: Month, now: datetime, *, customer: str | None = None
-) -> list[MaintenanceReport]:
-    """Of each customer, or of one, with plans in the month, by id. A month is that of the plan's time zone."""
-    first, end = month.anywhere
-    plans = await store.list_plans(
-        connection,
-        customer=customer,
-        only_active=False,
-        wanted=[
-            maintenance_plans.c.created_at < end,
-            or_(maintenance_plans.c.ended_at.is_(None), maintenance_plans.c.ended_at > first, _has_round(first, end)),
-        ],
+async def maintained_customers(
+    connection: AsyncConnection,
+    month: Month,
+    *,
+    customer: str | None = None,
+    after: str | None = None,
+    limit: int | None = None,
+    without: Collection[str] = (),
+) -> list[str]:
+    """Who has plans in the month, save whose contracts in it are all under plans that the report is no part of; beyond
+    the id `after`, `limit` at most. A month without a round for one of them is possible."""
+    query = select(customers.c.id).where(
+        select(maintenance_plans.c.id)
+        .where(maintenance_plans.c.customer == customers.c.id, *_of_month(month))
+        .correlate(customers)
+        .exists()
     )
+    if customer is not None:
+        query = query.where(customers.c.id == customer)
+    if without:
+        query = query.where(is_sold_to(customers.c.id, month, without))
+    if after is not None:
+        query = query.where(customers.c.id > after)
+    return list(await connection.scalars(query.order_by(customers.c.id).limit(limit)))
+
+
+async def read_maintenance(
+    connection: AsyncConnection, month: Month, now: datetime, wanted: Sequence[str]
+) -> list[MaintenanceReport]:
+    """Of each of some customers with rounds in the month, by id. A month is that of the plan's time zone."""
+    first, end = month.anywhere
+    plans: list[Plan] = []
+    for start in range(0, len(wanted), AT_ONCE):
+        of_some = maintenance_plans.c.customer.in_(wanted[start : start + AT_ONCE])
+        plans += await store.list_plans(connection, only_active=False, wanted=[of_some, *_of_month(month)])
     rounds: dict[int, list[Round]] = {}
     is_near = (maintenance_rounds.c.due_at >= first, maintenance_rounds.c.due_at < end)
     for start in range(0, len(plans), AT_ONCE):
@@ -108,7 +130,10 @@ async def read_maintenance(
         over = select(tickets.c.number).where(tickets.c.number.in_(some), tickets.c.resolved_at.is_not(None))
         resolved |= set(await connection.scalars(over))
         minutes |= await work.minutes_on(connection, some)
-    names = {row.id: row.name for row in await connection.execute(select(customers.c.id, customers.c.name))}
+    names: dict[str, str] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        named = select(customers.c.id, customers.c.name).where(customers.c.id.in_(wanted[start : start + AT_ONCE]))
+        names |= {row.id: row.name for row in await connection.execute(named)}
     known = _Known(resolved, minutes)
 
     def unfold() -> dict[str, list[RoundReport]]:
@@ -160,10 +185,20 @@ def _of_plan(plan: Plan, rounds: Iterable[Round], known: _Known, month: Month, n
         )
 
 
+def _of_month(month: Month) -> list[ColumnElement[bool]]:
+    """Plans that may have a round in it."""
+    first, end = month.anywhere
+    return [
+        maintenance_plans.c.created_at < end,
+        or_(maintenance_plans.c.ended_at.is_(None), maintenance_plans.c.ended_at > first, _has_round(first, end)),
+    ]
+
+
 def _has_round(first: datetime, end: datetime) -> ColumnElement[bool]:
     return (
         select(maintenance_rounds.c.ticket)
         .where(maintenance_rounds.c.plan == maintenance_plans.c.id)
         .where(maintenance_rounds.c.due_at >= first, maintenance_rounds.c.due_at < end)
+        .correlate(maintenance_plans)
         .exists()
     )

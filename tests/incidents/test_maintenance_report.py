@@ -10,7 +10,7 @@ from collector.desk import checklists, work
 from collector.desk.states import TicketStatus
 from collector.incidents import by_hand
 from collector.incidents.maintenance import end_plan
-from collector.reporting.maintenance import MaintenanceReport, RoundState, read_maintenance
+from collector.reporting.maintenance import MaintenanceReport, RoundState, maintained_customers, read_maintenance
 from tests.incidents.maintained import Desk, desk_of, local, opened
 
 MARCH = Month(2026, 3)
@@ -23,7 +23,8 @@ async def desk(database: Database) -> Desk:
 
 async def report(desk: Desk, month: Month = MARCH) -> list[MaintenanceReport]:
     async with desk.database.connect() as connection:
-        return await read_maintenance(connection, month, desk.now)
+        customers = await maintained_customers(connection, month)
+        return await read_maintenance(connection, month, desk.now, customers)
 
 
 async def resolve(desk: Desk, number: int) -> None:

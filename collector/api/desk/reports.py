@@ -1,4 +1,4 @@
-"""`/reports`: what a month costs."""
+"""`/reports`: what a month costs, and what was maintained in it."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,10 @@ from collector.contracts import ServiceModels
 from collector.contracts.months import Month
 from collector.contracts.service_models import Report
 from collector.fleet.roles import Role
+from collector.reporting import maintenance_shape
 from collector.reporting.bill_shape import MonthlyBill, told
+from collector.reporting.maintenance import maintained_customers, read_maintenance
+from collector.reporting.maintenance_shape import MonthlyMaintenance
 from collector.reporting.part_of import plans_without
 from collector.reporting.usage import billed_customers, read_bills
 
@@ -28,6 +31,19 @@ class BillFilter(PagingOfReckoned):
         default=None,
         max_length=64,
         description="Without one, those whose service models have no `billing` under `reported` are left out.",
+    )
+
+
+class MaintenancePage(Page[MonthlyMaintenance]):
+    pass
+
+
+class MaintenanceFilter(PagingOfReckoned):
+    month: str = Field(pattern=MONTH_PATTERN, description="By the clock of each plan.", examples=["2026-03"])
+    customer: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Without one, those whose service models have no `maintenance` under `reported` are left out.",
     )
 
 
@@ -51,6 +67,22 @@ class ReportOperations:
         bills = await read_bills(call.connection, self.models, month, ids, call.now)
         return BillPage(items=[told(bill) for bill in bills], next_cursor=cursor)
 
+    async def report_maintenance(self, call: Call[MaintenanceFilter, None]) -> MaintenancePage:
+        asked, caller = call.params, call.caller
+        if caller.site is not None:
+            raise missing("maintenance report of a site")
+        month = Month.parse(asked.month)
+        customer = asked.customer if caller.customer is None else caller.customer
+        if asked.customer not in (None, customer):
+            return MaintenancePage(items=[], next_cursor=None)
+        without = plans_without(self.models, Report.MAINTENANCE) if customer is None else ()
+        found = await maintained_customers(
+            call.connection, month, customer=customer, after=asked.after, limit=asked.limit + 1, without=without
+        )
+        ids, cursor = cut(found, asked.limit, lambda one: one)
+        reports = await read_maintenance(call.connection, month, call.now, ids)
+        return MaintenancePage(items=[maintenance_shape.told(one) for one in reports], next_cursor=cursor)
+
     def operations(self) -> list[AnyOperation]:
         return [
             Operation(
@@ -62,5 +94,14 @@ class ReportOperations:
                 BillPage,
                 self.report_billing,
                 role=Role.MANAGER,
-            )
+            ),
+            Operation(
+                "GET",
+                "/reports/maintenance",
+                "What was maintained in a month, round by round, with what shows it",
+                MaintenanceFilter,
+                None,
+                MaintenancePage,
+                self.report_maintenance,
+            ),
         ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from collector.fleet.roles import Role
 from tests.api.desk.conftest import Desk
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(20)
@@ -47,6 +48,26 @@ async def test_a_plan_is_made_read_and_ended(desk: Desk, plan: Any) -> None:
     assert [one["id"] for one in (await desk.get("/maintenance-plans?all=true"))["items"]] == [plan["id"]]
     actions = [action for _, action in await desk.actors()]
     assert actions[:2] == ["maintenance.end", "maintenance.add"]
+
+
+async def test_a_month_is_reported(desk: Desk, round_: Any) -> None:
+    await desk.life.add_token("of hq", Role.VIEWER, customer="acme", site="hq")
+    await desk.life.collector.upkeep["changes"].work()
+    path = "/reports/maintenance?month=2026-03"
+    for who in ("viewer", "manager"):
+        (acme,) = (await desk.get(path, who))["items"]
+        assert (acme["customer"], acme["planned"], acme["done"]) == ("acme", 4, 0)
+        assert [one["state"] for one in acme["rounds"]] == ["open", *["coming"] * 3]
+        first = acme["rounds"][0]
+        assert (first["ticket"], first["due"], first["due_at"]) == (
+            round_["ticket"],
+            "2026-03-05 10:00",
+            "2026-03-05T09:00:00Z",
+        )
+    assert (await desk.get(path, "bakkerij"))["items"] == []
+    assert (await desk.get(f"{path}&customer=acme", "bakkerij"))["items"] == []
+    assert await desk.refused("GET", path, who="of hq") == (404, "not_found")
+    assert (await desk.get("/reports/maintenance?month=2020-01"))["items"] == []
 
 
 async def test_a_repeat_plans_nothing_twice(desk: Desk) -> None:
