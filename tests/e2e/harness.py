@@ -1,4 +1,6 @@
-"""Real processes on real ports, driven as an operator and a sender would: command lines and HTTP, nothing else."""
+"""Real processes on real ports, driven as an operator and a sender would: command lines and HTTP, nothing else.
+
+Those of the collector are forked from one that has loaded the program already (warm.py)."""
 
 import http.client
 import json
@@ -16,19 +18,13 @@ from typing import Any, TypeVar
 
 from protocol import wire
 from tests.conftest import free_port
+from tests.e2e import warm
 
 T = TypeVar("T")
 
 PROGRAMS = Path(sys.executable).parent
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.05
-
-RUN_ALL = """
-import json, sys
-from collector.cli import main
-for line in json.loads(sys.argv[1]):
-    main(line, standalone_mode=False)
-"""
 
 # Fires while a series that the test pushes is above the customer's limit.
 DISK_RULES = """\
@@ -86,8 +82,8 @@ class Collector:
     folder: Path
     rules: Path
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-    program: Sequence[str | Path] = (PROGRAMS / "quarkpulse-collector",)
+    process: subprocess.Popen[bytes] | warm.Program | None = None
+    program: Sequence[str | Path] = ()  # to start instead
     tokens: dict[str, str] = field(default_factory=dict)  # by customer, each good for many devices
     viewer: str = ""  # a token that may read, once somebody has read
 
@@ -103,13 +99,22 @@ class Collector:
     def log(self) -> str:
         return (self.folder / "serve.log").read_text()
 
+    def configure(self, more: str) -> None:
+        """These lines at the end of its config.toml."""
+        self.data.mkdir(exist_ok=True)
+        with (self.data / "config.toml").open("a") as file:
+            file.write(more)
+
     def start(self, *, ready: bool = True) -> None:
-        command: list[str | Path] = [
-            *self.program, "serve",
-            "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--rules", self.rules,
+        serve: list[str | Path] = [
+            "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}", "--rules", self.rules,
         ]  # fmt: skip
         with (self.folder / "serve.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if self.program:
+                command = [*self.program, *serve]
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            else:
+                self.process = warm.Program(serve, log, log)
         if ready:
             eventually(self._is_ready, "the collector to be ready")
 
@@ -151,24 +156,9 @@ class Collector:
 
     def run(self, *arguments: str) -> str:
         """One command of the command line, on this collector's data."""
-        done = subprocess.run(
-            [PROGRAMS / "quarkpulse-collector", *arguments, "--data", self.data],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
+        done = warm.run([*arguments, "--data", self.data], timeout=DEADLINE_SECONDS)
         assert done.returncode == 0, f"{arguments}: {done.stderr}"
         return done.stdout
-
-    def run_all(self, *commands: Sequence[str]) -> None:
-        """Several commands one after the other in one process: to start one takes longer than what it does."""
-        lines = [[*command, "--data", str(self.data)] for command in commands]
-        done = subprocess.run(
-            [sys.executable, "-c", RUN_ALL, json.dumps(lines)],
-            capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{commands}: {done.stderr}"
 
     def told(self, path: str) -> list[dict[str, Any]]:
         """The first page of a list of the API. Unlike a command it costs next to nothing, so it may be asked often."""
@@ -190,10 +180,8 @@ class Collector:
     def add_customers(self) -> None:
         """acme on the monthly plan, bakkerij on break/fix."""
         consent = ("--monitoring-consent", "J. Jansen, 2026-01-05")
-        self.run_all(
-            ("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly"),
-            ("customers", "add", "bakkerij", "--name", "Bakkerij Jansen", "--plan", "break_fix", *consent),
-        )
+        self.run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+        self.run("customers", "add", "bakkerij", "--name", "Bakkerij Jansen", "--plan", "break_fix", *consent)
 
     def token(self, customer: str, *, uses: int = 1, kind: str = "server") -> str:
         created = ("--customer", customer, "--site", "hq", "--kind", kind, "--uses", str(uses))
@@ -255,12 +243,17 @@ def disk_series(mountpoint: str = "/srv") -> wire.Series:
 
 
 @contextmanager
-def collector_in(folder: Path, rules: str = DISK_RULES, *, start: bool = True) -> Iterator[Collector]:
-    """A collector with one rule file, running; ended whatever happens."""
+def collector_in(
+    folder: Path, rules: str = DISK_RULES, *, start: bool = True, database_url: str | None = None
+) -> Iterator[Collector]:
+    """A collector with one rule file, running; ended whatever happens. Its state is in a file of its data folder, or at
+    `database_url`."""
     (folder / "rules").mkdir()
     (folder / "rules" / "e2e.yaml").write_text(rules)
     collector = Collector(folder, folder / "rules")
     try:
+        if database_url is not None:
+            collector.configure(f'database_url = "{database_url}"\n')
         if start:
             collector.start()
         yield collector

@@ -20,12 +20,15 @@ groups:
 
 
 @pytest.mark.slow
-def test_a_check_that_the_collector_asks_for_and_the_machine_allows_opens_a_ticket(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_check_that_the_collector_asks_for_and_the_machine_allows_opens_a_ticket(
+    tmp_path: Path, database_url: str
+) -> None:
     state, plugin, verdict = tmp_path / "agent", tmp_path / "check_it", tmp_path / "verdict"
     verdict.write_text("0")
     plugin.write_text(f'#!/bin/sh\nread code < {verdict}\necho "it is $code|used=$code%;80;90"\nexit $code\n')
     plugin.chmod(0o755)
-    with collector_in(tmp_path, RULES) as collector:
+    with collector_in(tmp_path, RULES, database_url=database_url) as collector:
         collector.add_customers()
         viewer = collector.run("tokens", "create", "--role", "viewer").strip()
         enrol_agent(collector, "acme", state)

@@ -10,7 +10,7 @@ import pytest
 
 from collector.app import serve
 from collector.clock import system_clock
-from collector.config import Settings
+from collector.config import load_settings
 from protocol import wire
 from tests.e2e.harness import DEADLINE_SECONDS, Answer, Collector, collector_in
 
@@ -29,7 +29,8 @@ class MovedClock:
 
 @asynccontextmanager
 async def served(collector: Collector, clock: MovedClock) -> AsyncIterator[None]:
-    settings = Settings(data=collector.data, listen=f"127.0.0.1:{collector.port}", rules_dir=collector.rules)
+    listen = f"127.0.0.1:{collector.port}"
+    settings = load_settings(collector.data).model_copy(update={"listen": listen, "rules_dir": collector.rules})
     stop, listening = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(
@@ -51,9 +52,9 @@ async def enrol(collector: Collector, token: str, machine: str) -> Answer:
     return await asyncio.to_thread(collector.request, "POST", wire.ENROLL_PATH, request)
 
 
-async def test_a_token_that_has_expired_enrols_nobody(tmp_path: Path) -> None:
+async def test_a_token_that_has_expired_enrols_nobody(tmp_path: Path, database_url: str) -> None:
     clock = MovedClock()
-    with collector_in(tmp_path, start=False) as collector:
+    with collector_in(tmp_path, start=False, database_url=database_url) as collector:
         await asyncio.to_thread(collector.add_customers)
         created = ("--customer", "acme", "--site", "hq", "--kind", "server", "--uses", "9", "--expires", "1h")
         token = (await asyncio.to_thread(collector.run, "tokens", "create", *created)).strip()

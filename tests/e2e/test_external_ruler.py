@@ -30,6 +30,7 @@ groups:
         annotations:
           summary: "{{ $labels.system_filesystem_mountpoint }} is {{ $value | humanizePercentage }} full"
   - name: collector
+    interval: 1s
     rules:
       - alert: Watchdog
         expr: vector(1)
@@ -54,10 +55,9 @@ alerting:
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[Collector]:
-    with collector_in(tmp_path, RULES, start=False) as made:
-        made.data.mkdir()
-        (made.data / "config.toml").write_text('[rules]\nengine = "external"\n')
+def collector(tmp_path: Path, database_url: str) -> Iterator[Collector]:
+    with collector_in(tmp_path, RULES, start=False, database_url=database_url) as made:
+        made.configure('[rules]\nengine = "external"\n')
         made.start()
         made.add_customers()
         yield made
@@ -111,6 +111,7 @@ def test_a_full_disk_becomes_a_ticket_by_way_of_prometheus(collector: Collector,
         assert len(collector.rows("tickets", "list")) == 1
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)  # it is not about state
 def test_what_the_collector_tells_of_itself_is_evaluated_all_the_same(collector: Collector) -> None:
     sender = collector.enrol("acme")
     (watchdog,) = eventually(

@@ -1,29 +1,31 @@
 """Bad input and faults, against a real collector over HTTP: each is answered as agreed, and nothing else suffers."""
 
+import asyncio
 import gzip
 import json
-import os
 import re
-import signal
-import subprocess
 import urllib.parse
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from protocol import wire
-from tests.e2e.harness import PROGRAMS, Collector, Sender, collector_in, disk_series, eventually, now_ms
+from tests.db.fixtures import BACKENDS, Cluster
+from tests.e2e.harness import Collector, Sender, collector_in, disk_series, eventually, now_ms
 
 pytestmark = pytest.mark.slow
 
 HOUR_MS = 3_600_000
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """One collector for all these tests: none of them may harm it for the next."""
-    with collector_in(tmp_path_factory.mktemp("faults")) as running:
+@pytest.fixture(scope="module", params=BACKENDS)
+def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """One collector on each database for all these tests: none of them may harm it for the next."""
+    url = None
+    if request.param == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        url = asyncio.run(cluster.make("template"))
+    with collector_in(tmp_path_factory.mktemp("faults"), database_url=url) as running:
         running.add_customers()
         yield running
 
@@ -293,53 +295,3 @@ def test_strangers_do_not_read_what_is_only_for_viewers(collector: Collector) ->
     eventually(seen, "serve to notice the token", seconds=10)
     assert collector.request("GET", "/nowhere").status == 404
     assert collector.request("GET", wire.PUSH_PATH).status == 405
-
-
-BROKEN_RULES = """\
-groups:
-  - name: broken
-    rules:
-      - alert: Broken
-        expr: rate(up)
-"""
-
-
-def test_serve_refuses_to_start_with_broken_rules_and_says_where(tmp_path: Path) -> None:
-    with collector_in(tmp_path, BROKEN_RULES, start=False) as collector:
-        done = subprocess.run(
-            [
-                PROGRAMS / "quarkpulse-collector", "serve",
-                "--data", collector.data, "--listen", "127.0.0.1:0", "--rules", collector.rules,
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )  # fmt: skip
-        assert done.returncode == 1
-        assert "e2e.yaml:5" in done.stderr
-        checked = subprocess.run(
-            [PROGRAMS / "quarkpulse-collector", "rules", "check", collector.rules / "e2e.yaml"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert checked.returncode == 1
-        assert "e2e.yaml:5" in checked.stdout
-
-
-def test_a_reload_of_broken_rules_keeps_the_old_ones(tmp_path: Path) -> None:
-    with collector_in(tmp_path) as collector:
-        collector.add_customers()
-        sender = collector.enrol("acme")
-        (collector.rules / "e2e.yaml").write_text(BROKEN_RULES)
-        assert collector.process is not None
-        os.kill(collector.process.pid, signal.SIGHUP)
-        eventually(lambda: "e2e.yaml:5" in collector.log, "the log to name the broken line")
-
-        def fired() -> bool:
-            assert sender.push_disk(0.95).status == 200
-            return bool(collector.rows("tickets", "list"))
-
-        eventually(fired, "the old rule to fire")

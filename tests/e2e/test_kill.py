@@ -20,8 +20,8 @@ from tests.e2e.streams import streaming, witnessed
 pytestmark = pytest.mark.slow
 
 DEVICES = 4  # fewer than make a storm, which would be one ticket
-KILLS = 3  # before the tickets are open, and as many after
-LIVES = 3  # of the agent
+KILLS = 2  # before the tickets are open, and as many after; on each database
+LIVES = 2  # of the agent
 INTERVAL_SECONDS = 0.2
 # Ticks that the agent leaves out when the machine is busy are no loss; a hole where an outage was would be longer.
 MAX_GAP_MS = 5_000  # a busy machine skips ticks; a hole that a lost frame leaves is told by the other checks
@@ -60,11 +60,11 @@ def stored_samples(collector: Collector, device_id: str, metric: str) -> dict[in
     return dict(told)
 
 
-def test_nothing_acknowledged_is_lost_and_no_second_ticket_opens(tmp_path: Path) -> None:
+def test_nothing_acknowledged_is_lost_and_no_second_ticket_opens(tmp_path: Path, database_url: str) -> None:
     """Devices push all the time; the collector is killed under them before and after their tickets are open."""
     moments = Moments(20260105)
     in_flight = 0
-    with collector_in(tmp_path, DISK_RULES + reading_an_hour(DISK)) as collector:
+    with collector_in(tmp_path, DISK_RULES + reading_an_hour(DISK), database_url=database_url) as collector:
         collector.add_customers()
         senders = [collector.enrol("acme", hostname=f"ws-{number}") for number in range(DEVICES)]
         with streaming(collector, senders) as streams:
@@ -106,13 +106,13 @@ def gaps_within(times: Iterable[int], lives: list[tuple[int, int]]) -> list[tupl
     return gaps
 
 
-def test_what_an_agent_got_acknowledged_is_stored_however_both_die(tmp_path: Path) -> None:
+def test_what_an_agent_got_acknowledged_is_stored_however_both_die(tmp_path: Path, database_url: str) -> None:
     """A real agent, five frames a second, through a witness that notes what goes by. Agent and collector are killed at
     random. In the end each frame is stored, or still in the spool: those that went out, those that were acknowledged
     and those that lay in the spool when the agent died, and no life of the agent has a hole."""
     moments = Moments(20260106)
     with (
-        collector_in(tmp_path, DISK_RULES + reading_an_hour(OWN)) as collector,
+        collector_in(tmp_path, DISK_RULES + reading_an_hour(OWN), database_url=database_url) as collector,
         witnessed(collector) as witness,
     ):
         collector.add_customers()

@@ -11,8 +11,8 @@ from tests.e2e.harness import DEADLINE_SECONDS, Collector, agent_process, collec
 
 
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[Collector]:
-    with collector_in(tmp_path) as made:
+def collector(tmp_path: Path, database_url: str) -> Iterator[Collector]:
+    with collector_in(tmp_path, database_url=database_url) as made:
         made.add_customers()
         yield made
 

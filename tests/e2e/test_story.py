@@ -42,8 +42,8 @@ def push_until(senders: list[Sender], ratio: float, collector: Collector, *comma
     eventually(pushed, f"{rows} open rows of {command}")
 
 
-def test_one_incident_is_one_ticket_for_monthly_and_a_shadow_for_break_fix(tmp_path: Path) -> None:
-    with collector_in(tmp_path) as collector:
+def test_one_incident_is_one_ticket_for_monthly_and_a_shadow_for_break_fix(tmp_path: Path, database_url: str) -> None:
+    with collector_in(tmp_path, database_url=database_url) as collector:
         collector.add_customers()
         monthly, break_fix = collector.enrol("acme"), collector.enrol("bakkerij")
         both = [monthly, break_fix]
@@ -67,8 +67,8 @@ def test_one_incident_is_one_ticket_for_monthly_and_a_shadow_for_break_fix(tmp_p
         assert ticket["resolved_at"] > ticket["opened_at"] >= ticket["began_at"]
 
 
-def test_a_device_that_is_no_longer_seen_is_not_healthy(tmp_path: Path) -> None:
-    with collector_in(tmp_path) as collector:
+def test_a_device_that_is_no_longer_seen_is_not_healthy(tmp_path: Path, database_url: str) -> None:
+    with collector_in(tmp_path, database_url=database_url) as collector:
         collector.add_customers()
         sender = collector.enrol("acme")
         push_until([sender], 0.95, collector, "tickets", "list", rows=1)
@@ -86,8 +86,9 @@ def test_a_device_that_is_no_longer_seen_is_not_healthy(tmp_path: Path) -> None:
         assert ticket["status"] == "resolved"
 
 
-def test_real_agents_measure_this_machine(tmp_path: Path) -> None:
-    with collector_in(tmp_path) as collector:
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_real_agents_measure_this_machine(tmp_path: Path, database_url: str) -> None:
+    with collector_in(tmp_path, database_url=database_url) as collector:
         collector.add_customers()
         for customer in ("acme", "bakkerij"):
             enrol_agent(collector, customer, tmp_path / customer)

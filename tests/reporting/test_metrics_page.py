@@ -14,8 +14,8 @@ OF_THE_PROCESS = ("process_", "python_")  # told of in one sentence
 
 
 @pytest.mark.slow
-def test_every_metric_stands_on_the_page_as_it_is(tmp_path: Path) -> None:
-    with collector_in(tmp_path) as collector:
+def test_every_metric_stands_on_the_page_as_it_is(tmp_path: Path, database_url: str) -> None:
+    with collector_in(tmp_path, database_url=database_url) as collector:
         collector.add_customers()
         collector.enrol("acme")
         text = collector.request("GET", "/metrics").text
