@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from collector.clock import system_clock
 from collector.demo.story import Demo
 from collector.demo.timeline import Timeline
 
@@ -27,8 +26,8 @@ def demo(ends: bool, rules: Path | None) -> None:
 
     E.g. `demo --exit`.
 
-    Starts a collector and two agents on this machine, loads all its cores for half a minute, and shows the alert, the
-    ticket and the shadow ticket as they come and go. Everything is kept in a temporary folder.
+    Starts a collector, two agents and a small web shop on this machine, kills the shop, and shows the alert, the ticket
+    and the shadow ticket as they come and go. Everything is kept in a temporary folder.
     """
     asyncio.run(_play(Console(), demo_rules() if rules is None else rules, ends=ends))
 
@@ -43,7 +42,7 @@ def demo_rules() -> Path:
 async def _play(console: Console, rules: Path, *, ends: bool) -> None:
     timeline = Timeline(console)
     with tempfile.TemporaryDirectory(prefix="quarkpulse-demo-") as folder:
-        story = Demo(Path(folder), rules, timeline, system_clock)
+        story = Demo(Path(folder), rules, timeline)
         stop = asyncio.Event()
         async with story.running():
             await story.play()

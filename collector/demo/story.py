@@ -1,23 +1,22 @@
 """The demo's story: the same fault at two customers, one on the monthly plan and one on break/fix.
 
-Everything is real: the processes are those that a provider runs, the readings are this machine's, the fault is a
-burner on every core. The story acts through the commands that an operator has, and watches the database as they do.
+Everything is real: the processes are those that a provider runs, the readings are this machine's, the fault is a web
+server that dies, as a check of both agents finds. The story acts through the commands that an operator has, and watches
+the database as they do. How busy this machine is otherwise makes no difference.
 """
 
 import asyncio
-import os
+import json
 import re
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from collector.alerting.records import AlertState, Outcome, list_alerts
-from collector.clock import Clock
 from collector.config import load_settings
 from collector.db.database import Database
 from collector.demo.timeline import Timeline
@@ -33,9 +32,27 @@ LISTENING = "listening on"  # as `serve` says it
 STOP_SECONDS = 10.0
 # Each step of the story takes seconds; a slow machine gets more, but the demo never hangs.
 STEP_SECONDS = 60.0
-QUIET_SECONDS = 20.0  # where the machine is busy anyway, the incident comes on top
+CHECK_SECONDS = 30  # as often as a check may run
 
-BURN = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
+SERVES = r"Serving HTTP on \S+ port (\d+)"  # as Python's own web server says it
+# A check as Nagios knows them: a line, a figure, an exit code.
+CHECK = """\
+import http.client, sys, time
+began = time.monotonic()
+try:
+    shop = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=10)
+    shop.request("GET", "/")
+    status = shop.getresponse().status
+except OSError as error:
+    print(f"CRITICAL - {error}")
+    sys.exit(2)
+print(f"OK - status {status}|time={time.monotonic() - began:.3f}s")
+"""
+AGENT_SETTINGS = """\
+[checks.shop]
+command = {command}
+interval_seconds = {seconds}
+"""
 
 
 class DemoError(QuarkpulseError):
@@ -68,17 +85,16 @@ class Aftermath:
 class Demo:
     """Runs the story in `folder`, which it fills; the caller removes it."""
 
-    def __init__(self, folder: Path, rules: Path, timeline: Timeline, clock: Clock) -> None:
+    def __init__(self, folder: Path, rules: Path, timeline: Timeline) -> None:
         self.data = folder / "collector"
         self.url = ""  # once the collector listens
         self._folder = folder
         self._rules = rules
         self._timeline = timeline
-        self._clock = clock
         self._programs = Path(sys.executable).parent
         self._told: dict[tuple[object, ...], str] = {}
         self._database: Database | None = None
-        self._quiet_since: datetime | None = None
+        self._shop = Shop(folder)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -92,6 +108,8 @@ class Demo:
             with self._timeline.waiting_for("waiting for the collector"):
                 await self._until(self._is_listening, "the collector to listen")
             self._timeline.say(f"collector listens on {self.url}")
+            await self._open_shop("is open")
+            processes.push_async_callback(self._shop.close)
             for client in CLIENTS:
                 await self._enrol(client)
                 state = str(self._folder / client.customer)
@@ -104,17 +122,13 @@ class Demo:
     async def play(self) -> Aftermath:
         """Cause the incident, watch it through to its end. Raises DemoError where the outcome is not the promised."""
         timeline = self._timeline
-        with timeline.waiting_for("waiting until this machine has calmed down from the start"), suppress(DemoError):
-            await self._until(self._is_quiet, "a quiet moment", step_seconds=QUIET_SECONDS)
-        cores = os.cpu_count() or 1
-        timeline.say(f"the incident: a burner on each of {cores} cores", style="red")
-        async with self._burning(cores):
-            with timeline.waiting_for("the rule goes pending, holds for its 'for', and fires"):
-                await self._until(self._has_decided, "a ticket and a shadow ticket", step_seconds=2 * STEP_SECONDS)
-        timeline.say("the burners stop", style="green")
+        await self._shop.close()
+        timeline.say("the incident: the web shop's server is killed", style="red")
+        with timeline.waiting_for("a check finds out, the rule goes pending, holds for its 'for', and fires"):
+            await self._until(self._has_decided, "a ticket and a shadow ticket", step_seconds=2 * STEP_SECONDS)
+        await self._open_shop("is open again")
         with timeline.waiting_for("the alerts resolve, and with them what nobody touched"):
-            what = "the ticket to resolve itself" + _burdened(cores)
-            await self._until(self._has_healed, what, step_seconds=2 * STEP_SECONDS)
+            await self._until(self._has_healed, "the ticket to resolve itself", step_seconds=2 * STEP_SECONDS)
         aftermath = await self._tell_tickets()
         check(aftermath)
         return aftermath
@@ -132,6 +146,11 @@ class Demo:
         )
         self._timeline.say(f"customer added, plan {client.plan}", who=client.name)
 
+    async def _open_shop(self, told: str) -> None:
+        await self._shop.open()
+        await self._until(self._shop.is_open, "the web shop to open")
+        self._timeline.say(f"the customers' web shop {told}: http://127.0.0.1:{self._shop.port}", style="green")
+
     async def _enrol(self, client: Client) -> None:
         token = await self._collector(
             "tokens", "create", "--customer", client.customer, "--site", "hq", "--kind", "server", "--uses", "1"
@@ -140,7 +159,10 @@ class Demo:
         await self._run(
             "quarkpulse-agent", "enroll", "--collector", self.url, "--token", token.strip(), "--state", state
         )
-        self._timeline.say("agent enrolled", who=client.name)
+        command = json.dumps([sys.executable, "-I", "-c", CHECK, str(self._shop.port)])
+        settings = AGENT_SETTINGS.format(command=command, seconds=CHECK_SECONDS)
+        (Path(state) / "agent.toml").write_text(settings, encoding="utf-8")
+        self._timeline.say("agent enrolled, to check the shop", who=client.name)
 
     async def _is_listening(self) -> bool:
         """Whether the collector has said where it listens: the system chose its port."""
@@ -155,17 +177,6 @@ class Demo:
         for device in online:
             self._tell(device.customer, ("device", device.id), f"device {device.id} reports")
         return len(online) == len(CLIENTS)
-
-    async def _is_quiet(self) -> bool:
-        """Whether both devices have been judged by a reading of their own, and none of them is busy already."""
-        async with self._opened().connect() as connection:
-            alerts = await list_alerts(connection, resolved_since=None)
-        self._quiet_since = self._quiet_since or self._clock()
-        if alerts:
-            self._quiet_since = None
-        return self._quiet_since is not None and self._clock() - self._quiet_since > timedelta(
-            seconds=AGENT_INTERVAL_SECONDS
-        )
 
     async def _has_decided(self) -> bool:
         await self._tell_alerts()
@@ -236,15 +247,6 @@ class Demo:
         finally:
             await end(process)
 
-    @asynccontextmanager
-    async def _burning(self, cores: int) -> AsyncIterator[None]:
-        code = BURN.format(seconds=4 * STEP_SECONDS)
-        async with AsyncExitStack() as burners:
-            for _ in range(cores):
-                process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, start_new_session=True)
-                burners.push_async_callback(end, process)
-            yield
-
     async def _until(
         self, holds: Callable[[], Awaitable[bool]], what: str, *, step_seconds: float = STEP_SECONDS
     ) -> None:
@@ -256,12 +258,34 @@ class Demo:
             raise DemoError(f"waited {step_seconds:.0f} s in vain for {what}; the logs are in {self._folder}") from None
 
 
-def _burdened(cores: int) -> str:
-    """A hint for whoever waits in vain on a machine that other programs keep busy: there the alert holds rightly."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load < 2 * cores:
-        return ""
-    return f" (other programs keep this machine busy, a load of {load:.1f} on {cores} cores: try again when it is calm)"
+class Shop:
+    """A web server of Python's own, which may be killed and opened again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = 0  # the system chooses it
+        self._log = folder / "shop.log"
+        self._goods = folder / "shop"
+        self._process: Process | None = None
+
+    async def open(self) -> None:
+        self._goods.mkdir(exist_ok=True)
+        (self._goods / "index.html").write_text("<!doctype html><title>Shop</title>", encoding="utf-8")
+        command = ("-u", "-m", "http.server", str(self.port), "--bind", "127.0.0.1", "--directory", str(self._goods))
+        with self._log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, *command, stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    async def is_open(self) -> bool:
+        said = re.search(SERVES, self._log.read_text(errors="replace"))
+        self.port = int(said[1]) if said else self.port
+        return said is not None
+
+    async def close(self) -> None:
+        """By force, as a crash would."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
 
 
 def check(aftermath: Aftermath) -> None:
