@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-# Two workers: a third would keep two cores so busy that what waits for a calm machine waits in vain. A file's tests stay
-# together.
-PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
+# Two workers keep two cores busy. A file's tests stay together, in the order in which tests/conftest.py puts the files.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 export PYTHON PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, each of the many processes that tests start would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help agent-bundle agent-deb agent-man demo install install-dev test test-quick test-packages lint format rules schema clean
