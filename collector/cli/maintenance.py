@@ -241,6 +241,7 @@ async def checklist(database: Database, _settings: Settings, ticket: int, *, lan
             "evidence": step.evidence,
             "attachment": step.attachment,
             "left_out": step.left_out,
+            "seen": step.seen,
         }
         for number, step in enumerate(round_.checklist, start=1)
     ]

@@ -53,11 +53,23 @@ def _kinds(value: object) -> object:
 Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_kinds)]
 
 
+class Seen(StrEnum):
+    """What the collector can see by itself of taking a customer on."""
+
+    CONTRACT_SIGNED = "contract_signed"  # with the day on which it was
+    CONTACT_HAS_ACCESS = "contact_has_access"  # a password, or a token
+    DEVICES_REPORT = "devices_report"  # all that were enrolled, and at least one
+    TICKET_ASSIGNED = "ticket_assigned"  # one of the customer's since then, rounds of maintenance excepted
+    TICKET_RESOLVED = "ticket_resolved"
+    TICKET_EXPLAINED = "ticket_explained"  # resolved, with cause and solution
+
+
 class Step(Written):
-    """A step of taking a customer on, in both languages."""
+    """A step of taking a customer on, in both languages. `seen`: by what it is done without anybody ticking it."""
 
     nl: Title
     en: Title
+    seen: Seen | None = None
 
 
 class WrittenModel(Written):

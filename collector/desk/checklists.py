@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.tables import attachments
 from collector.desk import events, maintenance, tickets
-from collector.desk.events import EventType
+from collector.desk.events import SYSTEM, EventType
 from collector.desk.maintenance import MaintenanceError, Round, Step, find_round, get_round
 
 MAX_NOTE_CHARS = 2_000
@@ -50,10 +50,19 @@ async def tick(
         attachment=attachment,
         digest=digest,
         left_out=None,
+        seen=None,
     )
     data = {"note": done.note, "evidence": done.evidence, "attachment": attachment, "digest": digest}
     told = {"done": True, **{name: value for name, value in data.items() if value is not None}}
     return await _change(connection, round_, item, done, told, actor=actor, now=now)
+
+
+async def tick_seen(connection: AsyncConnection, ticket: int, item: int, evidence: str, *, now: datetime) -> None:
+    """An item that the collector sees done, unless a person decided about it, or about the ticket, in between."""
+    ticket_is_over = (await tickets.get_ticket(connection, ticket)).resolved_at is not None
+    step = (await get_round(connection, ticket)).checklist[item - 1]
+    if not (ticket_is_over or step.is_over) and step.seen is not None:
+        await tick(connection, ticket, item, evidence=evidence, actor=SYSTEM, now=now)
 
 
 async def untick(connection: AsyncConnection, ticket: int, item: int, *, actor: str, now: datetime) -> Round:

@@ -37,6 +37,7 @@ class Step:
     attachment: int | None = None  # or a file beside the ticket
     digest: str | None = None  # of that file, SHA-256, hex
     left_out: str | None = None  # why it is not done
+    seen: str | None = None  # by what the collector sees that it is done; gone as soon as a person decided about it
 
     @property
     def is_over(self) -> bool:

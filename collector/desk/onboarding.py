@@ -46,6 +46,23 @@ async def due(connection: AsyncConnection, now: datetime, limit: int) -> list[On
     return [Onboarding(*row) for row in rows]
 
 
+async def in_hand(connection: AsyncConnection) -> list[tuple[Onboarding, list[tuple[int, Step]]]]:
+    """Those whose ticket is open, with what the collector may yet see done: items by their number from 1."""
+    query = (
+        select(*_ALL.selected_columns, onboardings.c.checklist)
+        .join(tickets, tickets.c.number == onboardings.c.ticket)
+        .where(tickets.c.resolved_at.is_(None))
+        .order_by(onboardings.c.customer, onboardings.c.model)
+    )
+    found = []
+    for *fields, checklist in await connection.execute(query):
+        steps = [(number, Step(**one)) for number, one in enumerate(checklist, start=1)]
+        waiting = [(number, step) for number, step in steps if step.seen is not None and not step.is_over]
+        if waiting:
+            found.append((Onboarding(*fields), waiting))
+    return found
+
+
 async def begun_with(
     connection: AsyncConnection, plans: Collection[str], since: datetime, now: datetime, limit: int
 ) -> list[int]:

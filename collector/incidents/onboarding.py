@@ -3,6 +3,7 @@ begun. It is asked for, since customers of long standing are entered, too. Where
 for those who are new: whose first contract begins no earlier than they were entered."""
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,19 +11,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.clock import Clock
 from collector.contracts import ServiceModels, model_named
+from collector.contracts.service_models import Seen
 from collector.db import audit
+from collector.desk import checklists, tickets
 from collector.desk import onboarding as store
-from collector.desk import tickets
 from collector.desk.events import SYSTEM
 from collector.desk.maintenance import Step
 from collector.desk.onboarding import Onboarding
 from collector.fleet.contracts import contract_at, get_contract
 from collector.incidents.maintenance import Transactions
+from collector.incidents.onboarding_seen import seen_done
 from protocol.errors import PermanentError
 
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 200
+KNOWN = frozenset(Seen)  # a checklist may be of a later version, before which this one was put back
 LATELY = timedelta(days=7)  # so that a model that is changed to do it by itself takes nobody of long standing on
 
 
@@ -45,7 +49,7 @@ async def onboard(
     wanted = Onboarding(
         found.customer, model.name, max(found.valid_from, now), None, f"{model.title}: in gebruik nemen / onboarding"
     )
-    steps = [Step(one.nl, one.en) for one in model.onboarding]
+    steps = [Step(one.nl, one.en, seen=one.seen) for one in model.onboarding]
     made, is_new = await store.add(connection, wanted, steps, author=actor)
     if not is_new:
         told = "when its contract begins" if made.ticket is None else f"by ticket {made.ticket}"
@@ -57,7 +61,8 @@ async def onboard(
 
 @dataclass(frozen=True, slots=True)
 class Onboardings:
-    """Opens the tickets of those whose contract has begun. `turn` is called every minute or so."""
+    """Opens the tickets of those whose contract has begun, and ticks what it sees done. `turn` is called every minute
+    or so."""
 
     database: Transactions
     models: ServiceModels
@@ -76,6 +81,7 @@ class Onboardings:
                 else:  # it was changed or ended before it began
                     await store.call_off(connection, one)
                     logger.info("onboarding called off: customer=%s plan=%s", one.customer, one.model)
+        await self._tick_what_is_seen(now)
 
     async def _take_on_by_itself(self, now: datetime) -> None:
         plans = [name for name, model in self.models.items() if model.onboards_by_itself]
@@ -89,6 +95,21 @@ class Onboardings:
                     await onboard(connection, self.models, contract, actor=SYSTEM, now=now)
                 except OnboardingError as error:  # somebody asked for it, or ended the contract, in between
                     logger.info("not taken on: contract=%d reason=%s", contract, error)
+
+    async def _tick_what_is_seen(self, now: datetime) -> None:
+        wanted: dict[Seen, list[Onboarding]] = defaultdict(list)
+        async with self.database.connect() as connection:
+            in_hand = await store.in_hand(connection)
+            for one, steps in in_hand:
+                for seen in KNOWN.intersection(step.seen for _, step in steps):
+                    wanted[seen].append(one)
+            found = await seen_done(connection, wanted, now)
+        for one, steps in in_hand:
+            for item, step in steps:
+                evidence = found[Seen(step.seen)].get((one.customer, one.model)) if step.seen in KNOWN else None
+                if one.ticket is not None and evidence is not None:
+                    async with self.database.begin() as connection:
+                        await checklists.tick_seen(connection, one.ticket, item, evidence, now=now)
 
 
 async def _begin(connection: AsyncConnection, wanted: Onboarding, now: datetime) -> Onboarding:

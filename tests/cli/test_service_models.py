@@ -22,7 +22,7 @@ def test_models(tmp_path: Path) -> None:
     (hybrid,) = json.loads(run(tmp_path, "models", "hybrid", "--json"))
     assert hybrid["slas"] == ["response_only", "standard"]
     assert hybrid["charge"]["hours"]["included_minutes"] == 300
-    assert hybrid["onboarding"][0] == {"nl": "Consult", "en": "Consultation"}
+    assert hybrid["onboarding"][0] == {"nl": "Consult", "en": "Consultation", "seen": None}
     text = run(tmp_path, "models", "break_fix")
     assert "Oorzaak".lower() in text and "Report on cause and solution" in text
 

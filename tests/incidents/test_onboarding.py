@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,19 +11,26 @@ from sqlalchemy import select, update
 from collector.contracts import ServiceModels
 from collector.db import audit
 from collector.db.database import Database
-from collector.db.tables import contracts, onboardings
-from collector.desk import checklists, tickets
+from collector.db.tables import contracts, devices, onboardings
+from collector.db.tables import tickets as all_tickets
+from collector.desk import checklists, technicians, tickets
 from collector.desk.fields import TicketKind, TicketSource
 from collector.desk.maintenance import MaintenanceError, Round, get_round
 from collector.desk.onboarding import Onboarding
 from collector.desk.reading import Ticket, list_tickets
+from collector.desk.reported import Report, open_reported
 from collector.desk.states import TicketStatus
+from collector.desk.technicians import add_technician
 from collector.fleet.agreements import Agreement
 from collector.fleet.contracts import add_contract, change_contract, end_contract
+from collector.fleet.presence import Presence
+from collector.fleet.roles import Role
+from collector.fleet.tokens import create_access_token
+from collector.fleet.users import Profile, add_user
 from collector.incidents import by_hand
 from collector.incidents.onboarding import OnboardingError, Onboardings, onboard
 from collector.reporting.totals import count_totals
-from tests.fleet.world import ACTOR, MODELS, NOW, after, make_customer
+from tests.fleet.world import ACTOR, MODELS, NOW, World, after, make_customer, make_token, request
 
 STEPS = [(step.nl, step.en) for step in MODELS["monthly"].onboarding]
 
@@ -101,6 +108,65 @@ async def test_it_is_done_when_its_checklist_is(desk: Desk) -> None:
         told = [one.type for one in await tickets.history(connection, number)]
     assert told.count("checklist") == len(STEPS)
     assert (await desk.round(number)).left == []
+
+
+async def seen(desk: Desk, ticket: int) -> dict[str, str | None]:
+    """What shows that a step is done, by its English name, of those that are over after a turn."""
+    await desk.turn(minutes=1)
+    return {one.en: one.evidence for one in (await desk.round(ticket)).checklist if one.is_over}
+
+
+async def enrolled(desk: Desk, presence: Presence) -> str:
+    async with desk.database.begin() as connection:
+        device = (await World().enrollment.enroll(connection, request(await make_token(connection)), NOW)).device_id
+        await connection.execute(update(devices).where(devices.c.id == device).values(presence=presence))
+    return device
+
+
+async def test_what_is_seen_done_ticks_itself(desk: Desk) -> None:
+    number = (await desk.onboard(1)).ticket
+    assert number is not None
+    assert await seen(desk, number) == {}
+    device = await enrolled(desk, Presence.NEVER_SEEN)
+    async with desk.database.begin() as connection:
+        signed = {"changes": {"signed_on": date(2026, 2, 27)}, "starts_at": desk.now, "actor": ACTOR, "now": desk.now}
+        await change_contract(connection, MODELS, 1, **signed)  # type: ignore[arg-type] # as named
+    assert await seen(desk, number) == {"Agree on the SLA": "contract 2 was signed on 2026-02-27"}
+    async with desk.database.begin() as connection:
+        await connection.execute(update(devices).where(devices.c.id == device).values(presence=Presence.ONLINE))
+        await checklists.untick(connection, number, 3, actor=ACTOR, now=desk.now)  # not the SLA that they want
+    assert await seen(desk, number) == {"Continuous monitoring": "1 device, and it reports"}
+    async with desk.database.connect() as connection:
+        ticked = [one for one in await tickets.history(connection, number) if one.type == "checklist"]
+    assert [one.actor for one in ticked] == ["system", ACTOR, "system"]
+
+
+async def test_the_first_problem_of_who_pays_by_the_hour_ticks_what_becomes_of_it(database: Database) -> None:
+    async with database.begin() as connection:
+        await make_customer(connection, "bob", "break_fix")
+        await add_user(
+            connection, "piet", Profile(name="Piet", role=Role.CONTACT, customer="bob"), actor=ACTOR, now=NOW
+        )
+    desk = Desk(database)
+    number = (await desk.onboard(1)).ticket
+    assert number is not None
+    async with database.begin() as connection:
+        await open_reported(connection, Report("bob", "till"), actor=ACTOR, now=after(minutes=1))
+        await create_access_token(
+            connection, role=Role.CONTACT, customer=None, site=None, user="piet", actor=ACTOR, now=NOW
+        )
+        await add_technician(connection, "anna", technicians.Profile("anna"), actor=ACTOR, now=NOW)
+        await connection.execute(update(all_tickets).where(all_tickets.c.number == number + 1).values(assignee="anna"))
+    assert await seen(desk, number) == {
+        "Ticketing access": "a contact has access",
+        "Technician assigned": f"ticket {number + 1} is assigned",
+    }
+    async with database.begin() as connection:
+        await by_hand.resolve(connection, number + 1, cause="paper", solution="a roll", actor=ACTOR, now=desk.now)
+        await checklists.leave_out(connection, number, 5, reason="not ours", actor=ACTOR, now=desk.now)
+    done = await seen(desk, number)
+    assert done["Report on cause and solution"] == f"ticket {number + 1} tells cause and solution"
+    assert done["Problem solved"] is None  # as it was left out
 
 
 async def test_one_that_is_to_come_opens_once_when_it_has_begun(desk: Desk, later: dict[str, Any]) -> None:

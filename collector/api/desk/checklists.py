@@ -27,6 +27,9 @@ class ChecklistItem(BaseModel):
     evidence: str | None = Field(description="What shows that it was done.")
     attachment: int | None = Field(description="The file beside the ticket that shows it.")
     left_out: str | None = Field(description="Why it is not done.")
+    seen: str | None = Field(
+        description="Of taking a customer on: what the collector waits for to tick it by itself; null: nothing."
+    )
 
 
 class Checklist(BaseModel):
@@ -122,6 +125,7 @@ def _told(found: Round) -> Checklist:
                 evidence=one.evidence,
                 attachment=one.attachment,
                 left_out=one.left_out,
+                seen=one.seen,
             )
             for number, one in enumerate(found.checklist, start=1)
         ],

@@ -17,6 +17,7 @@ from collector.contracts import AlertOutcome, Priority, ServiceModels
 from collector.contracts import service_models as models_store
 from collector.contracts.charge import Charge
 from collector.contracts.promises import Sla, SlaBook, SupportLevel
+from collector.contracts.service_models import Seen
 from protocol.wire import Kind
 
 SECOND = timedelta(seconds=1)
@@ -26,6 +27,7 @@ T = TypeVar("T")
 class OnboardingStep(BaseModel):
     nl: str
     en: str
+    seen: Seen | None = Field(description="By what it is ticked without anybody; null: by a person.")
 
 
 class ServiceModel(BaseModel):
@@ -180,7 +182,7 @@ def _model(model: models_store.ServiceModel) -> ServiceModel:
         monitored=list(model.monitored),
         maintained=list(model.maintained),
         reported=list(model.reported),
-        onboarding=[OnboardingStep(nl=one.nl, en=one.en) for one in model.onboarding],
+        onboarding=[OnboardingStep(nl=one.nl, en=one.en, seen=one.seen) for one in model.onboarding],
         onboards_by_itself=model.onboards_by_itself,
     )
 

@@ -11,7 +11,7 @@ async def test_what_is_sold(desk: Desk) -> None:
     monthly = await desk.get("/service-models/monthly")
     assert (monthly["on_alert"], monthly["charge"]["monthly_fee"]) == ("ticket", "75.00")
     assert monthly["charge"]["per_device"]["server"] == "65.00"
-    assert monthly["onboarding"][0] == {"nl": "Intake", "en": "Intake"}
+    assert monthly["onboarding"][0] == {"nl": "Intake", "en": "Intake", "seen": None}
 
 
 async def test_what_is_promised(desk: Desk) -> None:
