@@ -1,5 +1,6 @@
 """`technicians on-call`: who answers when nobody is at work."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import click
@@ -11,7 +12,7 @@ from collector.config import Settings
 from collector.db.database import Database
 from collector.desk import on_call as store
 from collector.desk.on_call import Coverage, Rota, Shift, coverage
-from collector.desk.technicians import DEFAULT_TIME_ZONE
+from collector.desk.technicians import DEFAULT_TIME_ZONE, Absence, list_absences
 from collector.desk.working_hours import Span
 
 TURNS = {"day": 1, "week": 7}
@@ -49,8 +50,10 @@ async def add(
     async with database.begin() as connection:
         shift = await store.add_shift(connection, technician, span, actor=actor(), now=now)
         shifts = await store.list_shifts(connection, not_over_at=now)
+        away = await list_absences(connection, not_over_at=now)
     click.echo(shift)
     _tell(coverage(shifts))
+    tell_unanswered(shifts, away)
 
 
 @on_call.command("rota")
@@ -81,8 +84,10 @@ async def rota(
     async with database.begin() as connection:
         added = await store.add_rota(connection, wanted, actor=actor(), now=now)
         shifts = await store.list_shifts(connection, not_over_at=now)
+        away = await list_absences(connection, not_over_at=now)
     click.echo(f"added {len(added)} shifts", err=True)
     _tell(coverage(shifts))
+    tell_unanswered(shifts, away)
 
 
 @on_call.command("list")
@@ -97,10 +102,12 @@ async def list_command(database: Database, _settings: Settings, everything: bool
     now = system_clock()
     async with database.connect() as connection:
         shifts = await store.list_shifts(connection, not_over_at=None if everything else now)
+        away = await list_absences(connection, not_over_at=now)
     found = coverage(shifts)
     rows = [*(_row(one, found, now) for one in shifts), *map(_gap, found.gaps)]
     print_rows(sorted(rows, key=lambda row: str(row["starts_at"])), as_json=as_json)
     _tell(found)
+    tell_unanswered(shifts, away)
 
 
 @on_call.command("remove")
@@ -115,8 +122,10 @@ async def remove(database: Database, _settings: Settings, shift: int) -> None:
     async with database.begin() as connection:
         await store.remove_shift(connection, shift, actor=actor(), now=now)
         shifts = await store.list_shifts(connection, not_over_at=now)
+        away = await list_absences(connection, not_over_at=now)
     click.echo(f"removed shift {shift}", err=True)
     _tell(coverage(shifts))
+    tell_unanswered(shifts, away)
 
 
 def _tell(found: Coverage) -> None:
@@ -126,6 +135,12 @@ def _tell(found: Coverage) -> None:
     for first, second in found.overlaps:
         both = Span(second.starts_at, min(first.ends_at, second.ends_at))
         click.echo(f"note: {first.technician} and {second.technician} are both on call {told(both)}", err=True)
+
+
+def tell_unanswered(shifts: Sequence[Shift], away: Sequence[Absence]) -> None:
+    """Shifts whose technician is absent, beside what the command prints."""
+    for shift, span in store.unanswered(shifts, away):
+        click.echo(f"note: {shift.technician} is on call (shift {shift.id}) and absent {told(span)}", err=True)
 
 
 def told(span: Span) -> str:

@@ -8,7 +8,7 @@ import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
 from collector.cli.local_time import DAY_OR_TIME, LocalTime
-from collector.cli.on_call import on_call, told
+from collector.cli.on_call import on_call, tell_unanswered, told
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts.promises import load_sla_book
@@ -154,7 +154,10 @@ async def absent(
         zone = (await store.get_technician(connection, technician)).time_zone
         span = Span(now if starts is None else starts.begins(zone), ends.is_over(zone))
         await store.add_absence(connection, technician, span, reason=reason, actor=actor(), now=now)
+        shifts = await list_shifts(connection, technician=technician, not_over_at=now)
+        away = await store.list_absences(connection, technician=technician, not_over_at=now)
     click.echo(f"{technician} is absent until {span.ends_at.astimezone():%Y-%m-%d %H:%M %Z}", err=True)
+    tell_unanswered(shifts, away)
 
 
 @technicians.command("back")

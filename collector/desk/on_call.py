@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
 from collector.db.tables import on_call
-from collector.desk.technicians import NoTechnicianError, TechnicianError, require_active
+from collector.desk.technicians import Absence, NoTechnicianError, TechnicianError, require_active
 from collector.desk.working_hours import Span, at_local
 
 MAX_TURNS = 366
@@ -91,6 +91,16 @@ def uncovered(span: Span, shifts: Sequence[Shift]) -> list[Span]:
                 left.append(Span(at, shift.starts_at))
             at = max(at, shift.ends_at)
     return [*left, Span(at, span.ends_at)] if at < span.ends_at else left
+
+
+def unanswered(shifts: Sequence[Shift], away: Sequence[Absence]) -> list[tuple[Shift, Span]]:
+    """The parts of shifts in which who is on call is absent, in the order of the shifts."""
+    return [
+        (shift, Span(max(shift.starts_at, one.starts_at), min(shift.ends_at, one.ends_at)))
+        for shift in shifts
+        for one in away
+        if one.technician == shift.technician and one.span.overlaps(shift.span)
+    ]
 
 
 async def add_shift(connection: AsyncConnection, technician: str, span: Span, *, actor: str, now: datetime) -> int:

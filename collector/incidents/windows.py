@@ -73,7 +73,9 @@ class Window:
         return occurrence_at(self.starts_local, self.length, self.recurrence, self.time_zone, at)
 
     def next_start(self, after: datetime) -> datetime | None:
-        return None if self.ended_at else next_start(self.starts_local, self.recurrence, self.time_zone, after)
+        """The first after a time, unless it is called off by then."""
+        opens = next_start(self.starts_local, self.recurrence, self.time_zone, after)
+        return None if opens is None or (self.ended_at is not None and self.ended_at <= opens) else opens
 
 
 async def add_window(

@@ -18,6 +18,21 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_who_is_on_call_and_absent_is_told(data: Path) -> None:
+    def told(*arguments: str) -> str:
+        result = CliRunner().invoke(main, ["technicians", *arguments, "--data", str(data)])
+        assert result.exit_code == 0, result.output
+        return result.stderr
+
+    assert "absent from" not in told("on-call", "rota", "anna", "--from", "2099-03-02", "--turns", "2")
+    away = ("absent", "anna", "--from", "2099-03-08", "--until", "2099-03-08", "--reason", "a wedding")
+    note = "note: anna is on call (shift 1) and absent from 2099-03-0"
+    assert note in told(*away) and ", 24 h" in told("on-call", "list")
+    assert note in told("on-call", "add", "anna", "--from", "2099-05-01", "--until", "2099-05-01")
+    told("on-call", "remove", "1")
+    assert "absent" not in told("on-call", "list")
+
+
 def run(data: Path, *arguments: str, fails: bool = False) -> str:
     result = CliRunner().invoke(main, [*arguments, "--data", str(data)])
     assert (result.exit_code != 0) == fails, result.output

@@ -1,5 +1,6 @@
 """Which windows are open is kept between evaluations, and agrees with what a look at all of them tells."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -38,6 +39,24 @@ async def add(database: Database, customer: str, kind: tuple[str, timedelta, str
             reason="patches",
             now=BEGIN,
         )
+
+
+def test_a_window_that_ends_later_still_has_its_next_start() -> None:
+    first = datetime(2026, 3, 22, 1, tzinfo=UTC)
+    weekly = Window(
+        1,
+        Scope("acme"),
+        datetime(2026, 3, 22, 2),  # noqa: DTZ001 - the clock on the wall
+        "Europe/Amsterdam",
+        HOUR,
+        "FREQ=WEEKLY;BYDAY=SU",
+        "anna",
+        "patches",
+        BEGIN,
+        ended_at=first + timedelta(days=1),
+    )
+    assert (weekly.next_start(BEGIN), weekly.next_start(first)) == (first, None)
+    assert replace(weekly, ended_at=first).next_start(BEGIN) is None
 
 
 @pytest.fixture
