@@ -65,7 +65,9 @@ class Nouns(click.Group):
         try:
             return super().invoke(ctx)
         except QuarkpulseError as exc:
-            raise click.ClickException(str(exc)) from exc
+            from collector.cli.local_time import in_own_zone  # noqa: PLC0415 - `--help` loads no command's module
+
+            raise click.ClickException(in_own_zone(str(exc))) from exc
 
 
 @click.group(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.alerting import records
 from collector.alerting.records import AlertState, Outcome
 from collector.cli.common import actor, json_option, print_rows, printable, with_database
+from collector.cli.local_time import in_own_zone
 from collector.cli.pages import PAGE, print_pages
 from collector.clock import system_clock
 from collector.config import Settings
@@ -129,4 +130,4 @@ async def why(database: Database, _settings: Settings, alert: int, as_json: bool
         print_rows(rows, as_json=True)
         return
     for line in found.told():
-        click.echo(printable(line))
+        click.echo(printable(in_own_zone(line)))

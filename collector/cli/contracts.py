@@ -291,7 +291,7 @@ async def onboard_command(database: Database, settings: Settings, contract: int)
     if made.ticket is not None:
         click.echo(made.ticket)
     else:
-        click.echo(f"the ticket opens when the contract begins: {made.begins_at:%Y-%m-%d %H:%M} UTC", err=True)
+        click.echo(f"the ticket opens when the contract begins: {_told(made.begins_at)}", err=True)
 
 
 @contracts.command("end")
@@ -306,7 +306,13 @@ async def end(database: Database, _settings: Settings, contract: int, day: datet
     now = system_clock()
     async with database.begin() as connection:
         ended = await store.end_contract(connection, contract, ends_at=from_day(day, now), actor=actor(), now=now)
-    click.echo(f"contract {contract} of {ended.customer} ends {ended.valid_to:%Y-%m-%d %H:%M} UTC", err=True)
+    assert ended.valid_to is not None  # noqa: S101 - it ends now, or did before
+    ends = f"ended {_told(ended.valid_to)}, before" if ended.valid_to < now else f"ends {_told(ended.valid_to)}"
+    click.echo(f"contract {contract} of {ended.customer} {ends}", err=True)
+
+
+def _told(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 def _row(contract: Contract, term: Term | None) -> Row:

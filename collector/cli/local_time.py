@@ -1,5 +1,6 @@
-"""Days and times as people write them: by the clock on the wall of some time zone."""
+"""Days and times as people write and read them: by the clock on the wall of some time zone."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 DAY = "%Y-%m-%d"
+SECONDS = "%Y-%m-%d %H:%M:%S"
+_MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2})(:[0-9]{2})? UTC\b")
 CLOCK = click.DateTime(["%H:%M"])
 
 
@@ -40,6 +43,19 @@ class DayOrTime(click.ParamType[LocalTime]):
 
 
 DAY_OR_TIME = DayOrTime()
+
+
+def in_own_zone(text: str) -> str:
+    """A message whose times are in UTC, as the API gives it, with times by this machine's clock."""
+
+    def local(moment: re.Match[str]) -> str:
+        try:
+            at = datetime.strptime(f"{moment[1]}{moment[2] or ':00'}", SECONDS).replace(tzinfo=UTC).astimezone()
+        except (ValueError, OverflowError):  # a time that is none, or at the end of all
+            return moment[0]
+        return at.strftime(f"{SECONDS if moment[2] else SECONDS.removesuffix(':%S')} %Z")
+
+    return _MOMENT.sub(local, text)
 
 
 def _zone(zone: str) -> ZoneInfo:

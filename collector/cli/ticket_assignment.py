@@ -3,6 +3,7 @@
 import click
 
 from collector.cli.common import actor, as_option, json_option, me, print_fields, with_database
+from collector.cli.local_time import in_own_zone
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
@@ -58,6 +59,7 @@ async def assign(
     if as_json:
         print_fields({**row, "why_not": decision.why_not}, as_json=True)
         return
+    row["reason"] = in_own_zone(decision.why)
     print_fields({**row, **{f"not {name}": why for name, why in sorted(decision.why_not.items())}}, as_json=False)
 
 

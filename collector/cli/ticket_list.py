@@ -8,8 +8,8 @@ import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
-from collector.cli.common import Row, iso, json_option, print_fields, print_rows, printable, with_database
-from collector.cli.local_time import DAY_OR_TIME, LocalTime
+from collector.cli.common import Row, json_option, print_fields, print_rows, printable, with_database
+from collector.cli.local_time import DAY_OR_TIME, LocalTime, in_own_zone
 from collector.cli.pages import PAGE, print_pages
 from collector.cli.ticket_rows import row_of, shadow_row_of
 from collector.clock import system_clock
@@ -195,8 +195,8 @@ async def show(database: Database, _settings: Settings, number: int, as_json: bo
 
 
 def _line(event: HistoryEvent) -> str:
-    first, *more = in_words(event).splitlines() or [event.type]
-    head = f"{iso(event.at)}  {printable(event.actor)}  {printable(first)}"
+    first, *more = in_own_zone(in_words(event)).splitlines() or [event.type]
+    head = f"{event.at.astimezone():%Y-%m-%d %H:%M:%S %Z}  {printable(event.actor)}  {printable(first)}"
     return "\n".join([head, *(_indented(line) for line in more)])
 
 

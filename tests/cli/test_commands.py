@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from collector.cli import NOUNS, common, main
 from collector.cli.common import Duration, Row, iso, print_rows
+from collector.cli.local_time import in_own_zone
 from collector.config import load_settings
 from collector.db.database import Database
 from collector.pidfile import only_server
@@ -334,6 +336,44 @@ def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     print_rows([{"id": "a", "name": "[red]plain"}], as_json=False)
     assert "[red]plain" in capsys.readouterr().out
+
+
+@pytest.fixture
+def in_amsterdam(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Amsterdam")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_amsterdam")
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (
+            "holds from 2026-04-30 22:00 UTC until 2026-12-31 23:00 UTC",
+            "2026-05-01 00:00 CEST until 2027-01-01 00:00 CET",
+        ),
+        (
+            "2026-03-29 00:59:59 UTC, then 2026-03-29 01:00:00 UTC",
+            "2026-03-29 01:59:59 CET, then 2026-03-29 03:00:00 CEST",
+        ),
+        ("2026-02-30 10:00 UTC is no time, nor is 9999-12-31 23:59 UTC", "2026-02-30 10:00 UTC is no time"),
+    ],
+)
+def test_people_read_times_by_their_own_clock(told: str, shown: str) -> None:
+    assert shown in in_own_zone(told)
+
+
+@pytest.mark.usefixtures("state", "in_amsterdam")
+def test_what_is_refused_is_told_by_the_clock_on_the_wall(run: Run) -> None:
+    run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly")
+    run("contracts", "end", "1", "--on", "2099-05-01")
+    refused = run("contracts", "add", "acme", "--plan", "monthly", "--from", "2099-04-01", code=1).stderr
+    assert "until 2099-05-01 00:00 CEST" in refused and "UTC" not in refused
+    number = run("tickets", "add", "--customer", "acme", "--title", "Outlook is slow").stdout.strip()
+    assert re.search(r"^[0-9-]{10} [0-9:]{8} CES?T  \S+  opened", run("tickets", "show", number).stdout, re.MULTILINE)
 
 
 def test_times_are_utc_with_a_z() -> None:
