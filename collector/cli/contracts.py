@@ -133,7 +133,8 @@ contracts.add_command(support_levels)
     "--ending-within",
     "within_days",
     type=click.IntRange(min=1),
-    help="Only those that hold now, and that are over, or go on for another term, in so many days.",
+    help="Only those that hold now, or will, and that are over, or go on for another term, in so many days; none that "
+    "another one follows.",
 )
 @json_option
 @with_database
@@ -151,7 +152,9 @@ async def list_command(
     if within_days is not None:
         until = now + timedelta(days=within_days)
         found = [
-            one for one in found if one.holds_at(now) and (term := terms[one.id]) is not None and term.ends_at <= until
+            one
+            for one in found
+            if (term := terms[one.id]) is not None and term.followed_by is None and now < term.ends_at <= until
         ]
     print_rows([_row(contract, terms[contract.id]) for contract in found], as_json=as_json, columns=COLUMNS)
 

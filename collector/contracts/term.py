@@ -9,13 +9,16 @@ from zoneinfo import ZoneInfo
 @dataclass(frozen=True, slots=True)
 class Term:
     """What ends next. `renews_for`: months for which it then goes on by itself, unless it is ended before; None: it is
-    over then."""
+    over then. `followed_by`: the contract that holds from then on, by its number."""
 
     ends_at: datetime  # UTC
     renews_for: int | None
+    followed_by: int | None = None
 
     @property
     def notice(self) -> str:
+        if self.followed_by is not None:
+            return f"contract {self.followed_by} follows"
         return "is over then" if self.renews_for is None else f"goes on for {self.renews_for} months unless it is ended"
 
 

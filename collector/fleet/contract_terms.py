@@ -1,6 +1,7 @@
 """When contracts end, or go on for another term."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -16,21 +17,34 @@ ZONE = ZoneInfo(DEFAULT_TIME_ZONE)
 def terms_of_contracts(contracts: Sequence[Contract], now: datetime) -> dict[int, Term | None]:
     """By number; `contracts` are all of each customer that they are of."""
     by_end = {(one.customer, one.valid_to): one for one in contracts}
-    return {
-        one.id: term_of(_began(one, by_end), one.agreement.term_months, one.valid_to, ZONE, now) for one in contracts
-    }
+    by_begin = {(one.customer, one.valid_from): one for one in contracts if _ever_holds(one)}
+    return {one.id: _term(one, _began(one, by_end), by_begin, now) for one in contracts}
 
 
 async def term_of_contract(connection: AsyncConnection, contract: Contract, now: datetime) -> Term | None:
     return terms_of_contracts(await list_contracts(connection, contract.customer), now)[contract.id]
 
 
+def _term(
+    contract: Contract, began: datetime, by_begin: Mapping[tuple[str, datetime], Contract], now: datetime
+) -> Term | None:
+    term = term_of(began, contract.agreement.term_months, contract.valid_to, ZONE, now)
+    if term is None or term.renews_for is not None or not _ever_holds(contract):
+        return term
+    follower = by_begin.get((contract.customer, term.ends_at))
+    return term if follower is None else replace(term, followed_by=follower.id)
+
+
+def _ever_holds(contract: Contract) -> bool:
+    return contract.valid_to is None or contract.valid_to > contract.valid_from
+
+
 def _began(contract: Contract, by_end: dict[tuple[str, datetime | None], Contract]) -> datetime:
     """When what was signed first held: a change of a contract begins no new term."""
     began = contract
     while (before := by_end.get((began.customer, began.valid_from))) is not None and _signed(before) == _signed(began):
-        if before.valid_from >= began.valid_from:
-            break  # it never held
+        if not _ever_holds(before):
+            break
         began = before
     return began.valid_from
 

@@ -45,7 +45,9 @@ async def onboard(
     if not model.onboarding:
         raise OnboardingError(f"plan {model.name} names no steps of taking a customer on: see 'onboarding' in its file")
     if found.valid_to is not None and found.valid_to <= max(now, found.valid_from):
-        raise OnboardingError(f"contract {contract} is over: there is nobody to take on")
+        held = await contract_at(connection, found.customer, now)
+        told = "there is nobody to take on" if held is None else f"it is contract {held.id} that holds now"
+        raise OnboardingError(f"contract {contract} is over: {told}")
     wanted = Onboarding(
         found.customer, model.name, max(found.valid_from, now), None, f"{model.title}: in gebruik nemen / onboarding"
     )

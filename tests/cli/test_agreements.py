@@ -82,6 +82,12 @@ def test_what_ends_soon_is_listed(run: Run) -> None:
     tomorrow = f"{datetime.now().astimezone() + timedelta(days=2):%Y-%m-%d}"
     run("contracts", "end", "2", "--on", tomorrow)
     assert ending(20) == ["bakkerij"]
+    later = f"{datetime.now().astimezone() + timedelta(days=1):%Y-%m-%d}"
+    (dearer,) = rows(run, "contracts", "change", str(contract["id"]), "--from", later, "--fee", "99")
+    (before,) = rows(run, "contracts", "show", str(contract["id"]))
+    assert before["notice"] == f"contract {dearer['id']} follows"
+    assert dearer["term_ends_at"] == contract["term_ends_at"]  # the same term goes on
+    assert (ending(20), ending(70)) == (["bakkerij"], ["acme", "bakkerij"])
     (ended,) = rows(run, "contracts", "list", "--ending-within", "20")
     assert (ended["term_ends_at"], ended["notice"]) == (ended["valid_to"], "is over then")
 

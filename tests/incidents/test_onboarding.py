@@ -188,6 +188,8 @@ async def test_once_for_each_customer_and_plan(desk: Desk) -> None:
     with pytest.raises(OnboardingError, match="under plan monthly already"):
         await desk.onboard(other.id)
     assert len(await desk.turn(days=2)) == 1
+    with pytest.raises(OnboardingError, match="it is contract 2 that holds now"):
+        await desk.onboard(1)
 
 
 async def test_what_never_comes_to_hold_is_called_off(desk: Desk, later: dict[str, Any]) -> None:

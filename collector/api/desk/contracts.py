@@ -71,6 +71,7 @@ class Contract(ContractBody):
     )
     term_ends_at: datetime | None = Field(description="When it is over, or its term is; null: nothing ends by itself.")
     renews_for_months: int | None = Field(description="For how long it then goes on, unless it is ended.")
+    followed_by: int | None = Field(description="The contract that holds from then on, such as after a change.")
 
 
 class ContractPage(Page[Contract]):
@@ -221,7 +222,7 @@ class ContractOperations:
             None,
             Contract,
             self.get_contract,
-            moving=frozenset({"term_ends_at", "renews_for_months"}),
+            moving=frozenset({"term_ends_at", "renews_for_months", "followed_by"}),
         )
         return [
             Operation(
@@ -312,5 +313,6 @@ def _told(contract: store.Contract, term: Term | None) -> Contract:
         charge=contract.charge,
         term_ends_at=None if term is None else term.ends_at,
         renews_for_months=None if term is None else term.renews_for,
+        followed_by=None if term is None else term.followed_by,
         **said,
     )

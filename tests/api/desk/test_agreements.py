@@ -80,7 +80,8 @@ async def test_a_contract_from_beginning_to_end(desk: Desk) -> None:
     agreed = await changed(desk, f"/contracts/{later['id']}", term)
     assert (agreed["id"], agreed["renews_for_months"]) == (later["id"], 12)
     assert agreed["term_ends_at"].startswith("2027-03-12")
-    assert (await desk.get(f"/contracts/{contract['id']}"))["term_ends_at"] == later["valid_from"]
+    before = await desk.get(f"/contracts/{contract['id']}")
+    assert (before["term_ends_at"], before["followed_by"]) == (later["valid_from"], later["id"])
     assert await desk.refused("PATCH", f"/contracts/{later['id']}", {"fee": "1"}) == (403, "forbidden")
     assert (await desk.actors())[0] == ("token 7 (manager)", "contracts.change")
 
