@@ -2,18 +2,20 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sqlalchemy import Connection, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Dialect, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from collector.db import migrate, sqlite
 from collector.db.errors import DatabaseError, DatabaseUnavailableError
@@ -21,11 +23,16 @@ from collector.db.errors import DatabaseError, DatabaseUnavailableError
 BUSY_TIMEOUT_SECONDS = 15.0  # how long a writer waits for another process's transaction
 CONNECT_TIMEOUT_SECONDS = 15.0
 POOL_SIZE = 8
+# A connection that the server has ended is noticed at once. One that nobody used for so long is asked whether it is
+# still there, which takes three round trips.
+ASK_AFTER_SECONDS = 10.0
 
 # How a transaction of SQLite begins. A writer takes its lock at once: one that read first and wanted to write later
 # would fail as soon as somebody else wrote in between.
 _BEGIN = "sqlite_begin"
 _SHORT = "sqlite_short"  # whether its statements are, see sqlite.py
+
+_USED_AT = "quarkpulse_used_at"  # monotonic seconds, of a connection to PostgreSQL
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"}
 
@@ -145,9 +152,28 @@ def _make_engine(url: URL) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         event.listen(engine.sync_engine, "begin", _begin_sqlite)
         return engine
-    return create_async_engine(
-        url, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS}, pool_size=POOL_SIZE, pool_pre_ping=True
-    )
+    engine = create_async_engine(url, connect_args={"timeout": CONNECT_TIMEOUT_SECONDS}, pool_size=POOL_SIZE)
+    event.listen(engine.sync_engine, "checkin", _note_use)
+    event.listen(engine.sync_engine, "checkout", partial(_make_sure, engine.dialect))
+    return engine
+
+
+def _note_use(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    record.info[_USED_AT] = time.monotonic()
+
+
+def _make_sure(
+    dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: PoolProxiedConnection
+) -> None:
+    """Has the pool connect anew instead of handing out a connection that is no more."""
+    used_at = record.info.get(_USED_AT)
+    if record.driver_connection is not None and record.driver_connection.is_closed():
+        raise InvalidatePoolError
+    if used_at is not None and time.monotonic() - used_at >= ASK_AFTER_SECONDS:
+        try:
+            dialect.do_ping(connection)
+        except dialect.loaded_dbapi.Error as exc:
+            raise InvalidatePoolError from exc
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
@@ -160,7 +186,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 def _begin_sqlite(connection: Connection) -> None:
     options, driver = connection.get_execution_options(), connection.connection.driver_connection
     assert isinstance(driver, sqlite.OneTurnConnection)  # noqa: S101 - as `_make_engine` made it
-    driver.is_short = False  # another may hold the lock
+    driver.is_reading = driver.is_short = _BEGIN not in options  # who writes may have to wait for another's lock
     connection.exec_driver_sql(f"BEGIN {options.get(_BEGIN, 'DEFERRED')}")
     driver.is_short = options.get(_SHORT, False)
 

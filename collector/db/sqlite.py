@@ -3,7 +3,8 @@
 aiosqlite runs everything in a thread of the connection, and takes a turn of it each to make a cursor, to execute, to
 fetch and to close. A turn costs far more than a small statement. Here the four are one turn; and in a transaction that
 is said to be short, statements run where they are called: nobody can hold them up, since the transaction has its lock.
-To begin, to commit, and to execute one statement with many sets of parameters stay the thread's work.
+A transaction that reads begins and ends there too: it takes no lock. To begin one that writes, to commit, and to
+execute one statement with many sets of parameters stay the thread's work.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ def connect(path: str, **options: object) -> "OneTurnConnection":
 
 class OneTurnConnection(aiosqlite.Connection):
     is_short = False  # whether the transaction that has begun is: set after its beginning
+    is_reading = False  # whether it only reads
 
     def cursor(self) -> "OneTurnCursor":  # type: ignore[override]  # what SQLAlchemy asks of a cursor, and no more
         return OneTurnCursor(self)
@@ -49,6 +51,14 @@ class OneTurnConnection(aiosqlite.Connection):
         future = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((future, turn))
         await future
+
+    async def rollback(self) -> None:
+        """Also called whenever a connection goes back to the pool, committed or not. Its thread has nothing to do then:
+        a connection whose caller was cancelled in between is thrown away."""
+        if self._conn.in_transaction and not self.is_reading:
+            await super().rollback()
+        elif self._conn.in_transaction:
+            self._conn.rollback()
 
 
 class OneTurnCursor:

@@ -51,7 +51,7 @@ FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid WHERE relnamespace = 
 """
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 _SEQUENCES = "SELECT sequencename, start_value, last_value FROM pg_sequences WHERE schemaname = 'public'"
-_END_OTHERS = """
+END_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
@@ -107,7 +107,7 @@ class Cluster:
         while self.spare:
             url = self.spare.pop()
             async with connected(url) as connection:
-                await connection.execute(_END_OTHERS)
+                await connection.execute(END_OTHERS)
                 if await connection.fetchval(_SHAPE) == self.shape:
                     await self._fill(connection, rows or self.fresh)
                     return url
@@ -154,25 +154,33 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[bool], str]]:
+def lend_postgresql(postgresql: Cluster) -> Iterator[Callable[[], str]]:
+    """Lends migrated databases of the cluster, by URL, for as long as the test runs."""
+    lent: list[str] = []
+
+    def lend() -> str:
+        lent.append(asyncio.run(postgresql.take()))
+        return lent[-1]
+
+    yield lend
+    postgresql.spare += lent
+
+
+@pytest.fixture
+def make_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[bool], str]:
     """Makes the URL of a fresh database, migrated or empty."""
-    taken: list[str] = []
-    cluster: Cluster | None = request.getfixturevalue("postgresql") if backend == "postgresql" else None
+    if backend == "postgresql":
+        cluster: Cluster = request.getfixturevalue("postgresql")
+        lend: Callable[[], str] = request.getfixturevalue("lend_postgresql")
+        return lambda migrated: lend() if migrated else asyncio.run(cluster.make())
 
     def make(migrated: bool) -> str:
-        if cluster is None:
-            path = tmp_path / f"{uuid4().hex}.db"
-            if migrated:
-                shutil.copy(request.getfixturevalue("sqlite_template"), path)
-            return f"sqlite:///{path}"
-        if not migrated:
-            return asyncio.run(cluster.make())
-        taken.append(asyncio.run(cluster.take()))
-        return taken[-1]
+        path = tmp_path / f"{uuid4().hex}.db"
+        if migrated:
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
 
-    yield make
-    if cluster is not None:
-        cluster.spare += taken
+    return make
 
 
 @pytest.fixture
