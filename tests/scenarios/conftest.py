@@ -1,4 +1,3 @@
-import asyncio
 import os
 import shutil
 import signal
@@ -10,17 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.db.fixtures import migrate
+from collector.config import CONFIG_NAME, DATABASE_NAME
 from tests.scenarios.killing import nursery
 
 MEMORY = Path("/dev/shm")  # a kill loses nothing that was written, so the disk need not be real
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "quarkpulse.db"
-    asyncio.run(migrate(f"sqlite:///{path}"))
-    return path
 
 
 @pytest.fixture
@@ -34,6 +26,22 @@ def new_folder(tmp_path: Path) -> Iterator[Callable[[], Path]]:
 @pytest.fixture
 def folder(new_folder: Callable[[], Path]) -> Path:
     return new_folder()
+
+
+@pytest.fixture
+def new_data(new_folder: Callable[[], Path], request: pytest.FixtureRequest) -> Callable[[str], Path]:
+    """Makes data folders of a collector whose state is in a fresh, migrated database: `sqlite` or `postgresql`."""
+
+    def made(backend: str) -> Path:
+        data = new_folder()
+        if backend == "sqlite":
+            shutil.copy(request.getfixturevalue("sqlite_template"), data / DATABASE_NAME)
+        else:
+            lend: Callable[[], str] = request.getfixturevalue("lend_postgresql")
+            (data / CONFIG_NAME).write_text(f'database_url = "{lend()}"\n')
+        return data
+
+    return made
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -96,23 +96,23 @@ class Lethal(KillSwitch):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def play(path: Path, folder: Path, template: Path | None, kill: Kill | None, tolerance: timedelta) -> None:
+def play(path: Path, folder: Path, kill: Kill | None, tolerance: timedelta) -> None:
     """What a child does; outcome and problems are in the folder, what went wrong on stderr and in the exit code."""
     story = load_story(path)
     switch = KillSwitch()
     if kill is not None:
         switch = Lethal(kill)
         switch.watch()
-    run = Run(story, folder, template, switch, tolerance)
+    run = Run(story, folder, switch, tolerance)
     uvloop.run(run.play())
 
 
 def play_and_kill(
-    context: ForkServerContext, path: Path, folder: Path, template: Path | None, *, kill: Kill, tolerance: timedelta
+    context: ForkServerContext, path: Path, folder: Path, *, kill: Kill, tolerance: timedelta
 ) -> list[str]:
     """Plays a story in a child that is killed, then in another that goes on. Returns what was not as expected."""
     for killing in (kill, None):
-        child = context.Process(target=play, args=(path, folder, template, killing, tolerance))
+        child = context.Process(target=play, args=(path, folder, killing, tolerance))
         child.start()
         child.join(RUN_SECONDS)
         if child.exitcode is None:

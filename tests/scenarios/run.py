@@ -8,7 +8,6 @@ import asyncio
 import io
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
@@ -37,7 +36,7 @@ from collector.app import Collector, load_rules
 from collector.cli import NOUNS
 from collector.cli import main as command_line
 from collector.clock import SteadyClock
-from collector.config import DATABASE_NAME, Settings, load_settings
+from collector.config import Settings, load_settings
 from collector.contracts.service_models import OWN_NAME
 from collector.db.database import Database
 from collector.db.revisions import Topic, bump
@@ -99,12 +98,12 @@ class Progress:
 
 @dataclass(slots=True)
 class Run:
-    """One story in one folder. `play` begins it, or goes on where an earlier run was killed. A config.toml that lies
-    there counts, such as one that names a database of a server."""
+    """One story in one folder. `play` begins it, or goes on where an earlier run was killed. What lies in the folder
+    counts: a migrated database, which saves the time that migrating takes, or a config.toml that names one of a server.
+    """
 
     story: Story
     folder: Path  # made if missing
-    template: Path | None = None  # a migrated database to begin with, since migrating takes a while
     switch: KillSwitch = field(default_factory=KillSwitch)
     tolerance: timedelta = timedelta(0)  # how much later than expected things may happen
     now: datetime = field(init=False)  # true time
@@ -401,8 +400,6 @@ class Run:
     async def _set_up(self) -> None:
         """Rules, customers, sites and devices, as they are when the story begins."""
         self._write_rules()
-        if self.template is not None:
-            shutil.copy(self.template, self.folder / DATABASE_NAME)
         if self.story.service_models:
             (self.folder / OWN_NAME).write_text(yaml.safe_dump(self.story.service_models))
         for customer, plan in self.story.customers.items():

@@ -1,7 +1,7 @@
 """Whatever happens: one open ticket per key, and each firing alert in its one place.
 
-Hypothesis makes up stories of an hour; each is played by a collector with a real database and log, some of them in a
-process that is killed on the way. `SCENARIO_EXAMPLES` says how many.
+Hypothesis makes up stories of an hour; each is played by a collector with a real log and a real database, SQLite or
+PostgreSQL, some of them in a process that is killed on the way. `SCENARIO_EXAMPLES` says how many.
 """
 
 import os
@@ -16,6 +16,7 @@ import yaml
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from tests.db.fixtures import BACKENDS
 from tests.scenarios.killing import Kill, play_and_kill
 from tests.scenarios.run import Run
 from tests.scenarios.story import load_story
@@ -125,21 +126,21 @@ def written(path: Path, timeline: list[tuple[int, dict[str, object]]]) -> Path:
 
 @pytest.mark.slow
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(timeline=timelines, kill=kills)
+@given(timeline=timelines, kill=kills, backend=st.sampled_from(BACKENDS))
 def test_any_story_keeps_the_promises(
     timeline: list[tuple[int, dict[str, object]]],
     kill: Kill | None,
-    new_folder: Callable[[], Path],
-    template: Path,
+    backend: str,
+    new_data: Callable[[str], Path],
     children: ForkServerContext,
 ) -> None:
-    folder = new_folder()
+    folder = new_data(backend)
     path = written(folder / "story.yaml", timeline)
-    note(path.read_text())
+    note(f"{backend}\n{path.read_text()}")
     if kill is None:
-        run = Run(load_story(path), folder / "data", template)
+        run = Run(load_story(path), folder)
         uvloop.run(run.play())
         problems = run.problems
     else:
-        problems = play_and_kill(children, path, folder / "data", template, kill=kill, tolerance=timedelta(minutes=1))
+        problems = play_and_kill(children, path, folder, kill=kill, tolerance=timedelta(minutes=1))
     assert not problems, "\n".join(problems)

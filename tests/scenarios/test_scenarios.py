@@ -1,7 +1,10 @@
-"""Every story, played once as it is and once with a kill -9 at a random place, must leave the same tickets."""
+"""Every story, played once as it is and once with a kill -9 at a random place, must leave the same tickets. One of the
+two has its state in SQLite and the other in PostgreSQL, which of them depends on the story's name."""
 
 import asyncio
 import os
+import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing.context import ForkServerContext
@@ -10,8 +13,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from collector.config import DATABASE_NAME
+from collector.config import load_settings
 from collector.db.database import Database
+from tests.db.fixtures import BACKENDS
 from tests.scenarios.killing import Kill, play_and_kill
 from tests.scenarios.outcome import Outcome
 from tests.scenarios.run import Run
@@ -23,36 +27,48 @@ KILLS = int(os.environ.get("SCENARIO_KILLS", "1"))  # of each story
 LISTED = sorted(STORIES.glob("*.yaml"))
 
 
-async def outcome_in(folder: Path) -> Outcome:
-    async with await Database.open(f"sqlite:///{folder / DATABASE_NAME}") as database, database.connect() as connection:
+def backend_of(path: Path, kills: int) -> str:
+    """Where a story's state is in the run that was played after so many kills of it; 0 is the run without one."""
+    return BACKENDS[(zlib.crc32(path.stem.encode()) + kills) % len(BACKENDS)]
+
+
+async def outcome_in(folder: Path, backend: str) -> Outcome:
+    async with await Database.open(load_settings(folder).database) as database, database.connect() as connection:
+        assert database.dialect == backend
         return await Outcome.read(connection)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", LISTED, ids=lambda path: path.stem)
-def test_story(path: Path, folder: Path, template: Path, children: ForkServerContext) -> None:
+def test_story(path: Path, new_data: Callable[[str], Path], children: ForkServerContext) -> None:
     story = load_story(path)
     tolerance = story.interval + story.step
     kills = [Kill.drawn(story, seed) for seed in range(FIRST_SEED, FIRST_SEED + KILLS)]
-    folders = [folder / f"killed {kill.seed}" for kill in kills]
+    whole, *backends = [backend_of(path, count) for count in range(KILLS + 1)]
+    folders = [new_data(backend) for backend in backends]
+    run = Run(story, new_data(whole))
     with ThreadPoolExecutor(1) as beside:
         killed = [
-            beside.submit(play_and_kill, children, path, of_kill, template, kill=kill, tolerance=tolerance)
-            for kill, of_kill in zip(kills, folders, strict=True)
+            beside.submit(play_and_kill, children, path, folder, kill=kill, tolerance=tolerance)
+            for kill, folder in zip(kills, folders, strict=True)
         ]
-        run = Run(story, folder / "whole", template)
         outcome = uvloop.run(run.play())
         problems = [*run.problems, *(problem for one in killed for problem in one.result())]
     if not problems:
-        for kill, of_kill in zip(kills, folders, strict=True):
-            found = outcome.differences(asyncio.run(outcome_in(of_kill)), tolerance)
-            problems += [f"{problem}; {kill}" for problem in found]
+        for kill, folder, backend in zip(kills, folders, backends, strict=True):
+            found = outcome.differences(asyncio.run(outcome_in(folder, backend)), tolerance)
+            problems += [f"{problem}; {kill} on {backend}, on {whole} without" for problem in found]
     assert not problems, "\n".join(["", story.story, *problems, "as it came out:", outcome.told(story.zone)])
 
 
-def test_a_story_plays(folder: Path, template: Path) -> None:
+def test_both_databases_have_stories_that_are_killed() -> None:
+    whole = {backend_of(path, 0) for path in LISTED}
+    assert whole == {backend_of(path, 1) for path in LISTED} == set(BACKENDS)
+
+
+def test_a_story_plays(new_data: Callable[[str], Path]) -> None:
     """One of them as it is, for those who have no time for all."""
-    run = Run(load_story(STORIES / "break_fix_twin.yaml"), folder, template)
+    run = Run(load_story(STORIES / "break_fix_twin.yaml"), new_data("sqlite"))
     uvloop.run(run.play())
     assert run.problems == []
 
