@@ -100,16 +100,17 @@ async def open_alerts(
     customers: Collection[str] | None = None,
 ) -> list[AlertRecord]:
     """The alerts that are not resolved, of all rules or of `rule_keys`, oldest first."""
-    wanted: list[ColumnElement[bool]] = []
-    if rule_keys is not None:
-        wanted.append(alerts.c.rule_key.in_(rule_keys))
+    wanted = {"rule_key": rule_keys, "outcome": outcomes, "customer": customers}
+    named = {name: list(values) for name, values in wanted.items() if values is not None}
     if state is not None:
-        wanted.append(alerts.c.state == state)
-    if outcomes is not None:
-        wanted.append(alerts.c.outcome.in_(outcomes))
-    if customers is not None:
-        wanted.append(alerts.c.customer.in_(customers))
-    return await _open_records(connection, *wanted)
+        named["state"] = [state]
+    return await _read(connection, _open_of(*named), named)
+
+
+@cache
+def _open_of(*columns: str) -> Select[Any]:
+    """Open alerts by the values of some columns, each a parameter of the column's name: a list."""
+    return _OPEN.where(*(alerts.c[name].in_(bindparam(name, expanding=True)) for name in columns))
 
 
 async def get_open(connection: AsyncConnection, alert: int) -> AlertRecord | None:
@@ -137,9 +138,18 @@ async def count_open(connection: AsyncConnection) -> dict[tuple[str, str], int]:
 
 async def open_external(connection: AsyncConnection) -> list[tuple[str, str]]:
     """The rule keys and names of the alerts of an external ruler that are not resolved."""
-    of_ruler = (alerts.c.rule_key > KEY_PREFIX, alerts.c.rule_key < KEY_PREFIX + "g")  # hex digits follow
-    query = select(alerts.c.rule_key, alerts.c.rule).where(alerts.c.resolved_at.is_(None), *of_ruler).distinct()
-    return [(key, rule) for key, rule in await connection.execute(query)]
+    return [(key, rule) for key, rule in await connection.execute(_OPEN_EXTERNAL)]
+
+
+_OPEN_EXTERNAL = (
+    select(alerts.c.rule_key, alerts.c.rule)
+    .where(
+        alerts.c.resolved_at.is_(None),
+        alerts.c.rule_key > KEY_PREFIX,
+        alerts.c.rule_key < KEY_PREFIX + "g",  # hex digits follow
+    )
+    .distinct()
+)
 
 
 async def find_open(connection: AsyncConnection, marks: Collection[AlertMark]) -> dict[AlertMark, AlertRecord]:
@@ -309,20 +319,28 @@ async def of_devices_since(
 
 async def customers_with_firing_shadows(connection: AsyncConnection, rule_keys: Sequence[str]) -> list[str]:
     """Whose alerts fire by these rules without a ticket, since their plan opened none."""
-    query = select(alerts.c.customer).where(_is_firing_shadow(rule_keys), alerts.c.customer.is_not(None)).distinct()
-    return list(await connection.scalars(query.order_by(alerts.c.customer)))
+    return list(await connection.scalars(_WITH_FIRING_SHADOWS, {"rule_keys": list(rule_keys)}))
 
 
 async def firing_shadows(connection: AsyncConnection, rule_keys: Sequence[str], customer: str) -> list[int]:
     """A customer's shadow tickets with an alert that fires by these rules, oldest first."""
-    query = select(alerts.c.shadow_ticket).where(_is_firing_shadow(rule_keys), alerts.c.customer == customer).distinct()
-    return list(await connection.scalars(query.order_by(alerts.c.shadow_ticket)))
+    query = select(alerts.c.shadow_ticket).where(_IS_FIRING_SHADOW, alerts.c.customer == customer).distinct()
+    return list(await connection.scalars(query.order_by(alerts.c.shadow_ticket), {"rule_keys": list(rule_keys)}))
 
 
-def _is_firing_shadow(rule_keys: Sequence[str]) -> ColumnElement[bool]:
-    is_shadow = and_(alerts.c.outcome == Outcome.SHADOW, alerts.c.shadow_ticket.is_not(None))
-    fires = and_(alerts.c.resolved_at.is_(None), alerts.c.state == AlertState.FIRING)
-    return and_(fires, is_shadow, alerts.c.rule_key.in_(rule_keys))
+_IS_FIRING_SHADOW = and_(
+    alerts.c.resolved_at.is_(None),
+    alerts.c.state == AlertState.FIRING,
+    alerts.c.outcome == Outcome.SHADOW,
+    alerts.c.shadow_ticket.is_not(None),
+    alerts.c.rule_key.in_(bindparam("rule_keys", expanding=True)),
+)
+_WITH_FIRING_SHADOWS = (
+    select(alerts.c.customer)
+    .where(_IS_FIRING_SHADOW, alerts.c.customer.is_not(None))
+    .distinct()
+    .order_by(alerts.c.customer)
+)
 
 
 async def evaluated_until(connection: AsyncConnection) -> dict[str, datetime]:
@@ -332,11 +350,12 @@ async def evaluated_until(connection: AsyncConnection) -> dict[str, datetime]:
 
 
 async def save_evaluated_until(connection: AsyncConnection, group_key: str, at: datetime) -> None:
-    changed = await connection.execute(
-        update(evaluations).where(evaluations.c.group_key == group_key).values(evaluated_until=at)
-    )
+    changed = await connection.execute(_REACHED, {"of_group": group_key, "evaluated_until": at})
     if changed.rowcount == 0:
         await connection.execute(insert(evaluations).values(group_key=group_key, evaluated_until=at))
+
+
+_REACHED = update(evaluations).where(evaluations.c.group_key == bindparam("of_group"))
 
 
 async def list_alerts(

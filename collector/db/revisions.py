@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db.inserts import insert_if_absent
@@ -34,6 +34,10 @@ async def revision_of(connection: AsyncConnection, topic: Topic) -> int | None:
 
 async def revisions(connection: AsyncConnection, topics: Collection[Topic] = tuple(Topic)) -> dict[str, int]:
     """The numbers of those of the topics that were ever raised."""
-    query = select(revisions_table.c.topic, revisions_table.c.revision).where(revisions_table.c.topic.in_(topics))
-    rows = await connection.execute(query)
+    rows = await connection.execute(_REVISIONS, {"topics": list(topics)})
     return {row.topic: row.revision for row in rows}
+
+
+_REVISIONS = select(revisions_table.c.topic, revisions_table.c.revision).where(
+    revisions_table.c.topic.in_(bindparam("topics", expanding=True))
+)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, case, exists, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts.business_time import BusinessCalendar
@@ -303,22 +303,23 @@ _JOBS: Select[Any] = (
 )
 
 
+_WAITING = (
+    _JOBS.where(
+        tickets.c.resolved_at.is_(None),
+        _NOBODY_HAS_IT,
+        or_(tickets.c.parent.is_(None), _parents.c.resolved_at.is_not(None)),
+    )
+    .order_by(tickets.c.priority, tickets.c.number)
+    .limit(bindparam("at_once", type_=Integer))
+)
+
+
 async def _waiting_jobs(
     connection: AsyncConnection, after: tuple[str, int] | None, agreements: Agreements, now: datetime
 ) -> list[Job]:
     """What nobody has, the most urgent first. While a storm is open, its beginnings are part of it and not given."""
-    query = (
-        _JOBS.where(
-            tickets.c.resolved_at.is_(None),
-            _NOBODY_HAS_IT,
-            or_(tickets.c.parent.is_(None), _parents.c.resolved_at.is_not(None)),
-        )
-        .order_by(tickets.c.priority, tickets.c.number)
-        .limit(AT_ONCE)
-    )
-    if after is not None:
-        query = query.where(tuple_(tickets.c.priority, tickets.c.number) > after)
-    rows = (await connection.execute(query)).all()
+    query = _WAITING if after is None else _WAITING.where(tuple_(tickets.c.priority, tickets.c.number) > after)
+    rows = (await connection.execute(query, {"at_once": AT_ONCE})).all()
     agreed = await agreements(connection, [row.number for row in rows], now) if rows else {}
     return [_to_job(row, agreed.get(row.number, Agreed())) for row in rows]
 

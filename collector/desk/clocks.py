@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, Insert, Select, Text, Update, and_, cast, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Insert, Text, Update, and_, bindparam, cast, func, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
@@ -99,7 +99,7 @@ class ClockKeeper:
     async def turn(self, now: datetime) -> int:
         """Reckons what there is to reckon, and returns how many tickets that were."""
         async with self._database.connect() as connection:
-            newest = await connection.scalar(select(func.max(ticket_events.c.id))) or 0
+            newest = await connection.scalar(_NEWEST) or 0
             changed = self._changed(now)
             numbers = await self._due(connection, newest, changed, now)
         slices = (numbers[start : start + AT_ONCE] for start in range(0, len(numbers), AT_ONCE))
@@ -128,12 +128,12 @@ class ClockKeeper:
         self, connection: AsyncConnection, newest: int, changed: Collection[str], now: datetime
     ) -> list[int]:
         """Tickets to reckon, by number."""
-        found = set(await connection.scalars(select(ticket_clocks.c.ticket).where(ticket_clocks.c.next_at <= now)))
+        found = set(await connection.scalars(_TIME_HAS_COME, {"now": now}))
         if not self._has_begun:
             found.update(await self._promised_otherwise(connection, now))
             reached = await connection.scalar(select(func.max(ticket_clocks.c.as_of_event)))
             self._mark = newest if reached is None else max(0, reached - LOOK_BACK)
-        found.update(await connection.scalars(_news_after(self._mark)))
+        found.update(await connection.scalars(_NEWS, {"mark": self._mark}))
         customers = sorted(changed)
         for start in range(0, len(customers), AT_ONCE):
             of_these = tickets.c.customer.in_(customers[start : start + AT_ONCE])
@@ -273,20 +273,19 @@ def _is_response(ticket: ColumnElement[int]) -> ColumnElement[bool]:
     return and_(ticket_clocks.c.ticket == ticket, ticket_clocks.c.clock == ClockName.RESPONSE)
 
 
-def _news_after(mark: int) -> Select[tuple[int]]:
-    """Tickets to which something happened that their clocks do not know, once for each such event: to make them
-    distinct, SQLite would walk all events there are in the order of tickets."""
-    return (
-        select(ticket_events.c.ticket)
-        .outerjoin(ticket_clocks, _is_response(ticket_events.c.ticket))
-        .where(
-            ticket_events.c.id > mark,
-            ticket_events.c.type.in_(NEWS_TYPES),
-            or_(ticket_clocks.c.as_of_event.is_(None), ticket_clocks.c.as_of_event < ticket_events.c.id),
-        )
+_NEWEST = select(func.max(ticket_events.c.id))
+_TIME_HAS_COME = select(ticket_clocks.c.ticket).where(ticket_clocks.c.next_at <= bindparam("now"))
+# Tickets to which something happened that their clocks do not know, once for each such event: to make them distinct,
+# SQLite would walk all events there are in the order of tickets.
+_NEWS = (
+    select(ticket_events.c.ticket)
+    .outerjoin(ticket_clocks, _is_response(ticket_events.c.ticket))
+    .where(
+        ticket_events.c.id > bindparam("mark"),
+        ticket_events.c.type.in_(NEWS_TYPES),
+        or_(ticket_clocks.c.as_of_event.is_(None), ticket_clocks.c.as_of_event < ticket_events.c.id),
     )
-
-
+)
 _of_ticket = ticket_events.alias()
 _last_terms = (
     select(func.max(_of_ticket.c.id))

@@ -146,15 +146,17 @@ async def list_plans(
 
 async def standings(connection: AsyncConnection) -> list[Standing]:
     """Of each plan that has not ended."""
-    columns = [maintenance_plans.c[name] for name in ("id", "customer", "task", "contract")]
-    rows = await connection.execute(
-        select(*columns, func.max(maintenance_rounds.c.due_at))
-        .outerjoin(maintenance_rounds, maintenance_rounds.c.plan == maintenance_plans.c.id)
-        .where(maintenance_plans.c.ended_at.is_(None))
-        .group_by(*columns)
-        .order_by(maintenance_plans.c.id)
-    )
-    return [Standing(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+    return [Standing(row[0], row[1], row[2], row[3], row[4]) for row in await connection.execute(_STANDINGS)]
+
+
+_STANDING = [maintenance_plans.c[name] for name in ("id", "customer", "task", "contract")]
+_STANDINGS = (
+    select(*_STANDING, func.max(maintenance_rounds.c.due_at))
+    .outerjoin(maintenance_rounds, maintenance_rounds.c.plan == maintenance_plans.c.id)
+    .where(maintenance_plans.c.ended_at.is_(None))
+    .group_by(*_STANDING)
+    .order_by(maintenance_plans.c.id)
+)
 
 
 async def open_round(

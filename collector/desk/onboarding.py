@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, exists, or_, select, update
+from sqlalchemy import Integer, bindparam, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import Priority
@@ -41,9 +41,7 @@ async def add(
 
 async def due(connection: AsyncConnection, now: datetime, limit: int) -> list[Onboarding]:
     """Those that should have begun, and have no ticket; `limit` at most, the earliest first."""
-    is_due = (onboardings.c.ticket.is_(None), onboardings.c.begins_at <= now)
-    rows = await connection.execute(_ALL.where(*is_due).order_by(onboardings.c.begins_at).limit(limit))
-    return [Onboarding(*row) for row in rows]
+    return [Onboarding(*row) for row in await connection.execute(_DUE, {"now": now, "limit": limit})]
 
 
 async def in_hand(connection: AsyncConnection) -> list[tuple[Onboarding, list[tuple[int, Step]]]]:
@@ -124,3 +122,8 @@ async def _read(connection: AsyncConnection, customer: str, model: str) -> Onboa
 
 
 _ALL = select(*(onboardings.c[name] for name in Onboarding.__annotations__))
+_DUE = (
+    _ALL.where(onboardings.c.ticket.is_(None), onboardings.c.begins_at <= bindparam("now"))
+    .order_by(onboardings.c.begins_at)
+    .limit(bindparam("limit", type_=Integer))
+)

@@ -209,10 +209,12 @@ class Rows:
 
     async def unstable(self, connection: AsyncConnection) -> list[int]:
         """The open rows that are unstable."""
-        found = await connection.scalars(
-            select(_id_of(self.table)).where(self.table.c.unstable_since.is_not(None), _is_open(self.table))
-        )
-        return list(found)
+        return list(await connection.scalars(_unstable(self.table)))
+
+
+@cache
+def _unstable(table: Table) -> Select[int]:
+    return select(_id_of(table)).where(table.c.unstable_since.is_not(None), _is_open(table))
 
 
 def _id_of(table: FromClause) -> ColumnElement[int]:

@@ -124,11 +124,17 @@ async def save_last_seen(connection: AsyncConnection, seen: Mapping[str, datetim
     """Notes when each device was last heard, by receive time; a time older than what is there changes nothing."""
     if not seen:
         return
-    older = or_(devices.c.last_seen_at.is_(None), devices.c.last_seen_at < bindparam("seen_at"))
-    await connection.execute(
-        update(devices).where(devices.c.id == bindparam("device"), older).values(last_seen_at=bindparam("seen_at")),
-        [{"device": device, "seen_at": at} for device, at in seen.items()],
+    await connection.execute(_SEEN, [{"device": device, "seen_at": at} for device, at in seen.items()])
+
+
+_SEEN = (
+    update(devices)
+    .where(
+        devices.c.id == bindparam("device"),
+        or_(devices.c.last_seen_at.is_(None), devices.c.last_seen_at < bindparam("seen_at")),
     )
+    .values(last_seen_at=bindparam("seen_at"))
+)
 
 
 async def save_presence(connection: AsyncConnection, changed: Mapping[str, State]) -> None:

@@ -48,7 +48,7 @@ async def set_customer_policy(
 
 async def customer_policies(connection: AsyncConnection) -> dict[tuple[str, str], str]:
     """By customer and kind."""
-    rows = await connection.execute(
-        select(presence_policies.c.customer, presence_policies.c.kind, presence_policies.c.policy)
-    )
-    return {(row.customer, row.kind): row.policy for row in rows}
+    return {(row.customer, row.kind): row.policy for row in await connection.execute(_POLICIES)}
+
+
+_POLICIES = select(presence_policies.c.customer, presence_policies.c.kind, presence_policies.c.policy)

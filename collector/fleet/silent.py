@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from sqlalchemy import and_, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.contracts import OfficeHours
@@ -97,12 +97,7 @@ def next_step(silent: SilentDevice, now: datetime) -> Step | None:
 async def review(connection: AsyncConnection, questions: Questions, now: datetime) -> None:
     """Does what is due for every silent device, in the caller's transaction."""
     found = await _silent_devices(connection, now)
-    lately = await connection.execute(
-        select(devices.c.customer)
-        .join(silent_devices, silent_devices.c.device == devices.c.id)
-        .where(silent_devices.c.asked_at > now - ASK_AGAIN_AFTER)
-    )
-    asked = {row.customer for row in lately}
+    asked = set(await connection.scalars(_ASKED_SINCE, {"since": now - ASK_AGAIN_AFTER}))
     for silent in found:
         match next_step(silent, now):
             case Step.ASK if silent.customer not in asked:
@@ -143,38 +138,7 @@ async def set_silence(
 async def _silent_devices(connection: AsyncConnection, now: datetime) -> Sequence[SilentDevice]:
     """Devices that were not heard for a day, and those that are asked about."""
     policies = await customer_policies(connection)
-    rows = await connection.execute(
-        select(
-            devices.c.id,
-            devices.c.hostname,
-            devices.c.customer,
-            devices.c.site,
-            devices.c.kind,
-            devices.c.policy,
-            devices.c.presence,
-            devices.c.last_seen_at,
-            sites.c.office_hours,
-            sites.c.time_zone,
-            sites.c.holidays,
-            customers.c.silent_days,
-            customers.c.retire_automatically,
-            silent_devices.c.silent_since,
-            silent_devices.c.told_at,
-            silent_devices.c.reminders,
-            silent_devices.c.ticket,
-            silent_devices.c.concluded_at,
-        )
-        .join(customers, customers.c.id == devices.c.customer)
-        .join(sites, and_(sites.c.customer == devices.c.customer, sites.c.id == devices.c.site))
-        .outerjoin(silent_devices, silent_devices.c.device == devices.c.id)
-        .where(
-            devices.c.ended_at.is_(None),
-            customers.c.ended_at.is_(None),
-            devices.c.last_seen_at.is_not(None),
-            or_(devices.c.last_seen_at < now - timedelta(days=1), silent_devices.c.device.is_not(None)),
-        )
-        .order_by(devices.c.id)
-    )
+    rows = await connection.execute(_SILENT, {"before": now - timedelta(days=1)})
     found = []
     for row in rows:
         is_case = row.silent_since is not None
@@ -198,6 +162,45 @@ async def _silent_devices(connection: AsyncConnection, now: datetime) -> Sequenc
             )
         )
     return found
+
+
+_SILENT = (
+    select(
+        devices.c.id,
+        devices.c.hostname,
+        devices.c.customer,
+        devices.c.site,
+        devices.c.kind,
+        devices.c.policy,
+        devices.c.presence,
+        devices.c.last_seen_at,
+        sites.c.office_hours,
+        sites.c.time_zone,
+        sites.c.holidays,
+        customers.c.silent_days,
+        customers.c.retire_automatically,
+        silent_devices.c.silent_since,
+        silent_devices.c.told_at,
+        silent_devices.c.reminders,
+        silent_devices.c.ticket,
+        silent_devices.c.concluded_at,
+    )
+    .join(customers, customers.c.id == devices.c.customer)
+    .join(sites, and_(sites.c.customer == devices.c.customer, sites.c.id == devices.c.site))
+    .outerjoin(silent_devices, silent_devices.c.device == devices.c.id)
+    .where(
+        devices.c.ended_at.is_(None),
+        customers.c.ended_at.is_(None),
+        devices.c.last_seen_at.is_not(None),
+        or_(devices.c.last_seen_at < bindparam("before"), silent_devices.c.device.is_not(None)),
+    )
+    .order_by(devices.c.id)
+)
+_ASKED_SINCE = (
+    select(devices.c.customer)
+    .join(silent_devices, silent_devices.c.device == devices.c.id)
+    .where(silent_devices.c.asked_at > bindparam("since"))
+)
 
 
 async def _ask(connection: AsyncConnection, questions: Questions, silent: SilentDevice, now: datetime) -> None:

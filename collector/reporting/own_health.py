@@ -43,6 +43,7 @@ class OwnHealth:
 def health_samples(health: Health, target: Target) -> Iterator[NamedSample]:
     """What `/metrics` says of the process, under the same names, as series of `target`. Where a metric has a label that
     is reserved, it becomes `exported_…`, as a sender's does."""
+    whose = asdict(target)
     for family in health_families(health):
         if family.name not in LEFT_OUT:
             for sample in family.samples:
@@ -50,4 +51,4 @@ def health_samples(health: Health, target: Target) -> Iterator[NamedSample]:
                     EXPORTED_PREFIX + name if name in RESERVED_LABELS else name: text
                     for name, text in sample.labels.items()
                 }
-                yield sample.name, own | asdict(target), float(sample.value)
+                yield sample.name, own | whose, float(sample.value)
