@@ -26,8 +26,8 @@ def demo(ends: bool, rules: Path | None) -> None:
 
     E.g. `demo --exit`.
 
-    Starts a collector, two agents and a small web shop on this machine, kills the shop, and shows the alert, the ticket
-    and the shadow ticket as they come and go. Everything is kept in a temporary folder.
+    Starts a collector and two agents on this machine, loads all its cores for half a minute, and shows the alert, the
+    ticket and the shadow ticket as they come and go. Everything is kept in a temporary folder.
     """
     asyncio.run(_play(Console(), demo_rules() if rules is None else rules, ends=ends))
 

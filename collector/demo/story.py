@@ -1,12 +1,12 @@
 """The demo's story: the same fault at two customers, one on the monthly plan and one on break/fix.
 
-Everything is real: the processes are those that a provider runs, the readings are this machine's, the fault is a web
-server that dies, as a check of both agents finds. The story acts through the commands that an operator has, and watches
-the database as they do. How busy this machine is otherwise makes no difference.
+Everything is real: the processes are those that a provider runs, the readings are this machine's, the fault is a
+burner on every core. The story acts through the commands that an operator has, and watches the database as they do. The
+rule looks at the burner's own share of the processors: how busy the machine is otherwise makes no difference.
 """
 
 import asyncio
-import json
+import os
 import re
 import signal
 import sys
@@ -32,27 +32,8 @@ LISTENING = "listening on"  # as `serve` says it
 STOP_SECONDS = 10.0
 # Each step of the story takes seconds; a slow machine gets more, but the demo never hangs.
 STEP_SECONDS = 60.0
-CHECK_SECONDS = 30  # as often as a check may run
-
-SERVES = r"Serving HTTP on \S+ port (\d+)"  # as Python's own web server says it
-# A check as Nagios knows them: a line, a figure, an exit code.
-CHECK = """\
-import http.client, sys, time
-began = time.monotonic()
-try:
-    shop = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=10)
-    shop.request("GET", "/")
-    status = shop.getresponse().status
-except OSError as error:
-    print(f"CRITICAL - {error}")
-    sys.exit(2)
-print(f"OK - status {status}|time={time.monotonic() - began:.3f}s")
-"""
-AGENT_SETTINGS = """\
-[checks.shop]
-command = {command}
-interval_seconds = {seconds}
-"""
+BURNER = "demo-burner"  # the name that agents see; the demo's rule has it, too
+BURN = "import time\nend = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
 
 
 class DemoError(QuarkpulseError):
@@ -94,7 +75,6 @@ class Demo:
         self._programs = Path(sys.executable).parent
         self._told: dict[tuple[object, ...], str] = {}
         self._database: Database | None = None
-        self._shop = Shop(folder)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -108,8 +88,6 @@ class Demo:
             with self._timeline.waiting_for("waiting for the collector"):
                 await self._until(self._is_listening, "the collector to listen")
             self._timeline.say(f"collector listens on {self.url}")
-            await self._open_shop("is open")
-            processes.push_async_callback(self._shop.close)
             for client in CLIENTS:
                 await self._enrol(client)
                 state = str(self._folder / client.customer)
@@ -122,11 +100,12 @@ class Demo:
     async def play(self) -> Aftermath:
         """Cause the incident, watch it through to its end. Raises DemoError where the outcome is not the promised."""
         timeline = self._timeline
-        await self._shop.close()
-        timeline.say("the incident: the web shop's server is killed", style="red")
-        with timeline.waiting_for("a check finds out, the rule goes pending, holds for its 'for', and fires"):
-            await self._until(self._has_decided, "a ticket and a shadow ticket", step_seconds=2 * STEP_SECONDS)
-        await self._open_shop("is open again")
+        cores = os.cpu_count() or 1
+        timeline.say(f"the incident: a burner on each of {cores} cores", style="red")
+        async with self._burning(cores):
+            with timeline.waiting_for("the rule goes pending, holds for its 'for', and fires"):
+                await self._until(self._has_decided, "a ticket and a shadow ticket", step_seconds=2 * STEP_SECONDS)
+        timeline.say("the burners stop", style="green")
         with timeline.waiting_for("the alerts resolve, and with them what nobody touched"):
             await self._until(self._has_healed, "the ticket to resolve itself", step_seconds=2 * STEP_SECONDS)
         aftermath = await self._tell_tickets()
@@ -144,12 +123,9 @@ class Demo:
         await self._collector(
             "customers", "add", client.customer, "--name", client.name, "--plan", client.plan, *consent
         )
+        interval = f"{AGENT_INTERVAL_SECONDS}s"  # else five minutes
+        await self._collector("agents", "set", "interval.processes", interval, "--customer", client.customer)
         self._timeline.say(f"customer added, plan {client.plan}", who=client.name)
-
-    async def _open_shop(self, told: str) -> None:
-        await self._shop.open()
-        await self._until(self._shop.is_open, "the web shop to open")
-        self._timeline.say(f"the customers' web shop {told}: http://127.0.0.1:{self._shop.port}", style="green")
 
     async def _enrol(self, client: Client) -> None:
         token = await self._collector(
@@ -159,10 +135,7 @@ class Demo:
         await self._run(
             "quarkpulse-agent", "enroll", "--collector", self.url, "--token", token.strip(), "--state", state
         )
-        command = json.dumps([sys.executable, "-I", "-c", CHECK, str(self._shop.port)])
-        settings = AGENT_SETTINGS.format(command=command, seconds=CHECK_SECONDS)
-        (Path(state) / "agent.toml").write_text(settings, encoding="utf-8")
-        self._timeline.say("agent enrolled, to check the shop", who=client.name)
+        self._timeline.say("agent enrolled", who=client.name)
 
     async def _is_listening(self) -> bool:
         """Whether the collector has said where it listens: the system chose its port."""
@@ -247,6 +220,17 @@ class Demo:
         finally:
             await end(process)
 
+    @asynccontextmanager
+    async def _burning(self, cores: int) -> AsyncIterator[None]:
+        program = self._folder / BURNER
+        program.symlink_to(sys.executable)  # a process has the name by which its program was called
+        code = BURN.format(seconds=4 * STEP_SECONDS)
+        async with AsyncExitStack() as burners:
+            for _ in range(cores):
+                process = await asyncio.create_subprocess_exec(program, "-c", code, start_new_session=True)
+                burners.push_async_callback(end, process)
+            yield
+
     async def _until(
         self, holds: Callable[[], Awaitable[bool]], what: str, *, step_seconds: float = STEP_SECONDS
     ) -> None:
@@ -256,36 +240,6 @@ class Demo:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise DemoError(f"waited {step_seconds:.0f} s in vain for {what}; the logs are in {self._folder}") from None
-
-
-class Shop:
-    """A web server of Python's own, which may be killed and opened again at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = 0  # the system chooses it
-        self._log = folder / "shop.log"
-        self._goods = folder / "shop"
-        self._process: Process | None = None
-
-    async def open(self) -> None:
-        self._goods.mkdir(exist_ok=True)
-        (self._goods / "index.html").write_text("<!doctype html><title>Shop</title>", encoding="utf-8")
-        command = ("-u", "-m", "http.server", str(self.port), "--bind", "127.0.0.1", "--directory", str(self._goods))
-        with self._log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *command, stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-
-    async def is_open(self) -> bool:
-        said = re.search(SERVES, self._log.read_text(errors="replace"))
-        self.port = int(said[1]) if said else self.port
-        return said is not None
-
-    async def close(self) -> None:
-        """By force, as a crash would."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
 
 
 def check(aftermath: Aftermath) -> None:

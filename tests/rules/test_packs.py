@@ -123,7 +123,7 @@ def test_what_keeps_an_alert_from_flapping_is_known_to_every_ruler() -> None:
 
 def test_the_demo_s_rules_are_good() -> None:
     rules = load_pack([DEMO]).rules.alert_rules
-    assert [rule.alert for rule in rules] == ["DemoShopDown"]
+    assert [rule.alert for rule in rules] == ["DemoCpuBusy"]
 
 
 @functools.cache
