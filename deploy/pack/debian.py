@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from email.utils import formatdate
 from pathlib import Path
 
@@ -19,6 +20,7 @@ SOURCES = ROOT / "deploy/debian/agent"
 MAINTAINER = "The Quarkpulse authors <packages@quarkpulse.invalid>"
 # The C library of Debian 12, which the interpreter is built for. passwd has useradd.
 DEPENDS = "libc6 (>= 2.36), ca-certificates, passwd"
+WELL = ("-Zxz", "-z6")
 CONFFILE = "etc/quarkpulse-agent/agent.toml"
 CONTROL = """\
 Package: {name}
@@ -62,9 +64,9 @@ License: Apache-2.0
 
 
 def build_deb(
-    tree: Path, version: str, out: Path, date: int, *, maintainer: str = MAINTAINER, compression: int = 6
+    tree: Path, version: str, out: Path, date: int, *, maintainer: str = MAINTAINER, compression: Sequence[str] = WELL
 ) -> Path:
-    """The package's file in the folder `out`; compressed as xz does, 0 (fast) to 9. Raises BuildError."""
+    """The package's file in the folder `out`; `compression` is options of dpkg-deb. Raises BuildError."""
     architecture = run(["dpkg", "--print-architecture"]).strip()
     with tempfile.TemporaryDirectory(prefix="quarkpulse-deb-") as name:
         stage = Path(name) / "stage"
@@ -91,8 +93,7 @@ def build_deb(
                 "dpkg-deb",
                 "--root-owner-group",
                 "--uniform-compression",
-                "-Zxz",
-                f"-z{compression}",
+                *compression,
                 "--build",
                 stage,
                 package,

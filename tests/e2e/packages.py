@@ -9,6 +9,7 @@ from deploy.pack.debian import build_deb
 from deploy.pack.tree import PACKAGES, build_tree, source_date
 
 NEXT_VERSION = "9.0.0"
+QUICKLY = ("-Zgzip", "-z1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Packages:
 
 
 def build_packages(folder: Path) -> Packages:
-    """This version and a later one, barely compressed."""
+    """This version and a later one, hardly compressed."""
     date = source_date()
     tree, later = folder / "tree", folder / "later"
     build_tree(tree, date)
@@ -32,7 +33,7 @@ def build_packages(folder: Path) -> Packages:
         compiled.unlink()
     return Packages(
         tree,
-        build_deb(tree, VERSION, folder, date, compression=0),
-        build_deb(later, NEXT_VERSION, folder, date, compression=0),
+        build_deb(tree, VERSION, folder, date, compression=QUICKLY),
+        build_deb(later, NEXT_VERSION, folder, date, compression=QUICKLY),
         date,
     )

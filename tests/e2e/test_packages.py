@@ -18,7 +18,7 @@ from deploy.pack.interpreter import SYSTEM_LIBRARIES
 from deploy.pack.manual import manual_page
 from deploy.pack.tree import PLACE, build_tree
 from tests.conftest import require
-from tests.e2e.packages import Packages
+from tests.e2e.packages import QUICKLY, Packages
 
 LIBRARY_FOLDERS = ("/lib64", "/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib")
 IN_AN_EMPTY_ROOT = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
@@ -43,9 +43,9 @@ def test_two_builds_are_the_same_in_every_bit(packages: Packages, tmp_path: Path
     build_tree(again, date)
     archives = [tmp_path / "one.tar.gz", tmp_path / "two.tar.gz"]
     for tree, archive in zip((packages.tree, again), archives, strict=True):
-        write_archive(tree, archive, "quarkpulse-agent", date)
+        write_archive(tree, archive, "quarkpulse-agent", date, compression=1)
     assert archives[0].read_bytes() == archives[1].read_bytes()
-    assert build_deb(again, VERSION, tmp_path, date, compression=0).read_bytes() == packages.this.read_bytes()
+    assert build_deb(again, VERSION, tmp_path, date, compression=QUICKLY).read_bytes() == packages.this.read_bytes()
 
 
 @pytest.mark.slow
