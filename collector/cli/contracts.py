@@ -9,6 +9,7 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
+from collector.cli.contract_words import agreed, covered
 from collector.cli.service_models import models, slas, support_levels
 from collector.clock import system_clock
 from collector.config import Settings
@@ -163,15 +164,15 @@ async def list_command(
 @click.argument("contract", type=int)
 @json_option
 @with_database
-async def show(database: Database, _settings: Settings, contract: int, as_json: bool) -> None:
-    """Show all that a contract says; what it leaves out is as its model says.
+async def show(database: Database, settings: Settings, contract: int, as_json: bool) -> None:
+    """Show all that holds under a contract; what it leaves out is as its model says.
 
     E.g. `contracts show 3`.
     """
     async with database.connect() as connection:
         found = await store.get_contract(connection, contract)
         term = await term_of_contract(connection, found, system_clock())
-    print_fields(_row(found, term), as_json=as_json)
+    _print(found, term, settings, as_json=as_json)
 
 
 @contracts.command("add")
@@ -218,7 +219,7 @@ async def add(
             now=now,
         )
         term = await term_of_contract(connection, made, now)
-    print_fields(_row(made, term), as_json=as_json)
+    _print(made, term, settings, as_json=as_json)
 
 
 @contracts.command("change")
@@ -276,7 +277,7 @@ async def change(
             now=now,
         )
         term = await term_of_contract(connection, found, now)
-    print_fields(_row(found, term), as_json=as_json)
+    _print(found, term, settings, as_json=as_json)
 
 
 @contracts.command("onboard")
@@ -312,6 +313,20 @@ async def end(database: Database, _settings: Settings, contract: int, day: datet
     assert ended.valid_to is not None  # noqa: S101 - it ends now, or did before
     ends = f"ended {_told(ended.valid_to)}, before" if ended.valid_to < now else f"ends {_told(ended.valid_to)}"
     click.echo(f"contract {contract} of {ended.customer} {ends}", err=True)
+
+
+def _print(contract: Contract, term: Term | None, settings: Settings, *, as_json: bool) -> None:
+    row = _row(contract, term)
+    if as_json:
+        print_fields(row, as_json=True)
+        return
+    model = load_service_models(settings.data).get(contract.plan)
+    in_words = {"charge", "scope", *Agreement.__annotations__} - {"number", "signed_on", "term_months"}
+    plain = {name: value for name, value in row.items() if name not in in_words}
+    held, notices = agreed(contract, model)
+    print_fields({**plain, "covers": covered(contract), **held}, as_json=False)
+    for notice in notices:
+        click.echo(f"note: {notice}", err=True)
 
 
 def _told(at: datetime) -> str:

@@ -215,7 +215,7 @@ def _shown(contract: ContractBill) -> Iterator[Row]:
     for line in contract.lines:
         yield {
             "what": line.text,
-            "price": f"{line.price.amount:f}",
+            "price": f"{line.price.amount:.2f}",
             "from": line.price.source,
             "amount": f"{line.amount:f}",
             "currency": line.currency,

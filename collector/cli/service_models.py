@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from collector.cli.common import Row, has_state, json_option, print_fields, print_rows, with_settings
+from collector.cli.contract_words import charged
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import ServiceModel, load_service_models, model_named
@@ -40,7 +41,8 @@ def models(settings: Settings, name: str | None, as_json: bool) -> None:
         print_fields(row, as_json=True)
         return
     onboarding = known[name].onboarding
-    print_fields({key: value for key, value in row.items() if key != "onboarding"}, as_json=False)
+    plain = {key: value for key, value in row.items() if key not in ("onboarding", "charge")}
+    print_fields({**plain, **charged(known[name])}, as_json=False)
     if onboarding:
         click.echo()
         print_rows([{"step": number, **step.model_dump()} for number, step in enumerate(onboarding, 1)], as_json=False)

@@ -137,7 +137,7 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
                 "it is not billed"
             )
             continue
-        terms = terms_of(contract.plan, charge, _agreed(contract))
+        terms = terms_of(contract.plan, charge, amounts_of(contract))
         notices.extend(terms.notices)
         worked = [_worked(one, zone) for one in of_entries]
         included = part_of_included(terms.included_minutes, len(days), month.days)
@@ -171,7 +171,8 @@ def _contract_of(
     return next(whole, next((one.id for one in contracts if one.holds_at(at)), None))
 
 
-def _agreed(contract: Contract) -> Agreed:
+def amounts_of(contract: Contract) -> Agreed:
+    """What a contract says of its price."""
     own = contract.agreement
     return Agreed(contract.id, own.fee, own.hourly_rate, own.included_minutes, own.currency)
 

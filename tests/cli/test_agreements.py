@@ -68,6 +68,32 @@ def test_a_contract_is_changed_from_a_day_on(run: Run) -> None:
     run("contracts", "change", "1", code=2)
 
 
+def test_what_holds_under_a_contract_is_told_in_words(run: Run) -> None:
+    def shown(contract: str) -> tuple[dict[str, str], str]:
+        result = run("contracts", "show", contract)
+        return dict(line.split(None, 1) for line in result.stdout.splitlines()), result.stderr
+
+    told, notes = shown("1")
+    assert (told["monthly_fee"], told["sla"], told["covers"]) == (
+        "75.00 EUR (model monthly)",
+        "standard (model)",
+        "all that acme has",
+    )
+    assert "server 65.00" in told["per_device"] and told["prices"] == "as agreed" and notes == ""
+    run("contracts", "change", "1", "--fee", "80", "--currency", "USD", "--sla", "critical", "--kind", "server")
+    told, notes = shown("2")
+    assert (told["monthly_fee"], told["sla"], told["covers"]) == (
+        "80.00 USD (contract 2)",
+        "critical",
+        "kinds: server",
+    )
+    assert told["per_device"] == "-" and "note: contract 2 is in USD, and its fee for a server" in notes
+    run("customers", "set-plan", "acme", "break_fix")
+    told, _ = shown("3")
+    assert told["hours"].startswith("by ticket, rounded up to 15 min, 30 min at least")
+    assert (told["hourly_rate"], told["travel"]) == ("95.00 EUR (model break_fix)", "45.00 EUR a day of a ticket")
+
+
 def test_what_ends_soon_is_listed(run: Run) -> None:
     def ending(days: int) -> list[str]:
         return [one["customer"] for one in rows(run, "contracts", "list", "--ending-within", str(days))]
