@@ -36,7 +36,10 @@ _USED_AT = "quarkpulse_used_at"  # monotonic seconds, of a connection to Postgre
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"}
 
-_TRY_AGAIN = ("40001", "40P01")  # PostgreSQL: could not serialize, deadlock
+# How PostgreSQL's codes begin for what may pass: could not serialize, deadlock, waited long enough for a lock; and the
+# classes of lost connections, of too little room, memory or connections, of interventions such as a restart, and of
+# what its own machine does to it.
+_TRY_AGAIN = ("40001", "40P01", "55P03", "08", "53", "57", "58")
 
 
 class Database:
@@ -198,8 +201,11 @@ async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     except (OperationalError, InterfaceError):
         raise
     except DBAPIError as exc:
-        raise DatabaseError(f"{engine.url.database}: cannot be used as a database: {exc.orig}") from exc
-    except Exception as exc:  # the drivers' own: refused, no such host, wrong password, still starting
+        if engine.dialect.name == "sqlite":
+            raise DatabaseError(f"{engine.url.database}: cannot be used as a database: {exc.orig}") from exc
+        # Still starting, too many connections, wrong password: whoever serves already goes on when that is mended.
+        raise DatabaseUnavailableError(f"cannot connect to the state database: {exc.orig}") from exc
+    except Exception as exc:  # the drivers' own: refused, no such host
         raise DatabaseUnavailableError(f"cannot connect to the state database: {exc}") from exc
     try:
         yield connection
@@ -213,6 +219,6 @@ def _explained() -> Iterator[None]:
         yield
     except DBAPIError as exc:
         passing = isinstance(exc, (OperationalError, InterfaceError)) or exc.connection_invalidated
-        if passing or getattr(exc.orig, "sqlstate", None) in _TRY_AGAIN:
+        if passing or (getattr(exc.orig, "sqlstate", None) or "").startswith(_TRY_AGAIN):
             raise DatabaseUnavailableError(f"the state database did not answer as it should: {exc.orig}") from exc
         raise

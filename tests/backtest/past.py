@@ -36,9 +36,10 @@ def server(customer: str, name: str, disk: Callable[[datetime], float | None]) -
     return Device(Target(name, customer, "hq", "server"), disk)
 
 
-async def make_past(folder: Path, fleet: list[Device], start: datetime, end: datetime = END) -> None:
-    """What a collector would have left that served from `start` to `end`, the last hours in the log alone."""
-    await _make_state(folder, [device.target for device in fleet], start)
+async def make_past(folder: Path, url: str, fleet: list[Device], start: datetime, end: datetime = END) -> None:
+    """What a collector with its database at `url` would have left that served from `start` to `end`, the last hours in
+    the log alone."""
+    await _make_state(url, [device.target for device in fleet], start)
     now = [start]
     store = await SampleStore.open(folder, windows={}, clock=lambda: now[0])
     history = await History.open(store, clock=lambda: now[0], settings=HistorySettings())
@@ -64,9 +65,9 @@ async def make_past(folder: Path, fleet: list[Device], start: datetime, end: dat
         await store.close()
 
 
-async def _make_state(folder: Path, targets: list[Target], now: datetime) -> None:
+async def _make_state(url: str, targets: list[Target], now: datetime) -> None:
     models = load_service_models()
-    async with await Database.open(f"sqlite:///{folder / 'quarkpulse.db'}") as database, database.begin() as connection:
+    async with await Database.open(url) as database, database.begin() as connection:
         for customer, plan in PLANS.items():
             consent = Consent.parse("J. Jansen, 2026-01-05")
             await add_customer(

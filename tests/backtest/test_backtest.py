@@ -1,4 +1,5 @@
-"""What rules would have done, in tickets: the same as what they do."""
+"""What rules would have done, in tickets: the same as what they do. A replay has an SQLite database of its own;
+test_changes.py has it begin from either kind."""
 
 import asyncio
 import json
@@ -58,7 +59,7 @@ FLEET = [
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("past")
-    asyncio.run(make_past(folder, FLEET, START))
+    asyncio.run(make_past(folder, Settings(data=folder).database, FLEET, START))
     return folder
 
 

@@ -14,7 +14,7 @@ from collector.app import incident_settings
 from collector.backtest.replay import Bar
 from collector.backtest.run import Question, run
 from collector.cli import main
-from collector.config import Settings
+from collector.config import CONFIG_NAME, load_settings
 from collector.db.database import Database
 from collector.db.tables import contracts, devices
 from tests.backtest.past import END, MINUTE, Device, make_past, server
@@ -47,35 +47,33 @@ def full_from(customer: str, name: str, first: datetime, last: datetime) -> Devi
 
 
 @pytest.fixture
-def past(tmp_path: Path) -> Path:
+def past(tmp_path: Path, database_url: str) -> Path:
     """The bakery's plan changed, acme's server was switched off and then ended: both while their disks were full."""
     full_at = START + timedelta(hours=2)
     fleet = [
         full_from("bakkerij", "kassa", full_at, END),
         full_from("acme", "srv-gone", full_at, START + timedelta(hours=5)),
     ]
-    asyncio.run(make_past(tmp_path, fleet, START))
-    asyncio.run(_change(tmp_path))
+    asyncio.run(make_past(tmp_path, database_url, fleet, START))
+    asyncio.run(_change(database_url))
+    (tmp_path / CONFIG_NAME).write_text(f'database_url = "{database_url}"\n')
     (tmp_path / "rules.yaml").write_text(RULES)
     return tmp_path
 
 
-async def _change(folder: Path) -> None:
+async def _change(url: str) -> None:
     of_bakery = contracts.c.customer == "bakkerij"
-    async with (
-        await Database.open(f"sqlite:///{folder / 'quarkpulse.db'}") as database,
-        database.begin() as connection,
-    ):
+    async with await Database.open(url) as database, database.begin() as connection:
         await connection.execute(update(contracts).where(of_bakery).values(valid_to=CHANGED))
         row = {"customer": "bakkerij", "plan": "monthly", "valid_from": CHANGED}
-        consent = {"monitoring_consent_by": "J. Jansen", "monitoring_consent_on": START.date()}
+        consent = {"monitoring_consent_by": "J. Jansen", "monitoring_consent_on": START.date().isoformat()}
         await connection.execute(insert(contracts).values(row | consent))
         await connection.execute(update(devices).where(devices.c.id == "srv-gone").values(ended_at=ENDED))
 
 
 async def bars(past: Path) -> Mapping[tuple[str | None, bool], Bar]:
     """By device, and by whether it is a shadow."""
-    settings = Settings(data=past)
+    settings = load_settings(past)
     question = Question(START, END, MINUTE, None, incident_settings(settings))
     async with await Database.open(settings.database) as database:
         (outcome,) = await run(settings, database, [load_pack([past / "rules.yaml"])], question, lambda _: None)

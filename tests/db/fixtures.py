@@ -6,7 +6,7 @@ import os
 import pwd
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -52,7 +52,8 @@ FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid WHERE relnamespace = 
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 _SEQUENCES = "SELECT sequencename, start_value, last_value FROM pg_sequences WHERE schemaname = 'public'"
 END_OTHERS = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
 
@@ -146,6 +147,16 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 async def run_sql(url: str, statement: str) -> None:
     async with connected(url) as connection:
         await connection.execute(statement)
+
+
+@contextmanager
+def closed(url: str) -> Iterator[None]:
+    """The server ends the connections to a database, and lets nobody in."""
+    server, _, name = url.rpartition("/")
+    asyncio.run(run_sql(f"{server}/postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS false"))
+    asyncio.run(run_sql(f"{server}/postgres", END_OTHERS.replace("current_database()", f"'{name}'")))
+    yield
+    asyncio.run(run_sql(f"{server}/postgres", f"ALTER DATABASE {name} ALLOW_CONNECTIONS true"))
 
 
 @pytest.fixture(params=BACKENDS)

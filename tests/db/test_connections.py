@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 
 import pytest
 from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 
 from collector.db.database import Database
+from collector.db.errors import DatabaseUnavailableError
 from collector.db.tables import customers
-from tests.db.fixtures import END_OTHERS, counting_statements, run_sql
+from tests.db.fixtures import END_OTHERS, closed, counting_statements, run_sql
 from tests.db.test_database import ACME
 
 # Takes long enough that a caller can give up meanwhile.
@@ -46,6 +49,25 @@ async def test_a_connection_that_nobody_used_for_long_is_asked_whether_it_is_the
     monkeypatch.setattr("collector.db.database.ASK_AFTER_SECONDS", 0.0)
     async with await Database.open(server_url) as database:
         end_connections(server_url)
+        assert await names_in(database) == []
+
+
+async def test_what_may_pass_at_the_server_is_told_as_passing(server_url: str) -> None:
+    async with await Database.open(server_url) as database:
+        for code, passes in (("53100", True), ("57014", True), ("40P01", True), ("58030", True), ("22012", False)):
+            raised = f"DO $$ BEGIN RAISE EXCEPTION 'it went wrong' USING ERRCODE = '{code}'; END $$"
+            with pytest.raises(DatabaseUnavailableError if passes else DBAPIError, match="it went wrong"):
+                async with database.connect() as connection:
+                    await connection.execute(text(raised))
+
+
+async def test_a_server_that_lets_nobody_in_is_told_as_passing(server_url: str) -> None:
+    async with await Database.open(server_url) as database:
+        with ExitStack() as kept:
+            await asyncio.to_thread(kept.enter_context, closed(server_url))
+            with pytest.raises(DatabaseUnavailableError, match="not currently accepting connections"):
+                await names_in(database)
+            await asyncio.to_thread(kept.close)
         assert await names_in(database) == []
 
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
+from sqlalchemy.engine import make_url
 
 from collector.alerting.yamlfile import shipped_folder
 from collector.app import Collector, load_rules
@@ -32,6 +33,7 @@ from collector.fleet.layers import Layer
 from collector.fleet.thresholds import set_threshold
 from collector.series.read import Matcher, MatchOp
 from protocol.errors import TransientError
+from tests.db.fixtures import closed
 from tests.disks import fill
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -73,9 +75,9 @@ class Served:
 
 
 @asynccontextmanager
-async def served(folder: Path, data: Path, **more: object) -> AsyncIterator[Served]:
-    """With the shipped rules about the collector. The database is in `folder`, samples are in `data`."""
-    rules = folder / "rules"
+async def served(data: Path, url: str, **more: object) -> AsyncIterator[Served]:
+    """With the shipped rules about the collector. Samples are in `data`, state is at `url`."""
+    rules = data.parent / "rules"
     rules.mkdir()
     for name in ("provider.yaml", "thresholds.yaml", "inhibit.yaml"):
         shutil.copy(shipped_folder() / name, rules)
@@ -83,7 +85,7 @@ async def served(folder: Path, data: Path, **more: object) -> AsyncIterator[Serv
         {
             "data": data,
             "rules_dir": rules,
-            "database_url": f"sqlite:///{folder / 'state.db'}",
+            "database_url": url,
             "evaluation_interval_seconds": STEP.total_seconds(),
             "listen": "127.0.0.1:0",
             **more,
@@ -95,9 +97,42 @@ async def served(folder: Path, data: Path, **more: object) -> AsyncIterator[Serv
         yield one
 
 
-async def test_the_provider_is_there_from_the_start_and_stays(tmp_path: Path) -> None:
+@dataclass
+class Occupied:
+    """A collector's database, and somebody who keeps it from the collector for a while."""
+
+    url: str
+    _kept: ExitStack = field(default_factory=ExitStack)
+
+    def begin(self) -> None:
+        file = make_url(self.url).database
+        self._kept.enter_context(locked(str(file)) if self.url.startswith("sqlite") else closed(self.url))
+
+    def end(self) -> None:
+        self._kept.close()
+
+
+@pytest.fixture
+def occupied(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Occupied]:
+    monkeypatch.setattr(databases, "BUSY_TIMEOUT_SECONDS", 0.01)
+    one = Occupied(database_url)
+    yield one
+    one.end()
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Another program has a transaction of its own in it."""
+    holder = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    yield
+    holder.execute("ROLLBACK")
+    holder.close()
+
+
+async def test_the_provider_is_there_from_the_start_and_stays(tmp_path: Path, database_url: str) -> None:
     async with (
-        served(tmp_path, tmp_path / "data") as one,
+        served(tmp_path / "data", database_url) as one,
         await Database.open(one.settings.database) as database,
         database.begin() as connection,
     ):
@@ -123,8 +158,8 @@ async def test_the_provider_is_there_from_the_start_and_stays(tmp_path: Path) ->
             )
 
 
-async def test_a_collector_that_is_well_has_no_ticket(tmp_path: Path) -> None:
-    async with served(tmp_path, tmp_path / "data") as one:
+async def test_a_collector_that_is_well_has_no_ticket(tmp_path: Path, database_url: str) -> None:
+    async with served(tmp_path / "data", database_url) as one:
         await one.minutes(40)
         assert (await one.tickets(), one.put_off) == ([], [])
         read = {name for rule in load_rules(one.settings).rules.alert_rules for name in rule.plan.windows}
@@ -142,8 +177,8 @@ def metrics(one: Served) -> set[str]:
     return {*stored, "quarkpulse_threshold"}
 
 
-async def test_a_disk_that_fills_is_one_ticket_until_there_is_room(tmp_path: Path) -> None:
-    async with served(tmp_path, tmp_path / "data") as one:
+async def test_a_disk_that_fills_is_one_ticket_until_there_is_room(tmp_path: Path, database_url: str) -> None:
+    async with served(tmp_path / "data", database_url) as one:
         for name, value in (("collector_data_free", 1.0), ("collector_data_free_critical", 1.0)):
             await set_for_collector(one, name, value)  # as if nearly nothing were left
         await one.minutes(30)
@@ -173,7 +208,9 @@ async def set_for_collector(one: Served, name: str, value: float) -> None:
 @pytest.mark.needs_root
 @pytest.mark.parametrize("minutes", [4, 13, 40], ids="for {} minutes".format)
 async def test_a_log_that_cannot_be_written_is_one_ticket(tmp_path: Path, small_disk: Path, minutes: int) -> None:
-    async with served(tmp_path, small_disk / "data") as one:
+    async with served(
+        small_disk / "data", f"sqlite:///{tmp_path}/state.db"
+    ) as one:  # elsewhere: state has no part in it
         for name in ("collector_data_free", "collector_data_free_critical"):
             await set_for_collector(one, name, 0.0)  # the disk's room has a test of its own
         await asyncio.to_thread(fill, small_disk / "ballast")
@@ -194,7 +231,7 @@ async def test_a_log_that_cannot_be_written_is_one_ticket(tmp_path: Path, small_
 
 
 async def test_evaluations_that_fail_are_one_ticket(tmp_path: Path) -> None:
-    async with served(tmp_path, tmp_path / "data") as one:
+    async with served(tmp_path / "data", f"sqlite:///{tmp_path}/state.db") as one:  # queries fail, not the database
         own = one.settings.data.parent / "rules" / "own.yaml"  # more samples than a query may have, at each evaluation
         own.write_text(f"groups:\n- name: own\n  rules:\n  - alert: Own\n    expr: {TOO_MUCH}\n")
         await one.collector.use_rules(load_rules(one.settings))
@@ -210,20 +247,19 @@ async def test_evaluations_that_fail_are_one_ticket(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("minutes", "incidents"), [(1, []), (6, ["collector_rules"])], ids=["passing", "lasting"])
 async def test_a_database_that_fails_is_told_at_once_and_is_a_ticket_when_it_is_back(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    occupied: Occupied,
     caplog: pytest.LogCaptureFixture,
     minutes: int,
     incidents: list[str],
 ) -> None:
-    monkeypatch.setattr(databases, "BUSY_TIMEOUT_SECONDS", 0.01)
     caplog.set_level(logging.INFO)
-    async with served(tmp_path, tmp_path / "data") as one, one.collector.listening() as url:
+    async with served(tmp_path / "data", occupied.url) as one, one.collector.listening() as url:
         assert (await readiness(url))[0] == 200
-        release = await asyncio.to_thread(occupied, tmp_path / "state.db")
+        await asyncio.to_thread(occupied.begin)
         await one.minutes(minutes)
         status, told = await readiness(url)
         assert status == 503 and "evaluations of provider_samples cannot be stored" in told
-        await asyncio.to_thread(release)
+        await asyncio.to_thread(occupied.end)
         assert (
             sum("evaluations are not stored" in record.message for record in caplog.records) == 3
         )  # of each group, once
@@ -237,9 +273,8 @@ async def test_a_database_that_fails_is_told_at_once_and_is_a_ticket_when_it_is_
 
 
 async def test_the_dead_man_address_is_called_while_passes_succeed(
-    tmp_path: Path, aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, occupied: Occupied, aiohttp_server: AiohttpServer
 ) -> None:
-    monkeypatch.setattr(databases, "BUSY_TIMEOUT_SECONDS", 0.01)
     calls: list[str] = []
 
     async def ping(request: web.Request) -> web.Response:
@@ -249,29 +284,17 @@ async def test_the_dead_man_address_is_called_while_passes_succeed(
     application = web.Application()
     application.router.add_get("/ping/secret", ping)
     url = str((await aiohttp_server(application)).make_url("/ping/secret"))
-    async with served(tmp_path, tmp_path / "data", deadman_url=url) as one:
+    async with served(tmp_path / "data", occupied.url, deadman_url=url) as one:
         await one.minutes(5)
         assert set(calls) == {"/ping/secret"} and len(calls) >= 5
-        release = await asyncio.to_thread(occupied, tmp_path / "state.db")
+        await asyncio.to_thread(occupied.begin)
         await one.minutes(1)  # the call comes before this minute's evaluations, for those of the last
         calls.clear()
         await one.minutes(5)
         assert calls == []
-        await asyncio.to_thread(release)
+        await asyncio.to_thread(occupied.end)
         await one.minutes(3)
         assert calls
-
-
-def occupied(path: Path) -> Callable[[], None]:
-    """Another program holds the database; what is returned lets it go."""
-    holder = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    holder.execute("BEGIN EXCLUSIVE")
-
-    def release() -> None:
-        holder.execute("ROLLBACK")
-        holder.close()
-
-    return release
 
 
 async def readiness(url: str) -> tuple[int, str]:
