@@ -45,7 +45,7 @@ async def end(
     if day is not None and day.astimezone() > now:
         async with database.begin() as connection:
             count = await offboarding.plan_end(connection, customer, ends_at=day.astimezone(), actor=who, now=now)
-        click.echo(f"{count} contracts of {customer} end on {day:%Y-%m-%d}: run this again on that day", err=True)
+        click.echo(f"contracts of {customer} end on {day:%Y-%m-%d} ({count}): run this again on that day", err=True)
         return
     is_sure = yes or sys.stdin.isatty()  # there somebody is asked
     if file is None or not is_sure:

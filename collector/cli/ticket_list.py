@@ -35,6 +35,7 @@ COLUMNS = [
     "status",
     "priority",
     "assignee",
+    "due_at",
     "opened_at",
     "resolved_at",
     "title",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import click
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.cli.common import Row, actor, as_option, json_option, me, print_rows, with_database
 from collector.clock import system_clock
@@ -14,10 +15,12 @@ from collector.db.database import Database
 from collector.desk import parts as parts_store
 from collector.desk import work as store
 from collector.desk.parts import Part
+from collector.desk.technicians import list_technicians
 from collector.desk.work import Correction, WorkEntry, WorkKind
 from collector.reporting.currency import currency_of
 
 WORK_COLUMNS = ["id", "author", "kind", "started_at", "minutes", "is_billable", "is_running", "is_voided", "note"]
+MAX_NAMED = 10  # technicians in a note
 WHEN = click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"])
 
 
@@ -42,6 +45,15 @@ free_option = click.option("--not-billable", is_flag=True, help="It is told on t
 def at(local: datetime | None, now: datetime) -> datetime:
     """A time by the clock of this machine, in UTC; None: now."""
     return now if local is None else local.astimezone(UTC)
+
+
+async def _tell_unknown(connection: AsyncConnection, author: str) -> None:
+    """Work is anybody's, but a name that is no technician's is most likely a slip."""
+    names = [one.id for one in await list_technicians(connection)]
+    if names and author not in names:
+        click.echo(
+            f"note: {author} is no technician; --as says whose time it is: {', '.join(names[:MAX_NAMED])}", err=True
+        )
 
 
 @click.group()
@@ -84,6 +96,7 @@ async def start(
             actor=actor(),
             now=system_clock(),
         )
+        await _tell_unknown(connection, who or me())
     click.echo(entry)
 
 
@@ -98,7 +111,7 @@ async def stop(database: Database, _settings: Settings, who: str | None, note: s
     """
     async with database.begin() as connection:
         entry = await store.stop(connection, author=who or me(), note=note, actor=actor(), now=system_clock())
-    click.echo(f"{entry.minutes} minutes of {entry.kind} on ticket {entry.ticket}", err=True)
+    click.echo(f"{entry.minutes} min of {entry.kind} on ticket {entry.ticket}", err=True)
     if not entry.is_billable and store.FORGOTTEN in entry.note:
         click.echo(f"entry {entry.id} was {store.FORGOTTEN}: tickets work correct {entry.id} --minutes …", err=True)
 
@@ -144,6 +157,7 @@ async def add(
             actor=actor(),
             now=now,
         )
+        await _tell_unknown(connection, who or me())
     click.echo(entry)
 
 

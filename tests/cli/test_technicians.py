@@ -18,6 +18,14 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_time_of_who_is_no_technician_is_told(data: Path) -> None:
+    number = run(data, "tickets", "add", "--customer", "acme", "--title", "till").strip()
+    for who, told in (("ana", "note: ana is no technician; --as says whose time it is: anna"), ("anna", "")):
+        add = ["tickets", "work", "add", number, "--minutes", "5", "--as", who, "--data", str(data)]
+        result = CliRunner().invoke(main, add)
+        assert result.exit_code == 0 and result.stderr.strip() == told
+
+
 def test_who_is_on_call_and_absent_is_told(data: Path) -> None:
     def told(*arguments: str) -> str:
         result = CliRunner().invoke(main, ["technicians", *arguments, "--data", str(data)])
