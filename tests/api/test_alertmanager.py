@@ -4,7 +4,6 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from collector.api.alertmanager import api
 from collector.api.alertmanager.shapes import silence_id, silence_number
 from collector.fleet.roles import Role
-from collector.fleet.tokens import create_access_token
-from tests.fleet.living import Life, living
+from tests.db.copies import Copies
+from tests.fleet.living import Life, resumed
 
 MINUTE = timedelta(minutes=1)
 
@@ -25,11 +24,10 @@ class Served:
     life: Life
     url: str
     session: ClientSession
-    tokens: dict[str, str]
 
     async def ask(self, method: str, path: str, body: object = None, *, who: str | None = "ruler") -> tuple[int, Any]:
         """`body` is sent as it is if bytes, else as JSON. The answer's status, and its JSON or else its text."""
-        headers = {"Authorization": f"Bearer {self.tokens[who]}"} if who is not None else {"Via": "a proxy"}
+        headers = {"Authorization": f"Bearer {self.life.tokens[who]}"} if who is not None else {"Via": "a proxy"}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         async with self.session.request(method, self.url + path, data=data, headers=headers) as response:
             text = await response.text()
@@ -51,31 +49,33 @@ class Served:
         return {family.name: family.samples for family in text_string_to_metric_families(text)}
 
 
+async def two_servers_report(life: Life) -> None:
+    (life.folder / "rules" / "disk.yaml").write_text(
+        "groups:\n  - name: disk\n    rules:\n      - alert: DiskFull\n        expr: >-\n"
+        '          (x - 5) > on (device_id) group_left () quarkpulse_threshold{name="filesystem_full"}\n'
+    )
+    for name, at in (("srv-1", "acme"), ("srv-2", "bakkerij")):
+        await life.add(name, "server", customer=at)
+    for who, role, customer in (
+        ("ruler", Role.RULER, None),
+        ("viewer", Role.VIEWER, None),
+        ("technician", Role.TECHNICIAN, None),
+        ("acme", Role.TECHNICIAN, "acme"),
+        ("sender", Role.SENDER, "acme"),
+    ):
+        await life.add_token(who, role, customer=customer)
+    await life.start()
+    await life.pass_(2 * MINUTE)
+
+
 @pytest.fixture
-async def served(tmp_path: Path, database_url: str) -> AsyncIterator[Served]:
-    async with living(tmp_path, database_url) as life:
-        (life.folder / "rules" / "disk.yaml").write_text(
-            "groups:\n  - name: disk\n    rules:\n      - alert: DiskFull\n        expr: >-\n"
-            '          (x - 5) > on (device_id) group_left () quarkpulse_threshold{name="filesystem_full"}\n'
-        )
-        for name, customer in (("srv-1", "acme"), ("srv-2", "bakkerij")):
-            await life.add(name, "server", customer=customer)
-        tokens = {}
-        async with life.opened() as state, state.begin() as connection:
-            for who, role, customer in (
-                ("ruler", Role.RULER, ""),
-                ("viewer", Role.VIEWER, ""),
-                ("technician", Role.TECHNICIAN, ""),
-                ("acme", Role.TECHNICIAN, "acme"),
-                ("sender", Role.SENDER, "acme"),
-            ):
-                tokens[who] = await create_access_token(
-                    connection, role=role, customer=customer or None, site=None, actor="test", now=life.now
-                )
-        await life.start()
-        await life.pass_(2 * MINUTE)
-        async with life.collector.listening() as url, ClientSession() as session:
-            yield Served(life, url, session, tokens)
+async def served(copies: Copies) -> AsyncIterator[Served]:
+    async with (
+        resumed(copies, two_servers_report) as life,
+        life.collector.listening() as url,
+        ClientSession() as session,
+    ):
+        yield Served(life, url, session)
 
 
 async def test_what_is_posted_becomes_a_ticket_and_is_told(served: Served) -> None:

@@ -2,25 +2,28 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from tests.fleet.living import Life, living
+from tests.db.copies import Copies
+from tests.fleet.living import Life, resumed
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
+async def all_report(life: Life) -> None:
+    """Two servers, a desktop and a laptop at acme's."""
+    for name, kind in (("srv-1", "server"), ("srv-2", "server"), ("ws-1", "desktop"), ("lap-1", "laptop")):
+        await life.add(name, kind)
+    await life.start()
+    await life.pass_(6 * MINUTE)
+    assert set((await life.presences()).values()) == {"online"}
+
+
 @pytest.fixture
-async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
-    """Two servers, a desktop and a laptop at acme's; all report."""
-    async with living(tmp_path, database_url) as made:
-        for name, kind in (("srv-1", "server"), ("srv-2", "server"), ("ws-1", "desktop"), ("lap-1", "laptop")):
-            await made.add(name, kind)
-        await made.start()
-        await made.pass_(6 * MINUTE)
-        assert set((await made.presences()).values()) == {"online"}
-        yield made
+async def life(copies: Copies) -> AsyncIterator[Life]:
+    async with resumed(copies, all_report) as life:
+        yield life
 
 
 async def test_a_laptop_goes_home(life: Life) -> None:

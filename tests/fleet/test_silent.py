@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -14,7 +13,8 @@ from collector.desk import tickets
 from collector.desk.states import TicketStatus
 from collector.fleet.errors import FleetError
 from collector.fleet.silent import Case, SilentDevice, Step, next_step, set_silence
-from tests.fleet.living import Life, living
+from tests.db.copies import Copies
+from tests.fleet.living import Life, resumed
 
 FRIDAY = datetime(2026, 3, 6, 11, 0, tzinfo=UTC)
 SILENT = SilentDevice("ws-1", "ws-1", "acme", "hq", FRIDAY, DEFAULT_OFFICE_HOURS, 15, False, None)
@@ -39,19 +39,22 @@ def test_what_is_due(case: Case | None, days: int, step: Step | None) -> None:
     assert next_step(replace(SILENT, case=case), FRIDAY + days * DAY) is step
 
 
-@pytest.fixture
-async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
+async def two_leave(life: Life) -> None:
     """A laptop at acme's (monthly) and one at the bakery's (break/fix), both on their way out; acme's server stays."""
-    async with living(tmp_path, database_url) as made:
-        await made.add("srv-1", "server")
-        await made.add("lap-1", "laptop")
-        await made.add("lap-2", "laptop", customer="bakkerij")
-        await made.start()
-        await made.pass_(2 * MINUTE)
-        await made.leave("lap-1", "sleep")
-        await made.leave("lap-2", "sleep")
-        await made.pass_(2 * MINUTE)
-        yield made
+    await life.add("srv-1", "server")
+    await life.add("lap-1", "laptop")
+    await life.add("lap-2", "laptop", customer="bakkerij")
+    await life.start()
+    await life.pass_(2 * MINUTE)
+    await life.leave("lap-1", "sleep")
+    await life.leave("lap-2", "sleep")
+    await life.pass_(2 * MINUTE)
+
+
+@pytest.fixture
+async def life(copies: Copies) -> AsyncIterator[Life]:
+    async with resumed(copies, two_leave) as life:
+        yield life
 
 
 async def weeks(life: Life, count: int) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,8 @@ from collector.fleet.contracts import set_plan
 from collector.fleet.layers import Layer
 from collector.fleet.thresholds import set_threshold
 from collector.incidents.reasons import why
-from tests.fleet.living import Life, living
+from tests.db.copies import Copies
+from tests.fleet.living import Life, resumed
 
 RULE = """\
 groups:
@@ -26,15 +26,18 @@ groups:
 DEFINITIONS = "thresholds: {busy: {description: d, unit: tasks, default: 5}}\n"
 
 
-@pytest.fixture
-async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
+async def a_server_reports(life: Life) -> None:
     """One server of acme's whose `x` is 1."""
-    async with living(tmp_path, database_url) as life:
-        (tmp_path / "rules" / "busy.yaml").write_text(RULE)
-        (tmp_path / "rules" / "thresholds.yaml").write_text(DEFINITIONS)
-        await life.add("srv-1", "server")
-        await life.start()
-        await life.pass_(timedelta(minutes=3))
+    (life.folder / "rules" / "busy.yaml").write_text(RULE)
+    (life.folder / "rules" / "thresholds.yaml").write_text(DEFINITIONS)
+    await life.add("srv-1", "server")
+    await life.start()
+    await life.pass_(timedelta(minutes=3))
+
+
+@pytest.fixture
+async def life(copies: Copies) -> AsyncIterator[Life]:
+    async with resumed(copies, a_server_reports) as life:
         yield life
 
 

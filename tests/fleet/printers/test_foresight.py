@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,8 @@ from collector.fleet.printers.supplies import Supply, load_days, load_supplies
 from collector.fleet.printers.usage import printer_usage
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp
-from tests.fleet.living import Life, living
+from tests.db.copies import Copies
+from tests.fleet.living import Life, resumed
 from tests.fleet.printers.living import Told, add, tell
 from tests.fleet.world import ACTOR
 
@@ -29,12 +29,15 @@ LEVEL, EMPTY = ("printer_supply_level_ratio",), ("printer_supply_empty",)
 TONER, DRUM, WASTE = labels("1", "toner"), labels("2", "opc"), labels("3", "wasteToner", "")
 
 
+async def a_server_reports(life: Life) -> None:
+    await life.add("srv-1", "server")
+    await life.start()
+    await life.pass_(timedelta(minutes=2))
+
+
 @pytest.fixture
-async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
-    async with living(tmp_path, database_url) as life:
-        await life.add("srv-1", "server")
-        await life.start()
-        await life.pass_(timedelta(minutes=2))
+async def life(copies: Copies) -> AsyncIterator[Life]:
+    async with resumed(copies, a_server_reports) as life:
         yield life
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,8 @@ from collector.fleet.printers.store import PrinterChange, change_printer
 from collector.series.labels import NAME
 from collector.series.read import Matcher, MatchOp
 from protocol.wire import MAX_PRINTERS_PER_AGENT
-from tests.fleet.living import Life, living
+from tests.db.copies import Copies
+from tests.fleet.living import Life, resumed
 from tests.fleet.printers.living import Told, add, tell
 from tests.fleet.world import ACTOR
 
@@ -78,14 +78,17 @@ def test_an_agent_reads_so_many_and_no_more() -> None:
     assert len(due) == MAX_PRINTERS_PER_AGENT
 
 
+async def three_servers_report(life: Life) -> None:
+    for name in ("srv-1", "srv-2"):
+        await life.add(name, "server")
+    await life.add("srv-ny", "server", site="ny")
+    await life.start()
+    await life.pass_(timedelta(minutes=5))
+
+
 @pytest.fixture
-async def life(tmp_path: Path, database_url: str) -> AsyncIterator[Life]:
-    async with living(tmp_path, database_url) as life:
-        for name in ("srv-1", "srv-2"):
-            await life.add(name, "server")
-        await life.add("srv-ny", "server", site="ny")
-        await life.start()
-        await life.pass_(timedelta(minutes=5))
+async def life(copies: Copies) -> AsyncIterator[Life]:
+    async with resumed(copies, three_servers_report) as life:
         yield life
 
 
