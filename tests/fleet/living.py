@@ -73,6 +73,7 @@ class Life:
     machines: dict[str, Machine] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)  # secrets of access tokens, by whose they are
     _collector: Collector | None = None
+    _due: dict[str, datetime] = field(default_factory=dict)  # of each upkeep, by name
     _resources: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -101,6 +102,7 @@ class Life:
 
     async def stop(self) -> None:
         self._collector = None
+        self._due.clear()
         await self._resources.aclose()
 
     async def add(
@@ -135,8 +137,10 @@ class Life:
             for machine in self.machines.values():
                 if machine.is_reporting:
                     await self.push(machine)
-            for upkeep in self.collector.upkeep.values():
-                await upkeep.work()
+            for name, upkeep in self.collector.upkeep.items():
+                if self._due.get(name, self.now) <= self.now:
+                    self._due[name] = self.now + timedelta(seconds=upkeep.every_seconds)
+                    await upkeep.work()
             await self.collector.evaluate()
 
     async def push(self, machine: Machine, *, with_frame: bool = True) -> None:
@@ -243,6 +247,7 @@ async def resumed(copies: Copies, lived: Callable[[Life], Awaitable[None]]) -> A
         machines=deepcopy(before.machines),
         tokens=dict(before.tokens),
         _collector=None,
+        _due={},
         _resources=AsyncExitStack(),
     )
     await life.start()
