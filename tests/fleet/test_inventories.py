@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.clock import from_milliseconds, to_milliseconds
 from collector.db.database import Database
@@ -103,7 +104,11 @@ def ago(minutes: int, model: str) -> dict[str, Any]:
 
 async def models(database: Database, device: str) -> list[tuple[datetime, Any]]:
     async with database.connect() as connection:
-        return [(one.at, one.content["model"]) for one in await inventories_before(connection, device, None, 1_000)]
+        return await models_in(connection, device)
+
+
+async def models_in(connection: AsyncConnection, device: str) -> list[tuple[datetime, Any]]:
+    return [(one.at, one.content["model"]) for one in await inventories_before(connection, device, None, 1_000)]
 
 
 async def test_those_of_a_day_offline_take_their_places_behind_the_newest(database: Database, device: str) -> None:
@@ -153,30 +158,32 @@ async def test_one_that_does_not_say_when_was_read_now(database: Database, devic
     assert [model for _, model in await models(database, device)] == ["now", "before"]
 
 
-@given(st.permutations([(minutes, "ABAACCB"[minutes]) for minutes in range(7)]))
-@settings(max_examples=30, deadline=None)
-def test_in_whatever_order_they_come_the_newest_is_current(
-    tmp_path_factory: pytest.TempPathFactory, told: list[tuple[int, str]]
-) -> None:
+def test_in_whatever_order_they_come_the_newest_is_current(database_url: str) -> None:
     """And in the history each stands at its time: of two that are the same in a row, the later one may be left out."""
 
-    async def tell() -> tuple[Any, list[tuple[datetime, Any]]]:
-        path = tmp_path_factory.mktemp("inventories") / "state.sqlite"
-        async with await Database.open(f"sqlite:///{path}") as database:
-            device = await enrolled(database)
+    async def tell(told: list[tuple[int, str]]) -> tuple[Any, list[tuple[datetime, Any]]]:
+        async with database.connect() as connection:  # nothing of it stays for the next example
             for minutes, model in told:
-                await keep(database, device, ago(10 - minutes, model), minutes=10)
-            async with database.connect() as connection:
-                newest = await get_inventory(connection, device)
+                await keep_inventory(connection, device, ago(10 - minutes, model), NOW + timedelta(minutes=10))
+            newest = await get_inventory(connection, device)
             assert newest is not None
-            return newest["model"], await models(database, device)
+            return newest["model"], await models_in(connection, device)
 
-    current, history = asyncio.run(tell())
-    assert current == "B"
-    assert history[0][1] == "B"
-    at_its_time = {NOW - timedelta(minutes=10 - minutes): model for minutes, model in told}
-    assert all(at_its_time[at] == model for at, model in history)
-    assert all(one[1] != other[1] for one, other in pairwise(history))
+    @given(st.permutations([(minutes, "ABAACCB"[minutes]) for minutes in range(7)]))
+    @settings(max_examples=30)
+    def holds(told: list[tuple[int, str]]) -> None:
+        current, history = runner.run(tell(told))
+        assert current == "B"
+        assert history[0][1] == "B"
+        at_its_time = {NOW - timedelta(minutes=10 - minutes): model for minutes, model in told}
+        assert all(at_its_time[at] == model for at, model in history)
+        assert all(one[1] != other[1] for one, other in pairwise(history))
+
+    with asyncio.Runner() as runner:
+        database = runner.run(Database.open(database_url))
+        device = runner.run(enrolled(database))
+        holds()
+        runner.run(database.close())
 
 
 async def test_the_serial_number_becomes_the_devices(database: Database, device: str) -> None:
