@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from collector.alerting.records import insert_alerts
 from collector.alerting.rulefile import load_rules
 from collector.cli import main
-from collector.config import DATABASE_NAME
+from collector.config import CONFIG_NAME
 from collector.db.database import Database
 from collector.pidfile import PID_NAME
 
@@ -145,7 +145,7 @@ def test_a_reload_reaches_the_process_that_serves(tmp_path: Path) -> None:
             server.kill()
 
 
-async def test_the_list_counts_what_is_open_now(tmp_path: Path) -> None:
+async def test_the_list_counts_what_is_open_now(tmp_path: Path, database: Database, database_url: str) -> None:
     rules = tmp_path / "rules"
     rules.mkdir()
     (rules / "some.yaml").write_text(
@@ -158,9 +158,9 @@ async def test_the_list_counts_what_is_open_now(tmp_path: Path) -> None:
         {**plain, "fingerprint": mark, "state": state, "outcome": "none", "reason": ""}
         for mark, state in (("a", "firing"), ("b", "firing"), ("c", "pending"))
     ]
-    url = f"sqlite:///{tmp_path / DATABASE_NAME}"
-    async with await Database.open(url) as database, database.begin() as connection:
+    async with database.begin() as connection:
         await insert_alerts(connection, rows_now)
+    (tmp_path / CONFIG_NAME).write_text(f'database_url = "{database_url}"\n')
     result = await asyncio.to_thread(run, "list", str(rules), "--data", str(tmp_path), "--json")
     rows = json.loads(result.stdout)
     assert [(row["alert"], row["pending"], row["firing"], row["limit"]) for row in rows] == [
