@@ -17,7 +17,7 @@ def in_words(event: HistoryEvent) -> str:
 
 def _opened(data: Data) -> str:
     kind, source = data.get("kind") or "incident", data.get("source") or "alert"
-    by = {"alert": "by an alert", "customer": "by the customer", "plan": "by a maintenance plan"}.get(str(source), "")
+    by = {"alert": "by an alert", "customer": "by the customer", "plan": "as planned,"}.get(str(source), "")
     follows = f"; follows {data['follows']}" if data.get("follows") else ""
     return f"opened {by} as {kind}, {data.get('priority')}".replace("  ", " ") + follows
 

@@ -11,7 +11,7 @@ from collector.api.desk.shapes import Day, Number
 from collector.api.desk.technicians import Gap, Slug, Zone, require_provider
 from collector.desk import on_call as store
 from collector.desk.on_call import MAX_TURNS, Rota
-from collector.desk.technicians import DEFAULT_TIME_ZONE, MAX_LISTED
+from collector.desk.technicians import DEFAULT_TIME_ZONE, MAX_LISTED, list_absences
 from collector.desk.working_hours import Span
 from collector.fleet.roles import Role
 
@@ -49,9 +49,17 @@ class NewRota(Request):
     time_zone: Zone = DEFAULT_TIME_ZONE
 
 
+class AbsentOnCall(BaseModel):
+    shift: int
+    technician: str
+    starts_at: datetime
+    ends_at: datetime
+
+
 class RotaMade(BaseModel):
     shifts: list[Shift]
     gaps: list[Gap] = Field(description="Where nobody is on call, between all shifts that are not over.")
+    absent: list[AbsentOnCall] = Field(description="Where who is on call is absent, in all shifts that are not over.")
 
 
 async def list_shifts(call: Call[PagingByNumber, None]) -> ShiftPage:
@@ -96,9 +104,14 @@ async def add_rota(call: Call[NoParameters, NewRota]) -> RotaMade:
     )
     added = set(await store.add_rota(call.connection, rota, actor=call.caller.name, now=call.now))
     shifts = await store.list_shifts(call.connection, not_over_at=call.now)
+    away = await list_absences(call.connection, not_over_at=call.now)
     return RotaMade(
         shifts=[Shift.model_validate(one) for one in shifts if one.id in added],
         gaps=[Gap.model_validate(one) for one in store.coverage(shifts).gaps],
+        absent=[
+            AbsentOnCall(shift=one.id, technician=one.technician, starts_at=span.starts_at, ends_at=span.ends_at)
+            for one, span in store.unanswered(shifts, away)
+        ],
     )
 
 

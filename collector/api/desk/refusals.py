@@ -74,7 +74,10 @@ def wrong_fields(error: ValidationError) -> Refusal:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     if found[0]["type"] == "json_invalid":
         return Refusal(400, "malformed", f"the body is not JSON: {found[0]['msg']}")
-    details = [WrongField(loc=".".join(map(str, one["loc"]))[:200], msg=one["msg"][:500]) for one in found]
+    details = [
+        WrongField(loc=".".join(map(str, one["loc"]))[:200], msg=one["msg"].removeprefix("Value error, ")[:500])
+        for one in found
+    ]
     first = details[0]
     return Refusal(422, "invalid", f"{first.loc or 'body'}: {first.msg}", details=details[:MAX_DETAILS])
 

@@ -26,6 +26,10 @@ async def test_a_customer_with_its_sites(desk: Desk) -> None:
     assert await desk.refused("POST", "/customers", new, who="manager") == (409, "conflict")
     assert await desk.refused("POST", "/customers", new | {"id": "x"}) == (403, "forbidden")
     assert await desk.refused("POST", "/customers", new | {"id": "x"}, who="other admin") == (403, "forbidden")
+    answer = await desk.ask(
+        "POST", "/customers", new | {"id": "x", "valid_from": "1900-01-01T00:00:00Z"}, who="manager"
+    )
+    assert (answer.status, answer.json["detail"]) == (422, "valid_from: is not between 1970 and 2200")
     old = {"valid_from": "2024-05-01T00:00:00+02:00", "term_months": 36, "fee": "250.00"}
     await made(desk, "/customers", new | {"id": "echo"} | old)
     (contract,) = (await desk.get("/contracts?customer=echo", "manager"))["items"]

@@ -108,8 +108,13 @@ async def test_a_rota_hands_over_at_a_local_time(desk: Desk) -> None:
         ("anna", "2026-04-06T07:00:00Z"),
     ]
     later = {**rota, "first_day": "2026-04-20", "turns": 1}
-    gaps = (await desk.ask("POST", "/on-call-rotas", later, who="manager")).json["gaps"]
-    assert gaps == [{"starts_at": "2026-04-13T07:00:00Z", "ends_at": "2026-04-20T07:00:00Z"}]
+    away = {"starts_at": "2026-04-05T00:00:00Z", "ends_at": "2026-04-07T00:00:00Z", "reason": "ill"}
+    assert (await desk.ask("POST", "/technicians/bob/absences", away)).status == 201
+    second = (await desk.ask("POST", "/on-call-rotas", later, who="manager")).json
+    assert second["gaps"] == [{"starts_at": "2026-04-13T07:00:00Z", "ends_at": "2026-04-20T07:00:00Z"}]
+    assert second["absent"] == [
+        {"shift": 2, "technician": "bob", "starts_at": "2026-04-05T00:00:00Z", "ends_at": "2026-04-06T07:00:00Z"}
+    ]
     unknown = {**rota, "technicians": ["nobody"]}
     assert await desk.refused("POST", "/on-call-rotas", unknown, who="manager") == (422, "refused")
 
