@@ -10,7 +10,7 @@ from collector.db.tables import tickets
 from collector.desk import events
 from collector.desk.events import EventType
 from collector.desk.fields import TicketError
-from collector.desk.links import is_part_of
+from collector.desk.links import is_part_of, links_of, set_parent, unlink
 from collector.desk.reading import Ticket, get_ticket
 from collector.desk.states import TicketAction, TicketStatus
 from collector.desk.tickets import move, raise_priority, touch
@@ -18,7 +18,8 @@ from collector.desk.tickets import move, raise_priority, touch
 
 async def merge(connection: AsyncConnection, number: int, into: int, *, actor: str, now: datetime) -> None:
     """Closes a ticket as part of another one of the same customer, which takes over its key and its children, and is as
-    urgent as the more urgent of the two. Comments, work and watchers stay where they are. Its alerts are the caller's.
+    urgent as the more urgent of the two. What they were to each other before is over. Comments, work and watchers stay
+    where they are. Its alerts are the caller's.
 
     Raises TicketError, TransitionError, or TicketConflictError."""
     if number == into:
@@ -28,6 +29,10 @@ async def merge(connection: AsyncConnection, number: int, into: int, *, actor: s
     _check(ticket, target)
     if await is_part_of(connection, into, number):
         raise TicketError(f"ticket {into} is part of {number}: merge {number} into none of its own parts")
+    if any(one.other == into for one in await links_of(connection, number)):
+        await unlink(connection, number, into, actor=actor, now=now)
+    if ticket.parent == into:
+        await set_parent(connection, number, None, actor=actor, now=now)
     why = f"merged into {into}"
     await move(connection, ticket, TicketAction.MERGE, actor=actor, now=now, why=why)
     await connection.execute(update(tickets).where(tickets.c.number == number).values(merged_into=into, touched=True))

@@ -84,6 +84,18 @@ async def test_merging_closes_one_and_the_other_goes_on(database: Database) -> N
         assert [one.type for one in await history(connection, a)] == ["opened", "took_in", "took_in", "priority"]
 
 
+async def test_what_is_merged_is_no_part_of_the_other_and_waits_for_it_no_more(database: Database) -> None:
+    a, b, c = [await reported(database) for _ in range(3)]
+    async with database.begin() as connection:
+        await link(connection, a, b, LinkKind.BLOCKED_BY, actor=ANNA, now=NOW)
+        await link(connection, b, c, LinkKind.RELATED, actor=ANNA, now=NOW)
+        await set_parent(connection, b, a, actor=ANNA, now=NOW)
+        await merging.merge(connection, b, a, actor=ANNA, now=NOW)
+        assert await links_of(connection, a) == []
+        assert await links_of(connection, b) == [Link(c, LinkKind.RELATED)]
+    assert (await read(database, b)).parent is None
+
+
 async def test_what_cannot_be_merged(database: Database) -> None:
     a, b, parent, closed, merged = [await reported(database) for _ in range(5)]
     other = await reported(database, customer="bakkerij")
