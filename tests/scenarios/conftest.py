@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collector.config import CONFIG_NAME, DATABASE_NAME
-from tests.scenarios.killing import nursery
+from tests.scenarios.killing import SERVES_WITH, nursery
 
 MEMORY = Path("/dev/shm")  # a kill loses nothing that was written, so the disk need not be real
 
@@ -42,6 +43,17 @@ def new_data(new_folder: Callable[[], Path], request: pytest.FixtureRequest) -> 
         return data
 
     return made
+
+
+@pytest.fixture(scope="package", autouse=True)
+def seldom_collected() -> Iterator[None]:
+    """Looks for cycles of objects as seldom as a collector that serves."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(*SERVES_WITH)
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -4,6 +4,7 @@ The child dies at one of the places where a crash could tear things apart: befor
 transaction begins or commits, or between two parts of a step. The next child goes on in the same folder.
 """
 
+import gc
 import multiprocessing
 import os
 import random
@@ -25,6 +26,7 @@ from tests.scenarios.story import Story, load_story
 MAX_POINT = 12  # how many places of a step are counted before it is killed at its end
 NEAR_STEPS = 3
 RUN_SECONDS = 240.0
+SERVES_WITH = (50_000, 50, 1000)  # how seldom a collector looks for cycles of objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Lethal(KillSwitch):
 
 def play(path: Path, folder: Path, kill: Kill | None, tolerance: timedelta) -> None:
     """What a child does; outcome and problems are in the folder, what went wrong on stderr and in the exit code."""
+    gc.freeze()  # as serve does
+    gc.set_threshold(*SERVES_WITH)
     story = load_story(path)
     switch = KillSwitch()
     if kill is not None:
