@@ -31,6 +31,10 @@ def alerts_of(collector: Collector, customer: str, state: str) -> list[dict[str,
     return [row for row in collector.rows("alerts", "list") if row["state"] == state and row["customer"] == customer]
 
 
+def presences(collector: Collector) -> list[str | None]:
+    return [row["presence"] for row in collector.rows("devices", "list")]
+
+
 def push_until(senders: list[Sender], ratio: float, collector: Collector, *command: str, rows: int) -> None:
     """Keeps pushing, as agents do, until a listing has so many rows that are not resolved."""
 
@@ -78,8 +82,7 @@ def test_a_device_that_is_no_longer_seen_is_not_healthy(tmp_path: Path, database
         eventually(lambda: alerts_of(collector, "acme", "unknown"), "the alert to become unknown")
         (ticket,) = collector.rows("tickets", "list")
         assert ticket["resolved_at"] is None
-        (device,) = collector.rows("devices", "list")
-        assert device["presence"] == "shut_down"
+        eventually(lambda: presences(collector) == ["shut_down"], "it to be seen as shut down")
 
         push_until([sender], 0.5, collector, "tickets", "list", rows=0)
         (ticket,) = collector.rows("tickets", "list", "--all")
@@ -97,19 +100,12 @@ def test_real_agents_measure_this_machine(tmp_path: Path, database_url: str) -> 
             agent_process(tmp_path / "bakkerij", "--interval", "1s"),
         ):
             eventually(
-                lambda: [row["presence"] for row in collector.rows("devices", "list")] == ["online"] * 2,
+                lambda: presences(collector) == ["online"] * 2,
                 "both devices to be online",
             )
         # Both said goodbye when they were stopped.
-        presences = eventually(
-            lambda: (
-                seen
-                if "online" not in (seen := [row["presence"] for row in collector.rows("devices", "list")])
-                else None
-            ),
-            "both devices to be gone",
-        )
-        assert len(presences) == 2
+        eventually(lambda: "online" not in presences(collector), "both devices to be gone")
+        assert len(presences(collector)) == 2
 
 
 @contextmanager
