@@ -135,15 +135,14 @@ async def test_writers_that_read_first_lose_nothing(database: Database, database
         assert await connection.scalar(select(customers.c.name)) == "40"
 
 
-async def test_who_asks_anything_gets_a_plan_for_what_is_asked(database: Database) -> None:
-    if database.dialect != "postgresql":
-        pytest.skip("SQLite plans each statement anew")
-    for asks_anything, planned_for_all in ((True, False), (False, True)):
-        async with database.connect(asks_anything=asks_anything) as connection:
-            for number in range(10):
-                await connection.execute(select(customers.c.name).where(customers.c.id == f"customer-{number}"))
-            told = "SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE 'SELECT customers.name%'"
-            assert bool(await connection.scalar(text(told))) is planned_for_all
+async def test_who_asks_anything_of_postgresql_gets_a_plan_for_what_is_asked(postgresql: Cluster) -> None:
+    told = text("SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE 'SELECT customers.name%'")
+    async with await Database.open(await postgresql.make("template")) as database:
+        for asks_anything, planned_for_all in ((True, False), (False, True)):
+            async with database.connect(asks_anything=asks_anything) as connection:
+                for number in range(10):
+                    await connection.execute(select(customers.c.name).where(customers.c.id == f"customer-{number}"))
+                assert bool(await connection.scalar(told)) is planned_for_all
 
 
 async def test_revisions_rise_with_each_change(database: Database) -> None:
