@@ -57,13 +57,11 @@ async def opening(database: Database, folder: Path, customers: int, count: int) 
             await timed(database, partial(evaluated, incidents, rule, some, now=now))
             for some in [labels(one["customer"], f"{one['device_id']}-too") for one in labels_of]
         ]
-        numbers = await placeless(database, labels_of, now)
-        of_opened = [
-            await timed(database, partial(opened_for, some, number, now=now))
-            for some, number in zip(labels_of, numbers, strict=True)
-        ]
-        texts = [f"row {number} of round {round_}" for number in range(count)]
-        of_bare = [await timed(database, partial(bare_row, text)) for text in texts]
+        of_opened: list[float] = []
+        of_bare: list[float] = []
+        for some, number in zip(labels_of, await placeless(database, labels_of, now), strict=True):  # in turns
+            of_opened.append(await timed(database, partial(opened_for, some, number, now=now)))
+            of_bare.append(await timed(database, partial(bare_row, f"row {number} of round {round_}")))
         by_round.append(round(median(of_opened) / median(of_bare), 2))
         opened, decided, bare = opened + of_opened, decided + of_decided, bare + of_bare
     return {
