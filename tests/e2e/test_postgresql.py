@@ -60,6 +60,12 @@ def test_over_a_kill_nothing_is_lost_and_nothing_doubled(collector: Collector, d
     (ticket,) = tickets(collector)
     number = str(ticket["number"])
     collector.run("tickets", "comment", number, "on my way", "--public")
+
+    def has_terms() -> bool:
+        (shown,) = collector.rows("tickets", "show", number)
+        return "terms" in {one["type"] for one in shown["history"]}
+
+    eventually(has_terms, "its clocks to run")
     before, told = asyncio.run(counted(database_url)), collector.rows("tickets", "show", number)
     collector.kill()
     assert asyncio.run(counted(database_url)) == before
