@@ -74,6 +74,6 @@ async def measure(url: str, folder: Path, tickets: int, customers: int, opened: 
             "customers": customers,
             "filled_seconds": round(filled, 1),
             "opening": await opening(database, folder, customers, opened),
-            "sla_sweep": await sweep(database),
             "lists_ms": await lists(database),
+            "sla_sweep": await sweep(database),
         }

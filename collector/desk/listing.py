@@ -14,7 +14,7 @@ from collector.contracts import Priority
 from collector.db.tables import alerts, ticket_devices, tickets
 from collector.desk.fields import TicketKind
 from collector.desk.reading import TICKETS, Ticket, to_ticket
-from collector.desk.states import TicketStatus
+from collector.desk.states import OVER, TicketStatus
 
 MAX_WORDS_CHARS = 100
 
@@ -46,6 +46,16 @@ class Wanted:
     is_open: bool | None = None
     is_assigned: bool | None = None
 
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether no ticket can be so."""
+        if self.status is not None and self.is_open is (self.status in OVER):
+            return True
+        if self.assignee is not None and self.is_assigned is False:
+            return True
+        since, until = self.opened_since, self.opened_until
+        return since is not None and until is not None and since >= until
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -65,6 +75,8 @@ async def page_of(
     limit: int,
 ) -> list[Ticket]:
     """`limit` tickets at most, those that come after a place."""
+    if wanted.is_contradictory:
+        return []
     conditions = _conditions(wanted, connection.dialect.name)
     found: list[int] = []
     match order:
@@ -110,7 +122,7 @@ def _conditions(wanted: Wanted, dialect: str) -> list[ColumnElement[bool]]:
     ]
     if wanted.priority is not None:
         found.append(_is_of(wanted.priority, dialect))
-    if wanted.status not in (None, TicketStatus.RESOLVED, TicketStatus.CLOSED):
+    if wanted.status is not None and wanted.status not in OVER:
         found.append(tickets.c.resolved_at.is_(None))  # says no more, but there is an index of those that are open
     if wanted.device is not None:
         found.append(tickets.c.number.in_(_about(wanted.device)))

@@ -15,6 +15,9 @@ class TicketStatus(StrEnum):
     CLOSED = "closed"
 
 
+OVER = frozenset({TicketStatus.RESOLVED, TicketStatus.CLOSED})
+
+
 class TicketAction(StrEnum):
     REOPEN = "reopen"
     ASSIGN = "assign"

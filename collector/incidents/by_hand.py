@@ -8,12 +8,11 @@ from collector.alerting import records
 from collector.alerting.records import AlertRecord, AlertState
 from collector.desk import checklists, merging, resolving, tickets
 from collector.desk.fields import TicketSource
-from collector.desk.states import TicketStatus
+from collector.desk.states import OVER, TicketStatus
 from collector.incidents.ledgers import TICKETS
 from collector.incidents.reasons import Reason, record_reasons
 from protocol.errors import PermanentError
 
-OVER = frozenset({TicketStatus.RESOLVED, TicketStatus.CLOSED})
 MAX_TOLD = 3
 
 

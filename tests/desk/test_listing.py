@@ -13,6 +13,7 @@ from collector.db.tables import alerts, tickets
 from collector.desk.fields import MAX_TITLE_CHARS, TicketKind
 from collector.desk.listing import Order, Place, Wanted, page_of
 from collector.desk.states import TicketStatus
+from tests.db.fixtures import counting_statements
 from tests.desk.desk_world import NOW, reported, settle
 
 
@@ -100,6 +101,22 @@ async def test_pages_come_one_after_another(database: Database, order: Order, si
             walked += [one.number - 1001 for one in found]
             after = Place(found[-1].number, found[-1].priority, found[-1].due_at)
     assert walked == await numbers(database, order)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted(status=TicketStatus.CLOSED, is_open=True),
+        Wanted(status=TicketStatus.NEW, is_open=False),
+        Wanted(assignee="anna", is_assigned=False),
+        Wanted(opened_since=NOW, opened_until=NOW),
+    ],
+    ids=["closed and open", "new and over", "of anna and nobody", "since it was before"],
+)
+async def test_nobody_looks_for_what_cannot_be(database: Database, wanted: Wanted) -> None:
+    async with counting_statements(database) as statements, database.connect() as connection:
+        assert await page_of(connection, wanted, limit=5) == []
+        assert statements == []
 
 
 async def test_lists_of_open_tickets_do_not_read_all_of_them(database: Database) -> None:
