@@ -17,6 +17,8 @@ from collector.cli.common import with_settings
 from collector.clock import system_clock
 from collector.config import Settings
 
+CYCLES_SOUGHT = (50_000, 50, 1000)  # how seldom: pushes make many short-lived objects, and hardly any cycles of them
+
 
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen.  [default: 127.0.0.1:8420]")
@@ -39,10 +41,9 @@ def serve(settings: Settings) -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    # Pushes make many short-lived objects and hardly any cycles: by default a third of the time would go into looking
-    # for those. What was loaded so far stays for good.
+    # By default a third of the time would go into looking for cycles. What was loaded so far stays for good.
     gc.freeze()
-    gc.set_threshold(50_000, 50, 1000)
+    gc.set_threshold(*CYCLES_SOUGHT)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))

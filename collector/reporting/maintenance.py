@@ -17,7 +17,7 @@ from collector.desk import maintenance as store
 from collector.desk import work
 from collector.desk.maintenance import Plan, Round, Step
 from collector.desk.rounds import rounds_between
-from collector.reporting.part_of import is_sold_to
+from collector.reporting.part_of import page_of_customers
 
 AT_ONCE = 500
 
@@ -91,19 +91,15 @@ async def maintained_customers(
 ) -> list[str]:
     """Who has plans in the month, save whose contracts in it are all under plans that the report is no part of; beyond
     the id `after`, `limit` at most. A month without a round for one of them is possible."""
-    query = select(customers.c.id).where(
+    has_plan = (
         select(maintenance_plans.c.id)
         .where(maintenance_plans.c.customer == customers.c.id, *_of_month(month))
         .correlate(customers)
         .exists()
     )
-    if customer is not None:
-        query = query.where(customers.c.id == customer)
-    if without:
-        query = query.where(is_sold_to(customers.c.id, month, without))
-    if after is not None:
-        query = query.where(customers.c.id > after)
-    return list(await connection.scalars(query.order_by(customers.c.id).limit(limit)))
+    return await page_of_customers(
+        connection, month, has_plan, customer=customer, after=after, limit=limit, without=without
+    )
 
 
 async def read_maintenance(

@@ -43,3 +43,24 @@ async def customers_sold_to(
         query = select(customers.c.id).where(customers.c.id.in_(some), is_sold_to(customers.c.id, month, without))
         sold |= set(await connection.scalars(query))
     return sold
+
+
+async def page_of_customers(
+    connection: AsyncConnection,
+    month: Month,
+    *which: ColumnElement[bool],
+    customer: str | None,
+    after: str | None,
+    limit: int | None,
+    without: Collection[str],
+) -> list[str]:
+    """The customers of which all of `which` holds, or only `customer`, save whose contracts in the month are all under
+    plans in `without`; beyond the id `after`, `limit` at most."""
+    query = select(customers.c.id).where(*which)
+    if customer is not None:
+        query = query.where(customers.c.id == customer)
+    if without:
+        query = query.where(is_sold_to(customers.c.id, month, without))
+    if after is not None:
+        query = query.where(customers.c.id > after)
+    return list(await connection.scalars(query.order_by(customers.c.id).limit(limit)))

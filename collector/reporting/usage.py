@@ -18,7 +18,7 @@ from collector.fleet.contracts import Contract, contracts_between
 from collector.fleet.customers import DEFAULT_TIME_ZONE
 from collector.fleet.names import PROVIDER
 from collector.reporting.billing import Bill, BilledDevice, Logged, Usage, bill
-from collector.reporting.part_of import contracts_in, is_sold_to
+from collector.reporting.part_of import contracts_in, page_of_customers
 
 CUSTOMERS_AT_ONCE = 200
 
@@ -64,14 +64,10 @@ async def billed_customers(
         .exists()
         for table, at in ((work_entries, work_entries.c.started_at), (parts, parts.c.used_at))
     )
-    query = select(customers.c.id).where(customers.c.id != PROVIDER, or_(has_contract, has_work, has_parts))
-    if customer is not None:
-        query = query.where(customers.c.id == customer)
-    if without:
-        query = query.where(is_sold_to(customers.c.id, month, without))
-    if after is not None:
-        query = query.where(customers.c.id > after)
-    return list(await connection.scalars(query.order_by(customers.c.id).limit(limit)))
+    is_billed = (customers.c.id != PROVIDER, or_(has_contract, has_work, has_parts))
+    return await page_of_customers(
+        connection, month, *is_billed, customer=customer, after=after, limit=limit, without=without
+    )
 
 
 async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str]) -> list[Usage]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from collector.cli.serve import CYCLES_SOUGHT
 from collector.config import CONFIG_NAME, DATABASE_NAME
-from tests.scenarios.killing import SERVES_WITH, nursery
+from tests.scenarios.killing import nursery
 
 MEMORY = Path("/dev/shm")  # a kill loses nothing that was written, so the disk need not be real
 
@@ -50,7 +51,7 @@ def seldom_collected() -> Iterator[None]:
     """Looks for cycles of objects as seldom as a collector that serves."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(*SERVES_WITH)
+    gc.set_threshold(*CYCLES_SOUGHT)
     yield
     gc.set_threshold(*before)
     gc.unfreeze()

@@ -20,13 +20,13 @@ import uvloop
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from collector.cli.serve import CYCLES_SOUGHT
 from tests.scenarios.run import PROBLEMS, KillSwitch, Run
 from tests.scenarios.story import Story, load_story
 
 MAX_POINT = 12  # how many places of a step are counted before it is killed at its end
 NEAR_STEPS = 3
 RUN_SECONDS = 240.0
-SERVES_WITH = (50_000, 50, 1000)  # how seldom a collector looks for cycles of objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Lethal(KillSwitch):
 def play(path: Path, folder: Path, kill: Kill | None, tolerance: timedelta) -> None:
     """What a child does; outcome and problems are in the folder, what went wrong on stderr and in the exit code."""
     gc.freeze()  # as serve does
-    gc.set_threshold(*SERVES_WITH)
+    gc.set_threshold(*CYCLES_SOUGHT)
     story = load_story(path)
     switch = KillSwitch()
     if kill is not None:

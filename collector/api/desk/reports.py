@@ -1,5 +1,6 @@
 """`/reports`: what a month costs, and what was maintained in it."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import Field
@@ -52,36 +53,35 @@ class ReportOperations:
     models: ServiceModels
 
     async def report_billing(self, call: Call[BillFilter, None]) -> BillPage:
-        asked, caller = call.params, call.caller
-        if caller.site is not None:
-            raise missing("bill of a site")
-        month = Month.parse(asked.month)
-        customer = asked.customer if caller.customer is None else caller.customer
-        if asked.customer not in (None, customer):
-            return BillPage(items=[], next_cursor=None)
-        without = plans_without(self.models, Report.BILLING) if customer is None else ()
-        found = await billed_customers(
-            call.connection, month, customer=customer, after=asked.after, limit=asked.limit + 1, without=without
-        )
-        ids, cursor = cut(found, asked.limit, lambda one: one)
+        month, ids, cursor = await self._customers(call, Report.BILLING, billed_customers, "bill")
         bills = await read_bills(call.connection, self.models, month, ids, call.now)
         return BillPage(items=[told(bill) for bill in bills], next_cursor=cursor)
 
     async def report_maintenance(self, call: Call[MaintenanceFilter, None]) -> MaintenancePage:
+        month, ids, cursor = await self._customers(call, Report.MAINTENANCE, maintained_customers, "maintenance report")
+        reports = await read_maintenance(call.connection, month, call.now, ids)
+        return MaintenancePage(items=[maintenance_shape.told(one) for one in reports], next_cursor=cursor)
+
+    async def _customers(
+        self,
+        call: Call[BillFilter, None] | Call[MaintenanceFilter, None],
+        report: Report,
+        reported: Callable[..., Awaitable[list[str]]],
+        what: str,
+    ) -> tuple[Month, Sequence[str], str | None]:
+        """The month, the customers of the page who are `reported`, and its cursor. Raises Refusal."""
         asked, caller = call.params, call.caller
         if caller.site is not None:
-            raise missing("maintenance report of a site")
+            raise missing(f"{what} of a site")
         month = Month.parse(asked.month)
         customer = asked.customer if caller.customer is None else caller.customer
         if asked.customer not in (None, customer):
-            return MaintenancePage(items=[], next_cursor=None)
-        without = plans_without(self.models, Report.MAINTENANCE) if customer is None else ()
-        found = await maintained_customers(
+            return month, [], None
+        without = plans_without(self.models, report) if customer is None else ()
+        found = await reported(
             call.connection, month, customer=customer, after=asked.after, limit=asked.limit + 1, without=without
         )
-        ids, cursor = cut(found, asked.limit, lambda one: one)
-        reports = await read_maintenance(call.connection, month, call.now, ids)
-        return MaintenancePage(items=[maintenance_shape.told(one) for one in reports], next_cursor=cursor)
+        return month, *cut(found, asked.limit, lambda one: one)
 
     def operations(self) -> list[AnyOperation]:
         return [
