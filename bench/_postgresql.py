@@ -21,8 +21,9 @@ def find_program(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def running_postgresql(initdb: str, settings: Mapping[str, str]) -> Iterator[str]:
-    """Its URL without a database; everybody on this machine may come in. `initdb` is the path of that program."""
+def running_postgresql(initdb: str, settings: Mapping[str, str], *, doors: str = "") -> Iterator[str]:
+    """Its URL without a database; everybody on this machine may come in, save as `doors` says in lines of pg_hba.conf.
+    `initdb` is the path of that program."""
     programs = Path(initdb).parent
     user = USER if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="quarkpulse-postgresql-", ignore_cleanup_errors=True) as folder:
@@ -37,6 +38,8 @@ def running_postgresql(initdb: str, settings: Mapping[str, str]) -> Iterator[str
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         run("initdb", "-A", "trust", "-U", USER, "-N", "-E", "UTF8", "--locale=C")
+        rules = Path(folder, "data", "pg_hba.conf")
+        rules.write_text(doors + rules.read_text())
         own = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": folder}
         options = " ".join(f"-c {name}={value}" for name, value in (own | dict(settings)).items())
         run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")

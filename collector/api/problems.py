@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from collector.api.limits import PeerBuckets
+from collector.db.errors import DatabaseError
 from protocol import wire
 from protocol.errors import QuarkpulseError, TransientError
 
@@ -63,10 +64,11 @@ def invalid(error: ValidationError) -> web.Response:
 
 
 def failed(error: Exception, what: str) -> web.Response:
-    """The answer when an error ended `what` was asked; what nobody foresaw is logged and says no more than 500."""
+    """The answer when an error ended `what` was asked. What nobody foresaw is logged and says no
+    more than 500, and so is a database that cannot be used: it is not the caller who can mend that."""
     if isinstance(error, TransientError):
         return problem(503, "busy", str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-    if isinstance(error, QuarkpulseError):
+    if isinstance(error, QuarkpulseError) and not isinstance(error, DatabaseError):
         return problem(400, "refused", str(error))
     logger.error("request failed: request=%s", what, exc_info=error)
     return problem(500, "internal", "the collector failed to answer; its log says why")

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Invalidate
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from collector.db import migrate, sqlite
+from collector.db import migrate, postgresql, sqlite
 from collector.db.errors import DatabaseError, DatabaseUnavailableError
 
 BUSY_TIMEOUT_SECONDS = 15.0  # how long a writer waits for another process's transaction
@@ -35,11 +35,6 @@ _SHORT = "sqlite_short"  # whether its statements are, see sqlite.py
 _USED_AT = "quarkpulse_used_at"  # monotonic seconds, of a connection to PostgreSQL
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg"}
-
-# How PostgreSQL's codes begin for what may pass: could not serialize, deadlock, waited long enough for a lock; and the
-# classes of lost connections, of too little room, memory or connections, of interventions such as a restart, and of
-# what its own machine does to it.
-_TRY_AGAIN = ("40001", "40P01", "55P03", "08", "53", "57", "58")
 
 
 class Database:
@@ -59,7 +54,7 @@ class Database:
 
         `url` is SQLAlchemy's, such as `sqlite:////var/lib/quarkpulse/quarkpulse.db` or
         `postgresql://quarkpulse@db/quarkpulse`. Raises DatabaseError if it cannot be used as it is, such as after a
-        newer Quarkpulse has used it, and DatabaseUnavailableError if it does not answer.
+        newer Quarkpulse has used it or with a wrong password, and DatabaseUnavailableError if it does not answer.
         """
         parsed = _with_driver(url)
         file = Path(parsed.database) if parsed.drivername == _DRIVERS["sqlite"] and parsed.database else None
@@ -88,10 +83,9 @@ class Database:
         Raises DatabaseUnavailableError if another process keeps the database for longer than the busy timeout.
         """
         async with self._turn or nullcontext():
-            with _explained():
-                writers = self._short_writers if short else self._writers
-                async with _connected(writers) as connection, connection.begin():
-                    yield connection
+            writers = self._short_writers if short else self._writers
+            async with _connected(writers) as connection, connection.begin():
+                yield connection
 
     @asynccontextmanager
     async def connect(self, *, asks_anything: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -100,11 +94,10 @@ class Database:
         `asks_anything`: what people look for may be common or rare. PostgreSQL then plans each statement for the very
         values; after five times it would take one plan for all of them, and read every row for a rare one.
         """
-        with _explained():
-            async with _connected(self._engine) as connection:
-                if asks_anything and self.dialect == "postgresql":
-                    await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
-                yield connection
+        async with _connected(self._engine) as connection:
+            if asks_anything and self.dialect == "postgresql":
+                await connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+            yield connection
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -198,27 +191,37 @@ def _begin_sqlite(connection: Connection) -> None:
 async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         connection = await engine.connect()
-    except (OperationalError, InterfaceError):
-        raise
-    except DBAPIError as exc:
-        if engine.dialect.name == "sqlite":
-            raise DatabaseError(f"{engine.url.database}: cannot be used as a database: {exc.orig}") from exc
-        # Still starting, too many connections, wrong password: whoever serves already goes on when that is mended.
-        raise DatabaseUnavailableError(f"cannot connect to the state database: {exc.orig}") from exc
-    except Exception as exc:  # the drivers' own: refused, no such host
-        raise DatabaseUnavailableError(f"cannot connect to the state database: {exc}") from exc
-    try:
-        yield connection
-    finally:
-        await connection.close()
+    except Exception as exc:
+        raise _not_connected(engine.url, exc) from exc
+    with _explained(engine.url):
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+
+def _not_connected(url: URL, error: Exception) -> DatabaseError | DatabaseUnavailableError:
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    if url.drivername == _DRIVERS["sqlite"]:
+        if isinstance(error, DBAPIError) and not isinstance(error, (OperationalError, InterfaceError)):
+            return DatabaseError(f"{url.database}: cannot be used as a database: {reason}")
+    elif todo := postgresql.remedy_to_connect(error):
+        return _refused(url, reason, todo)
+    return DatabaseUnavailableError(f"cannot connect to the state database: {reason}")
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(url: URL) -> Iterator[None]:
     try:
         yield
     except DBAPIError as exc:
-        passing = isinstance(exc, (OperationalError, InterfaceError)) or exc.connection_invalidated
-        if passing or (getattr(exc.orig, "sqlstate", None) or "").startswith(_TRY_AGAIN):
+        if todo := postgresql.remedy(exc):
+            raise _refused(url, exc.orig, todo) from exc
+        if postgresql.passes(exc):
             raise DatabaseUnavailableError(f"the state database did not answer as it should: {exc.orig}") from exc
         raise
+
+
+def _refused(url: URL, reason: BaseException | None, todo: str) -> DatabaseError:
+    where = url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+    return DatabaseError(f"{where}: {reason}; waiting does not mend that: {todo}")

@@ -21,6 +21,12 @@ from tests.conftest import require, skip_or_fail
 
 BACKENDS = ("sqlite", "postgresql")
 
+# Roles that the tests' server does not simply let in; a test that needs one makes it.
+DOORS = """
+host all with_password all scram-sha-256
+host all kept_out all reject
+"""
+
 
 async def migrate(url: str) -> None:
     async with await Database.open(url):
@@ -40,7 +46,7 @@ def postgresql() -> Iterator["Cluster"]:
     initdb = require("initdb")
     if os.geteuid() == 0 and USER not in {entry.pw_name for entry in pwd.getpwall()}:
         skip_or_fail(f"needs the user {USER}, since PostgreSQL does not run as root")
-    with running_postgresql(initdb, HASTY) as server:
+    with running_postgresql(initdb, HASTY, doors=DOORS) as server:
         yield asyncio.run(Cluster.begin(server))
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from collector.api.problems import MAX_DETAILS, RETRY_AFTER_SECONDS
+from collector.db.errors import DatabaseError
 from collector.fleet.errors import AlreadyExistsError, NotFoundError
 from protocol.errors import QuarkpulseError, TransientError
 
@@ -83,7 +84,8 @@ def wrong_fields(error: ValidationError) -> Refusal:
 
 
 def refusal_of(error: Exception, what: str) -> Refusal:
-    """What an error is to the caller; what nobody foresaw is logged and says no more than 500."""
+    """What an error is to the caller. What nobody foresaw is logged and says no
+    more than 500, and so is a database that cannot be used: it is not the caller who can mend that."""
     match error:
         case Refusal():
             return error
@@ -93,7 +95,7 @@ def refusal_of(error: Exception, what: str) -> Refusal:
             return Refusal(404, "not_found", str(error))
         case AlreadyExistsError():
             return Refusal(409, "conflict", str(error))
-        case QuarkpulseError():
+        case QuarkpulseError() if not isinstance(error, DatabaseError):
             return Refusal(422, "refused", str(error))
         case _:
             logger.error("request failed: request=%s", what, exc_info=error)
