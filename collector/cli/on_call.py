@@ -12,7 +12,7 @@ from collector.config import Settings
 from collector.db.database import Database
 from collector.desk import on_call as store
 from collector.desk.on_call import Coverage, Rota, Shift, coverage
-from collector.desk.technicians import DEFAULT_TIME_ZONE, Absence, list_absences
+from collector.desk.technicians import DEFAULT_TIME_ZONE, list_absences
 from collector.desk.working_hours import Span
 
 TURNS = {"day": 1, "week": 7}
@@ -53,7 +53,7 @@ async def add(
         away = await list_absences(connection, not_over_at=now)
     click.echo(shift)
     _tell(coverage(shifts))
-    tell_unanswered(shifts, away)
+    tell_unanswered(store.unanswered(shifts, away))
 
 
 @on_call.command("rota")
@@ -87,7 +87,7 @@ async def rota(
         away = await list_absences(connection, not_over_at=now)
     click.echo(f"added {len(added)} shifts", err=True)
     _tell(coverage(shifts))
-    tell_unanswered(shifts, away)
+    tell_unanswered(store.unanswered(shifts, away))
 
 
 @on_call.command("list")
@@ -107,7 +107,7 @@ async def list_command(database: Database, _settings: Settings, everything: bool
     rows = [*(_row(one, found, now) for one in shifts), *map(_gap, found.gaps)]
     print_rows(sorted(rows, key=lambda row: str(row["starts_at"])), as_json=as_json)
     _tell(found)
-    tell_unanswered(shifts, away)
+    tell_unanswered(store.unanswered(shifts, away))
 
 
 @on_call.command("remove")
@@ -125,7 +125,7 @@ async def remove(database: Database, _settings: Settings, shift: int) -> None:
         away = await list_absences(connection, not_over_at=now)
     click.echo(f"removed shift {shift}", err=True)
     _tell(coverage(shifts))
-    tell_unanswered(shifts, away)
+    tell_unanswered(store.unanswered(shifts, away))
 
 
 def _tell(found: Coverage) -> None:
@@ -137,9 +137,9 @@ def _tell(found: Coverage) -> None:
         click.echo(f"note: {first.technician} and {second.technician} are both on call {told(both)}", err=True)
 
 
-def tell_unanswered(shifts: Sequence[Shift], away: Sequence[Absence]) -> None:
+def tell_unanswered(found: Sequence[tuple[Shift, Span]]) -> None:
     """Shifts whose technician is absent, beside what the command prints."""
-    for shift, span in store.unanswered(shifts, away):
+    for shift, span in found:
         click.echo(f"note: {shift.technician} is on call (shift {shift.id}) and absent {told(span)}", err=True)
 
 

@@ -15,7 +15,7 @@ from collector.contracts.promises import load_sla_book
 from collector.db.database import Database
 from collector.desk import technicians as store
 from collector.desk.leaving import leave
-from collector.desk.on_call import list_shifts
+from collector.desk.on_call import left_unanswered, list_shifts
 from collector.desk.technicians import LANGUAGES, Absence, Profile, Technician, shown
 from collector.desk.working_hours import Span
 
@@ -153,11 +153,10 @@ async def absent(
     async with database.begin() as connection:
         zone = (await store.get_technician(connection, technician)).time_zone
         span = Span(now if starts is None else starts.begins(zone), ends.is_over(zone))
-        await store.add_absence(connection, technician, span, reason=reason, actor=actor(), now=now)
-        shifts = await list_shifts(connection, technician=technician, not_over_at=now)
-        away = await store.list_absences(connection, technician=technician, not_over_at=now)
+        absence = await store.add_absence(connection, technician, span, reason=reason, actor=actor(), now=now)
+        unanswered = await left_unanswered(connection, absence, now=now)
     click.echo(f"{technician} is absent until {span.ends_at.astimezone():%Y-%m-%d %H:%M %Z}", err=True)
-    tell_unanswered(shifts, away)
+    tell_unanswered(unanswered)
 
 
 @technicians.command("back")

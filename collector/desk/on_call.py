@@ -103,6 +103,13 @@ def unanswered(shifts: Sequence[Shift], away: Sequence[Absence]) -> list[tuple[S
     ]
 
 
+async def left_unanswered(connection: AsyncConnection, absence: Absence, *, now: datetime) -> list[tuple[Shift, Span]]:
+    """The parts of the technician's shifts that fall in an absence, in their order; without shifts that are over."""
+    since = max(absence.starts_at, now)
+    shifts = await list_shifts(connection, technician=absence.technician, not_over_at=since, starts_by=absence.ends_at)
+    return unanswered(shifts, [absence])
+
+
 async def add_shift(connection: AsyncConnection, technician: str, span: Span, *, actor: str, now: datetime) -> int:
     """The id of the new shift. Raises NoTechnicianError or TechnicianError."""
     (number,) = await _add(connection, [(technician, span)], actor=actor, now=now)

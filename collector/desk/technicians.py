@@ -191,8 +191,8 @@ async def add_absence(
     reason: str,
     actor: str,
     now: datetime,
-) -> int:
-    """The id of a new absence. Raises NoTechnicianError, or TechnicianError if it is over already or ends too early."""
+) -> Absence:
+    """A new absence. Raises NoTechnicianError, or TechnicianError if it is over already or ends too early."""
     await require_active(connection, technician)
     reason = one_line(reason).strip()[:MAX_REASON_CHARS]
     if not reason:
@@ -208,11 +208,10 @@ async def add_absence(
         "reason": reason,
         "author": actor[:200],
     }
-    added = await connection.execute(insert(absences).values(values).returning(absences.c.id))
-    number: int = added.scalar_one()
-    data = {"id": number, "from": span.starts_at.isoformat(), "until": span.ends_at.isoformat(), "reason": reason}
+    added = Absence(*(await connection.execute(insert(absences).values(values).returning(*_ABSENCE))).one())
+    data = {"id": added.id, "from": span.starts_at.isoformat(), "until": span.ends_at.isoformat(), "reason": reason}
     await audit.record(connection, actor=actor, action="technicians.absent", subject=technician, now=now, data=data)
-    return number
+    return added
 
 
 async def end_absences(connection: AsyncConnection, technician: str, *, actor: str, now: datetime) -> int:
@@ -322,7 +321,8 @@ def _told(values: Mapping[str, object]) -> dict[str, object]:
 
 _NAMES = tuple(one.name for one in fields(Technician))
 _TECHNICIANS = select(*(technicians.c[name] for name in _NAMES))
-_ABSENCES = select(*(absences.c[one.name] for one in fields(Absence)))
+_ABSENCE = tuple(absences.c[one.name] for one in fields(Absence))
+_ABSENCES = select(*_ABSENCE)
 
 
 def _to_technician(row: Sequence[Any]) -> Technician:

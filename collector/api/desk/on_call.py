@@ -8,7 +8,7 @@ from collector.api.desk.callers import missing
 from collector.api.desk.operations import AnyOperation, Call, NoParameters, Operation, Request
 from collector.api.desk.paging import Page, PagingByNumber, cut
 from collector.api.desk.shapes import Day, Number
-from collector.api.desk.technicians import Gap, Slug, Zone, require_provider
+from collector.api.desk.technicians import AbsentOnCall, Gap, Slug, Zone, require_provider, unanswered_shifts
 from collector.desk import on_call as store
 from collector.desk.on_call import MAX_TURNS, Rota
 from collector.desk.technicians import DEFAULT_TIME_ZONE, MAX_LISTED, list_absences
@@ -47,13 +47,6 @@ class NewRota(Request):
         default="09:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="By the clock of the time zone."
     )
     time_zone: Zone = DEFAULT_TIME_ZONE
-
-
-class AbsentOnCall(BaseModel):
-    shift: int
-    technician: str
-    starts_at: datetime
-    ends_at: datetime
 
 
 class RotaMade(BaseModel):
@@ -108,10 +101,7 @@ async def add_rota(call: Call[NoParameters, NewRota]) -> RotaMade:
     return RotaMade(
         shifts=[Shift.model_validate(one) for one in shifts if one.id in added],
         gaps=[Gap.model_validate(one) for one in store.coverage(shifts).gaps],
-        absent=[
-            AbsentOnCall(shift=one.id, technician=one.technician, starts_at=span.starts_at, ends_at=span.ends_at)
-            for one, span in store.unanswered(shifts, away)
-        ],
+        absent=unanswered_shifts(store.unanswered(shifts, away)),
     )
 
 

@@ -16,6 +16,7 @@ from collector.contracts.office_hours import DEFAULT_HOLIDAYS, DEFAULT_HOURS, MA
 from collector.contracts.promises import SlaBook
 from collector.desk import leaving
 from collector.desk import technicians as store
+from collector.desk.on_call import Shift, left_unanswered
 from collector.desk.technicians import (
     DEFAULT_MAX_OPEN,
     DEFAULT_TIME_ZONE,
@@ -100,6 +101,19 @@ class Absence(BaseModel, from_attributes=True):
     ends_at: datetime
     reason: str
     author: str
+
+
+class AbsentOnCall(BaseModel):
+    shift: int
+    technician: str
+    starts_at: datetime
+    ends_at: datetime
+
+
+class NotedAbsence(Absence):
+    unanswered: list[AbsentOnCall] = Field(
+        description="Shifts that fall in it, as far as they do: others are to be on call then."
+    )
 
 
 class AbsencePage(Page[Absence]):
@@ -205,10 +219,10 @@ async def list_absences(call: Call[AbsencesOf, None]) -> AbsencePage:
     return AbsencePage(items=[Absence.model_validate(one) for one in page], next_cursor=cursor)
 
 
-async def add_absence(call: Call[TechnicianId, NewAbsence]) -> Absence:
+async def add_absence(call: Call[TechnicianId, NewAbsence]) -> NotedAbsence:
     technician, asked = call.params.id, call.body
     await _found(call, technician)
-    number = await store.add_absence(
+    absence = await store.add_absence(
         call.connection,
         technician,
         Span(asked.starts_at or call.now, asked.ends_at),
@@ -216,8 +230,8 @@ async def add_absence(call: Call[TechnicianId, NewAbsence]) -> Absence:
         actor=call.caller.name,
         now=call.now,
     )
-    found = await store.list_absences(call.connection, technician=technician)
-    return Absence.model_validate(next(one for one in found if one.id == number))
+    found = await left_unanswered(call.connection, absence, now=call.now)
+    return NotedAbsence(**asdict(absence), unanswered=unanswered_shifts(found))
 
 
 async def get_absence(call: Call[AbsenceOf, None]) -> Absence:
@@ -243,6 +257,14 @@ def _one(found: Sequence[store.Absence], wanted: int, technician: str) -> store.
         if one.id == wanted:
             return one
     raise missing(f"absence {wanted} of {technician}")
+
+
+def unanswered_shifts(found: Sequence[tuple[Shift, Span]]) -> list[AbsentOnCall]:
+    """Where who is on call is absent, as the API tells it."""
+    return [
+        AbsentOnCall(shift=one.id, technician=one.technician, starts_at=span.starts_at, ends_at=span.ends_at)
+        for one, span in found
+    ]
 
 
 def require_provider(call: Call[Any, Any]) -> None:
@@ -327,7 +349,7 @@ def operations(book: SlaBook, escalate_to: str) -> list[AnyOperation]:
             "Note days off",
             TechnicianId,
             NewAbsence,
-            Absence,
+            NotedAbsence,
             add_absence,
             creates=True,
         ),

@@ -47,13 +47,17 @@ async def test_absences_and_shifts(desk: Desk) -> None:
     span = {"starts_at": now.isoformat(), "ends_at": (now + timedelta(days=1)).isoformat()}
     absence = await desk.ask("POST", "/technicians/anna/absences", {**span, "reason": "ill"})
     assert absence.status == 201, absence.text
+    assert absence.json.pop("unanswered") == []
     assert (await desk.get("/technicians/anna/absences"))["items"] == [absence.json]
     shift = await desk.ask("POST", "/on-call", {"technician": "anna", **span}, who="manager")
     assert shift.status == 201, shift.text
     assert (await desk.get("/on-call"))["items"] == [shift.json]
     later = {"starts_at": "2026-04-01T00:00:00Z", "ends_at": "2026-04-02T00:00:00Z"}
     again = await desk.ask("POST", "/on-call", {"technician": "anna", **later}, who="manager")
-    away = await desk.ask("POST", "/technicians/anna/absences", {**later, "reason": "holiday"})
+    days = {"starts_at": "2026-03-20T00:00:00Z", "ends_at": "2026-04-01T06:00:00Z"}
+    away = await desk.ask("POST", "/technicians/anna/absences", {**days, "reason": "holiday"})
+    unanswered = {"shift": again.json["id"], "technician": "anna", **later, "ends_at": days["ends_at"]}
+    assert away.json.pop("unanswered") == [unanswered]
     for listed, pages in (
         ("/on-call", [shift.json, again.json]),
         ("/technicians/anna/absences", [absence.json, away.json]),
