@@ -11,8 +11,8 @@ from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
 from collector.desk import on_call as store
-from collector.desk.on_call import Coverage, Rota, Shift, coverage
-from collector.desk.technicians import DEFAULT_TIME_ZONE, list_absences
+from collector.desk.on_call import Coverage, Roster, Rota, Shift
+from collector.desk.technicians import DEFAULT_TIME_ZONE
 from collector.desk.working_hours import Span
 
 TURNS = {"day": 1, "week": 7}
@@ -49,11 +49,9 @@ async def add(
     span = Span(starts.begins(time_zone), ends.is_over(time_zone))
     async with database.begin() as connection:
         shift = await store.add_shift(connection, technician, span, actor=actor(), now=now)
-        shifts = await store.list_shifts(connection, not_over_at=now)
-        away = await list_absences(connection, not_over_at=now)
+        roster = await store.roster(connection, now)
     click.echo(shift)
-    _tell(coverage(shifts))
-    tell_unanswered(store.unanswered(shifts, away))
+    _tell(roster)
 
 
 @on_call.command("rota")
@@ -83,11 +81,9 @@ async def rota(
     wanted = Rota(technicians, starts.date(), TURNS[turn], turns or len(technicians), hand_over.time(), time_zone)
     async with database.begin() as connection:
         added = await store.add_rota(connection, wanted, actor=actor(), now=now)
-        shifts = await store.list_shifts(connection, not_over_at=now)
-        away = await list_absences(connection, not_over_at=now)
+        roster = await store.roster(connection, now)
     click.echo(f"added {len(added)} shifts", err=True)
-    _tell(coverage(shifts))
-    tell_unanswered(store.unanswered(shifts, away))
+    _tell(roster)
 
 
 @on_call.command("list")
@@ -101,13 +97,10 @@ async def list_command(database: Database, _settings: Settings, everything: bool
     """
     now = system_clock()
     async with database.connect() as connection:
-        shifts = await store.list_shifts(connection, not_over_at=None if everything else now)
-        away = await list_absences(connection, not_over_at=now)
-    found = coverage(shifts)
-    rows = [*(_row(one, found, now) for one in shifts), *map(_gap, found.gaps)]
+        roster = await store.roster(connection, now, everything=everything)
+    rows = [*(_row(one, roster.coverage, now) for one in roster.shifts), *map(_gap, roster.coverage.gaps)]
     print_rows(sorted(rows, key=lambda row: str(row["starts_at"])), as_json=as_json)
-    _tell(found)
-    tell_unanswered(store.unanswered(shifts, away))
+    _tell(roster)
 
 
 @on_call.command("remove")
@@ -121,20 +114,19 @@ async def remove(database: Database, _settings: Settings, shift: int) -> None:
     now = system_clock()
     async with database.begin() as connection:
         await store.remove_shift(connection, shift, actor=actor(), now=now)
-        shifts = await store.list_shifts(connection, not_over_at=now)
-        away = await list_absences(connection, not_over_at=now)
+        roster = await store.roster(connection, now)
     click.echo(f"removed shift {shift}", err=True)
-    _tell(coverage(shifts))
-    tell_unanswered(store.unanswered(shifts, away))
+    _tell(roster)
 
 
-def _tell(found: Coverage) -> None:
-    """Gaps and overlaps, beside what the command prints."""
-    for gap in found.gaps:
+def _tell(roster: Roster) -> None:
+    """Gaps, overlaps and who is absent, beside what the command prints."""
+    for gap in roster.coverage.gaps:
         click.echo(f"note: nobody is on call {told(gap)}", err=True)
-    for first, second in found.overlaps:
+    for first, second in roster.coverage.overlaps:
         both = Span(second.starts_at, min(first.ends_at, second.ends_at))
         click.echo(f"note: {first.technician} and {second.technician} are both on call {told(both)}", err=True)
+    tell_unanswered(roster.unanswered)
 
 
 def tell_unanswered(found: Sequence[tuple[Shift, Span]]) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
 from collector.db.tables import on_call
-from collector.desk.technicians import Absence, NoTechnicianError, TechnicianError, require_active
+from collector.desk.technicians import Absence, NoTechnicianError, TechnicianError, list_absences, require_active
 from collector.desk.working_hours import Span, at_local
 
 MAX_TURNS = 366
@@ -101,6 +101,22 @@ def unanswered(shifts: Sequence[Shift], away: Sequence[Absence]) -> list[tuple[S
         for one in away
         if one.technician == shift.technician and one.span.overlaps(shift.span)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """Shifts in the order in which they begin, and what is amiss with them."""
+
+    shifts: list[Shift]
+    coverage: Coverage
+    unanswered: list[tuple[Shift, Span]]
+
+
+async def roster(connection: AsyncConnection, now: datetime, *, everything: bool = False) -> Roster:
+    """Of all shifts that are not over, or of all there have been. Absences that are over leave nothing unanswered."""
+    shifts = await list_shifts(connection, not_over_at=None if everything else now)
+    away = await list_absences(connection, not_over_at=now)
+    return Roster(shifts, coverage(shifts), unanswered(shifts, away))
 
 
 async def left_unanswered(connection: AsyncConnection, absence: Absence, *, now: datetime) -> list[tuple[Shift, Span]]:

@@ -11,7 +11,7 @@ from collector.api.desk.shapes import Day, Number
 from collector.api.desk.technicians import AbsentOnCall, Gap, Slug, Zone, require_provider, unanswered_shifts
 from collector.desk import on_call as store
 from collector.desk.on_call import MAX_TURNS, Rota
-from collector.desk.technicians import DEFAULT_TIME_ZONE, MAX_LISTED, list_absences
+from collector.desk.technicians import DEFAULT_TIME_ZONE, MAX_LISTED
 from collector.desk.working_hours import Span
 from collector.fleet.roles import Role
 
@@ -96,12 +96,11 @@ async def add_rota(call: Call[NoParameters, NewRota]) -> RotaMade:
         asked.time_zone,
     )
     added = set(await store.add_rota(call.connection, rota, actor=call.caller.name, now=call.now))
-    shifts = await store.list_shifts(call.connection, not_over_at=call.now)
-    away = await list_absences(call.connection, not_over_at=call.now)
+    roster = await store.roster(call.connection, call.now)
     return RotaMade(
-        shifts=[Shift.model_validate(one) for one in shifts if one.id in added],
-        gaps=[Gap.model_validate(one) for one in store.coverage(shifts).gaps],
-        absent=unanswered_shifts(store.unanswered(shifts, away)),
+        shifts=[Shift.model_validate(one) for one in roster.shifts if one.id in added],
+        gaps=[Gap.model_validate(one) for one in roster.coverage.gaps],
+        absent=unanswered_shifts(roster.unanswered),
     )
 
 
