@@ -23,8 +23,13 @@ _TAG = re.compile(r'(?:W/)?"[!#-~]*"')
 def etag_of(answer: BaseModel, moving: frozenset[str] = frozenset()) -> str:
     """Made from the answer itself. The fields `moving`, which time or machines change and people do not, have a part of
     their own after a dot: a cache looks at both, a change only at the first."""
-    still = _digest(answer.model_dump_json(exclude=set(moving)))
-    return f'"{still}.{_digest(answer.model_dump_json(include=set(moving)))}"' if moving else f'"{still}"'
+    still = _digest(answer.model_dump_json(exclude=set(moving)).encode())
+    return f'"{still}.{_digest(answer.model_dump_json(include=set(moving)).encode())}"' if moving else f'"{still}"'
+
+
+def etag_of_bytes(body: bytes) -> str:
+    """Of an answer that is kept as it is sent."""
+    return f'"{_digest(body)}"'
 
 
 def is_known(etag: str, headers: Mapping[str, str]) -> bool:
@@ -69,5 +74,5 @@ def _still(etag: str) -> str:
     return etag if etag.startswith("W/") else etag.strip('"').partition(".")[0]
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 from aiohttp import web
@@ -27,9 +28,23 @@ if TYPE_CHECKING:
 ROOT = "/api/desk/v1"
 TIMEOUT_SECONDS = 30.0
 READ_AT_ONCE_BYTES = 65_536
+PRIVATE = "private, no-cache"  # kept by who asked alone, who asks each time whether it still holds
 NO_NUL = "a NUL character stands in no name and in no text"  # and PostgreSQL stores none
 # A console that shows several lists at once, and programs that walk through pages.
 CALLER_RATE = Rate(per_second=20.0, burst=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The description of the API, as it is sent."""
+
+    body: bytes
+    etag: str
+
+    @classmethod
+    def of(cls, operations: Sequence[AnyOperation], version: str) -> Self:
+        body = orjson.dumps(describe(operations, ROOT, version))
+        return cls(body, etags.etag_of_bytes(body))
 
 
 class DeskApi:
@@ -52,7 +67,7 @@ class DeskApi:
         self._calls = Buckets(rate)
         self._version = version
         self._describing = asyncio.Lock()
-        self._document: dict[str, Any] | None = None
+        self._document: Document | None = None
         self._page: Page | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -134,13 +149,17 @@ class DeskApi:
             self._caller(request)
         except Refusal as refusal:
             return refusal.answer()
-        return web.Response(body=orjson.dumps(await self._describe()), content_type="application/json")
+        document = await self._describe()
+        headers = {"ETag": document.etag, "Cache-Control": PRIVATE}
+        if etags.is_known(document.etag, request.headers):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=document.body, content_type="application/json", headers=headers)
 
-    async def _describe(self) -> dict[str, Any]:
+    async def _describe(self) -> Document:
         """Made when somebody first asks: it takes more processor time than all else that a start does."""
         async with self._describing:
             if self._document is None:
-                self._document = await asyncio.to_thread(describe, self._operations, ROOT, self._version)
+                self._document = await asyncio.to_thread(Document.of, self._operations, self._version)
         return self._document
 
     async def _readable(self, _request: web.Request) -> web.StreamResponse:
@@ -148,7 +167,7 @@ class DeskApi:
         if self._page is None:
             from collector.api.desk.page import render  # noqa: PLC0415 - Jinja takes a while to load, and few look here
 
-            self._page = await asyncio.to_thread(render, await self._describe())
+            self._page = await asyncio.to_thread(render, orjson.loads((await self._describe()).body))
         headers = {
             "Content-Security-Policy": self._page.policy,
             "X-Content-Type-Options": "nosniff",
@@ -190,7 +209,7 @@ def _shown(operation: AnyOperation, answer: BaseModel | Download, request: web.R
     if isinstance(answer, Download):
         return served(answer)
     etag = etags.etag_of(answer, operation.moving)
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    headers = {"ETag": etag, "Cache-Control": PRIVATE}
     if etags.is_known(etag, request.headers):
         return web.Response(status=304, headers=headers)
     return web.Response(text=answer.model_dump_json(), content_type="application/json", headers=headers)

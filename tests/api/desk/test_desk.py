@@ -302,6 +302,15 @@ async def test_it_is_described_when_somebody_asks_and_once(
     assert (first == second, len(made)) == (True, 1)
 
 
+async def test_who_has_the_description_is_told_that_it_still_holds(desk: Desk) -> None:
+    first = await desk.ask("GET", "/openapi.json", who="viewer")
+    etag = first.headers["ETag"]
+    again = await desk.ask("GET", "/openapi.json", who="viewer", headers={"If-None-Match": etag})
+    assert (first.status, again.status, again.text, again.headers["ETag"]) == (200, 304, "", etag)
+    other = await desk.ask("GET", "/openapi.json", who="viewer", headers={"If-None-Match": '"another"'})
+    assert (other.status, other.text, other.headers["Cache-Control"]) == (200, first.text, "private, no-cache")
+
+
 async def test_the_description_is_openapi_of_what_is_answered(desk: Desk) -> None:
     document = await desk.get("/openapi.json", "viewer")
     assert document["openapi"] == "3.1.0"
