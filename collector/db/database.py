@@ -92,7 +92,8 @@ class Database:
         """A connection for reading; on SQLite all that it reads is of one moment.
 
         `asks_anything`: what people look for may be common or rare. PostgreSQL then plans each statement for the very
-        values; after five times it would take one plan for all of them, and read every row for a rare one.
+        values; after five times it would take one plan for all of them, and read every row for a rare one. This takes a
+        round trip.
         """
         async with _connected(self._engine) as connection:
             if asks_anything and self.dialect == "postgresql":

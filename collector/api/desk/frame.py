@@ -100,7 +100,7 @@ class DeskApi:
         now = self._clock()
         key = idempotency.key_of(request.headers) if operation.creates else None
         if not operation.writes:
-            async with self._database.connect(asks_anything=True) as connection:
+            async with self._database.connect(asks_anything=operation.is_list) as connection:
                 answer = await operation.handle(Call(caller, connection, now, params, body))
             return _shown(operation, answer, request)
         async with self._database.begin(short=True) as connection:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.api.desk.callers import Caller
+from collector.api.desk.paging import Paging
 from collector.fleet.roles import Role
 
 MAX_BODY_BYTES = 65_536
@@ -114,6 +115,11 @@ class Operation(Generic[P, B, A]):
     @property
     def writes(self) -> bool:
         return self.method != "GET"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether people look for something in it: in a list that goes on page by page."""
+        return issubclass(self.params, Paging)
 
     @property
     def status(self) -> int:

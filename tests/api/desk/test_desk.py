@@ -1,6 +1,7 @@
 """The desk API as programs see it: over HTTP, each with the token that it has."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from pytest_aiohttp import AiohttpClient
 
 from collector.api.desk import frame
 from collector.api.desk.customers import CustomerOperations
-from collector.api.desk.frame import DeskApi
+from collector.api.desk.frame import CALLER_RATE, DeskApi
 from collector.api.desk.openapi import describe
 from collector.api.desk.operations import MAX_BODY_BYTES
 from collector.api.limits import Rate
@@ -20,6 +21,7 @@ from collector.db.database import Database
 from collector.fleet.roles import Role
 from collector.fleet.tokens import Token
 from tests.api.desk.conftest import ROOT, Desk
+from tests.db.fixtures import counting_statements
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -251,16 +253,34 @@ async def test_a_problem_names_its_fields(desk: Desk) -> None:
     assert method.headers["Allow"] == "GET, POST"
 
 
-async def test_one_caller_cannot_ask_without_end(aiohttp_client: AiohttpClient, database: Database) -> None:
+def of_customers(database: Database, rate: Rate = CALLER_RATE) -> web.Application:
+    """An API of customers alone; the tokens `a` and `b` may read."""
     tokens = {
         name: Token(place, Role.VIEWER, None, None, None, None, NOW, None, None) for place, name in enumerate("ab")
     }
     operations = CustomerOperations(load_service_models()).operations()
-    rate = Rate(per_second=0.001, burst=2)
-    api = DeskApi(operations, database, tokens.get, lambda: NOW, version="1", rate=rate)
     application = web.Application()
-    application.add_routes(api.routes())
-    client = await aiohttp_client(application)
+    application.add_routes(DeskApi(operations, database, tokens.get, lambda: NOW, version="1", rate=rate).routes())
+    return application
+
+
+@pytest.fixture
+def server_url(lend_postgresql: Callable[[], str]) -> str:
+    return lend_postgresql()
+
+
+async def test_lists_alone_are_planned_for_what_is_asked(server_url: str, aiohttp_client: AiohttpClient) -> None:
+    """To say so costs PostgreSQL a round trip."""
+    async with await Database.open(server_url) as database:
+        client = await aiohttp_client(of_customers(database))
+        for path, is_said in (("/customers", True), ("/customers/acme", False)):
+            async with counting_statements(database) as begun:
+                (await client.get(ROOT + path, headers={"Authorization": "Bearer a"})).release()
+            assert begun and any("plan_cache_mode" in one for one in begun) is is_said
+
+
+async def test_one_caller_cannot_ask_without_end(aiohttp_client: AiohttpClient, database: Database) -> None:
+    client = await aiohttp_client(of_customers(database, Rate(per_second=0.001, burst=2)))
 
     async def asked(name: str) -> tuple[int, str | None]:
         headers = {"Authorization": f"Bearer {name}"}
@@ -284,12 +304,7 @@ async def test_it_is_described_when_somebody_asks_and_once(
         return describe(*arguments)
 
     monkeypatch.setattr(frame, "describe", describe_and_count)
-    token = Token(1, Role.VIEWER, None, None, None, None, NOW, None, None)
-    operations = CustomerOperations(load_service_models()).operations()
-    api = DeskApi(operations, database, {"a": token}.get, lambda: NOW, version="1")
-    application = web.Application()
-    application.add_routes(api.routes())
-    client = await aiohttp_client(application)
+    client = await aiohttp_client(of_customers(database))
 
     async def asked(path: str) -> bytes:
         async with client.get(ROOT + path, headers={"Authorization": "Bearer a"}) as response:
