@@ -6,11 +6,15 @@ from collector.db.database import Database
 from collector.db.tables import metadata
 
 MAX_PROBLEMS = 100
-POSTGRESQL_ONLY = (
+POSTGRESQL_ONLY = (  # indexes, see migrations 0020, 0021 and 0023
     "ix_tickets_words",
     "ix_tickets_site",
     "ix_tickets_category",
-)  # indexes, see migrations 0020 and 0021
+    "ix_tickets_opened_at",
+    "ix_tickets_open_status",
+    "ix_tickets_unassigned",
+)
+SQLITE_ONLY = "ticket_words"  # with what SQLite keeps for it, see migration 0022
 
 
 async def problems_of(database: Database) -> list[str]:
@@ -29,6 +33,10 @@ def _differences(connection: Connection) -> list[str]:
     from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - slow to load, and only needed here
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
 
-    opts = {"include_name": lambda name, _type, _parents: name not in POSTGRESQL_ONLY}
+    opts = {"include_name": lambda name, _type, _parents: not _is_of_one_database(name)}
     found = compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
     return [f"the tables differ from what this version expects: {difference!r}" for difference in found[:MAX_PROBLEMS]]
+
+
+def _is_of_one_database(name: str | None) -> bool:
+    return name is not None and (name in POSTGRESQL_ONLY or name.startswith(SQLITE_ONLY))

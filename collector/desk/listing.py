@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select, tuple_, union_all
@@ -15,6 +14,7 @@ from collector.db.tables import alerts, ticket_devices, tickets
 from collector.desk.fields import TicketKind
 from collector.desk.reading import TICKETS, Ticket, to_ticket
 from collector.desk.states import OVER, TicketStatus
+from collector.desk.title_words import few_that_may_have, has_words
 
 MAX_WORDS_CHARS = 100
 
@@ -78,6 +78,9 @@ async def page_of(
     if wanted.is_contradictory:
         return []
     conditions = _conditions(wanted, connection.dialect.name)
+    few = None if wanted.words is None else await few_that_may_have(connection, wanted.words)
+    if few is not None:
+        conditions.append(tickets.c.number.in_(few))
     found: list[int] = []
     match order:
         case Order.PRIORITY:
@@ -137,7 +140,7 @@ def _conditions(wanted: Wanted, dialect: str) -> list[ColumnElement[bool]]:
             is_empty = told is (column is tickets.c.resolved_at)
             found.append(column.is_(None) if is_empty else column.is_not(None))
     if wanted.words is not None:  # last: the rest is looked at first, and costs less
-        found.append(_has_words(wanted.words, dialect))
+        found.append(has_words(wanted.words, dialect))
     return found
 
 
@@ -146,17 +149,6 @@ def _is_of(priority: Priority, dialect: str) -> ColumnElement[bool]:
     order that is asked for."""
     is_of = tickets.c.priority == priority
     return func.likelihood(is_of, literal_column(f"{1 / len(Priority)}")) if dialect == "sqlite" else is_of
-
-
-def _has_words(words: str, dialect: str) -> ColumnElement[bool]:
-    """In whatever case, as far as ASCII goes. PostgreSQL finds them by `ix_tickets_words`, where it has that."""
-    escaped = words.replace("/", "//").replace("%", "/%").replace("_", "/_")
-    if dialect == "sqlite":
-        return tickets.c.title.like(f"%{escaped}%", escape="/")
-    return func.lower(tickets.c.title.collate("C")).like(f"%{escaped.translate(_LOWER)}%", escape="/")
-
-
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 def _about(device: str) -> Select[Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import event, insert, text, update
 from collector.contracts import Priority
 from collector.db.database import Database
 from collector.db.tables import alerts, tickets
-from collector.desk.fields import MAX_TITLE_CHARS, TicketKind
+from collector.desk.fields import TicketKind
 from collector.desk.listing import Order, Place, Wanted, page_of
 from collector.desk.states import TicketStatus
 from tests.db.fixtures import counting_statements
@@ -134,15 +134,6 @@ async def test_lists_of_open_tickets_do_not_read_all_of_them(database: Database)
         ):
             plan = await connection.execute(text(f"EXPLAIN QUERY PLAN SELECT number FROM tickets WHERE {query}"))  # noqa: S608
             assert index in " ".join(str(row[-1]) for row in plan), query
-
-
-async def test_the_longest_title_fits_the_indices(database: Database) -> None:
-    """Of characters of four bytes that no two are alike, which nothing shortens."""
-    title = "".join(chr(0x20000 + 7 * number) for number in range(MAX_TITLE_CHARS))
-    await reported(database, title)
-    async with database.connect() as connection:
-        found = await page_of(connection, Wanted(words=title[200:300]), order=Order.PRIORITY, limit=5)
-    assert [one.title for one in found] == [title]
 
 
 RARE = {
