@@ -29,15 +29,12 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        read = self.impl_instance.result_processor(dialect, coltype)
-        if read is None:  # a driver that knows zones: thousands of times are read at once, and a call takes its time
-            return None
+        # Thousands are read at once, and to put a zone to a time that has none takes three times as long.
+        return _from_sqlite if dialect.name == "sqlite" else None  # the other driver knows zones
 
-        def process(value: object) -> datetime | None:
-            found = read(value)
-            return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
 
-        return process
+def _from_sqlite(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(f"{value}+00:00")
 
 
 # SQLite numbers only INTEGER primary keys by itself.
