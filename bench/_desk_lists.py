@@ -44,6 +44,7 @@ ASKED: Mapping[str, Sequence[str]] = {
     "holding": ("true",),
     "id": (device_id(70),),
     "kind": ("incident", "maintenance"),
+    "language": ("en",),
     "month": ("2026-02",),
     "name": ("filesystem_full", "none"),
     "number": ("1001",),

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +15,9 @@ from collector.contracts.months import Month
 from collector.contracts.service_models import Report
 from collector.db.database import Database
 from collector.fleet.customers import get_customer
+from collector.fleet.people import Language
 from collector.reporting import bill_shape, maintenance_shape
+from collector.reporting.bill_words import BillWords
 from collector.reporting.billing import Bill, ContractBill
 from collector.reporting.maintenance import Told, maintained_customers, read_maintenance
 from collector.reporting.part_of import customers_sold_to, plans_without
@@ -44,6 +45,7 @@ CSV_COLUMNS = (
     "vat_percent",
     "currency",
 )
+LANGUAGES = click.Choice([language.value for language in Language])
 MAX_NAMED = 10  # of those left out
 ROUND_COLUMNS = ["due", "title", "state", "ticket", "items", "items_done", "minutes"]
 # What a spreadsheet takes for the beginning of a formula.
@@ -61,13 +63,24 @@ def report() -> None:
 @report.command("billing")
 @click.option("--month", required=True, help="By the customer's clock, such as 2026-03.")
 @click.option("--customer", help="Only this customer.")
+@click.option("--language", type=LANGUAGES, help="Of the texts.  [default: the main contact's, or nl]")
 @click.option("--csv", "in_csv", is_flag=True, help="A line of CSV for each line, with VAT as lines of their own.")
 @json_option
 @with_database
 async def billing(
-    database: Database, settings: Settings, *, month: str, customer: str | None, in_csv: bool, as_json: bool
+    database: Database,
+    settings: Settings,
+    *,
+    month: str,
+    customer: str | None,
+    language: str | None,
+    in_csv: bool,
+    as_json: bool,
 ) -> None:
     """What a month costs each customer, line by line, with what each is for and where its price is from.
+
+    It is in the language of the customer's main contact; what only who sends it should know is told beside it, in
+    English. CSV has English names of columns and numbers with a point, for programs.
 
     E.g. `report billing --month 2026-03 --customer acme --csv`.
     """
@@ -79,7 +92,9 @@ async def billing(
             await get_customer(connection, customer)
         every = await billed_customers(connection, wanted, customer=customer)
         reported = await _reported_of(connection, wanted, every, Report.BILLING, models, asked=customer)
-        bills = await read_bills(connection, models, wanted, sorted(reported), system_clock())
+        in_language = None if language is None else Language(language)
+        ids = sorted(reported)
+        bills = await read_bills(connection, models, wanted, ids, system_clock(), language=in_language)
     if in_csv:
         click.echo(as_csv(bills), nl=False)
     elif as_json:
@@ -170,17 +185,16 @@ def as_csv(bills: Sequence[Bill]) -> str:
 
 
 def _csv_rows(bill: Bill) -> Iterator[Row]:
+    words = BillWords(bill.language)
     whose = {"month": str(bill.month), "customer": bill.customer, "name": bill.name}
     for contract, line in bill.lines:
         of = {"contract": contract.contract, "model": contract.model}
         tickets = " ".join(map(str, line.tickets))
-        yield {**whose, **of, **bill_shape.told_line(line).model_dump(mode="json"), "tickets": tickets}
+        yield {**whose, **of, **bill_shape.told_line(line, words).model_dump(mode="json"), "tickets": tickets}
     for total in bill.totals:
         for vat in total.vat:
-            percent = _text(vat.percent)
-            text = f"VAT {percent} % of {_text(vat.net)}"
-            amounts = {"amount": _text(vat.amount), "vat_percent": percent, "currency": total.currency}
-            yield {**whose, "kind": "vat", "text": text, **amounts}
+            amounts = {"amount": f"{vat.amount:f}", "vat_percent": f"{vat.percent:f}", "currency": total.currency}
+            yield {**whose, "kind": "vat", "text": words.vat(vat), **amounts}
 
 
 def spreadsheet_cell(value: object) -> object:
@@ -191,39 +205,33 @@ def spreadsheet_cell(value: object) -> object:
 
 
 def _print_bill(bill: Bill) -> None:
-    click.echo(f"{bill.name} ({bill.customer}), {bill.month}, {bill.time_zone}")
+    words = BillWords(bill.language)
+    click.echo(f"{bill.name} ({bill.customer}), {words.month(bill.month)}, {bill.time_zone}")
     for contract in bill.contracts:
-        click.echo(f"\ncontract {contract.contract}, {contract.title}, {contract.days} of {bill.month.days} days")
-        rows = [*_shown(contract)]
+        days = words["of_days"].format(days=contract.days, whole=bill.month.days)
+        click.echo(f"\n{words['contract']} {contract.contract}, {contract.title}, {days}")
+        rows = [*_shown(contract, words)]
         if rows:
             print_rows(rows, as_json=False)
     click.echo()
     for total in bill.totals:
         for name, amount in (
-            ("net", total.net),
-            *((f"VAT {_text(vat.percent)} % of {_text(vat.net)}", vat.amount) for vat in total.vat),
-            ("total", total.gross),
+            (words["net"], total.net),
+            *((words.vat(vat), vat.amount) for vat in total.vat),
+            (words["total"], total.gross),
         ):
-            click.echo(f"{name:<30}{total.currency} {amount:>12,.2f}")
-    click.echo(f"{bill.minutes} minutes logged")
-    for notice in bill.notices:
-        click.echo(f"note: {notice}")
+            click.echo(f"{name:<30}{total.currency} {words.amount(amount):>12}")
+    click.echo(words["logged"].format(minutes=bill.minutes))
     click.echo()
+    for notice in bill.notices:
+        click.echo(f"note: {bill.customer}: {notice}", err=True)
 
 
-def _shown(contract: ContractBill) -> Iterator[Row]:
+def _shown(contract: ContractBill, words: BillWords) -> Iterator[Row]:
+    what, *others = (words[name] for name in ("what", "price", "from", "amount", "currency"))
     for line in contract.lines:
-        yield {
-            "what": line.text,
-            "price": f"{line.price.amount:.2f}",
-            "from": line.price.source,
-            "amount": f"{line.amount:f}",
-            "currency": line.currency,
-        }
+        price, amount = words.amount(line.price.amount), words.amount(line.amount)
+        values = (price, words.source(line.price.source), amount, line.currency)
+        yield {what: words.line(line), **dict(zip(others, values, strict=True))}
     for one in contract.uncharged:
-        what = f"{one.minutes} min on ticket {one.ticket}: {one.why}"
-        yield {"what": what, "price": None, "from": None, "amount": None, "currency": None}
-
-
-def _text(amount: Decimal) -> str:
-    return f"{amount:f}"
+        yield {what: words.uncharged(one, contract.model), **dict.fromkeys(others)}

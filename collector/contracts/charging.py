@@ -96,19 +96,31 @@ class Line:
     """`amount` is without VAT; minutes are the ticket's: as logged, rounded up, of these included, and charged."""
 
     kind: LineKind
-    text: str
     amount: Decimal
     currency: str
     vat_percent: Decimal | None
     price: Price  # of one unit
     quantity: Decimal  # months, months of devices, hours, visits, pieces; times the price, rounded, it is the amount
+    of: str = ""  # the kind of the devices; what the part is
     tickets: tuple[int, ...] = ()
-    days: int | None = None  # of `of_days`, that a fee is for
+    devices: int | None = None
+    days: int | None = None  # of `of_days`, that a fee is for; of devices in sum
     of_days: int | None = None
+    on: tuple[date, ...] = ()  # the days of call-outs
     minutes: int | None = None
     rounded_minutes: int | None = None
     included_minutes: int | None = None
     charged_minutes: int | None = None
+
+
+class WhyNot(StrEnum):
+    """Why time is only told."""
+
+    NO_HOURS = "no_hours"  # the model charges none
+    NOT_BILLABLE = "not_billable"
+    IN_THE_FEE = "in_the_fee"  # maintenance
+    BY_THE_VISIT = "by_the_visit"  # travel
+    FREE = "free"  # travel
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +129,7 @@ class Uncharged:
 
     ticket: int
     minutes: int
-    why: str
+    why: WhyNot
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,26 +210,25 @@ def charge_fees(terms: Terms, devices: Mapping[str, DeviceDays], days: int, of_d
     """The fees for a contract that holds on `days` of the `of_days` days of a month."""
     lines = []
     if terms.fee.amount and days:
-        share = "" if days == of_days else f", {days} of {of_days} days"
         amount = money(terms.fee.amount * days / of_days)
         quantity = _quantity(days, of_days, terms.fee.amount, amount)
-        text = f"monthly fee{share}"
-        lines.append(_line(terms, LineKind.FEE, text, amount, terms.fee, quantity=quantity, days=days, of_days=of_days))
+        each = (terms.currency, terms.vat_percent, terms.fee, quantity)
+        lines.append(Line(LineKind.FEE, amount, *each, days=days, of_days=of_days))
     for kind, price in terms.per_device.items():
         found = devices.get(kind)
         if found is None or not found.days or not price.amount:
             continue
-        whole = found.devices * of_days
-        share = "" if found.days == whole else f", {found.days} of {whole} device days"
         amount = money(price.amount * found.days / of_days)
         lines.append(
-            _line(
-                terms,
+            Line(
                 LineKind.DEVICES,
-                f"{found.devices} x {kind}{share}",
                 amount,
+                terms.currency,
+                terms.vat_percent,
                 price,
-                quantity=_quantity(found.days, of_days, price.amount, amount),
+                _quantity(found.days, of_days, price.amount, amount),
+                of=kind,
+                devices=found.devices,
                 days=found.days,
                 of_days=of_days,
             )
@@ -229,9 +240,9 @@ def charge_work(terms: Terms, worked: Iterable[Worked], included_minutes: int | 
     """The hours and call-outs of a contract's month; `included_minutes` None: those of a whole month."""
     hours, rate = terms.hours, terms.rate
     billable: dict[int, list[Worked]] = defaultdict(list)
-    told: dict[tuple[int, str], int] = defaultdict(int)
+    told: dict[tuple[int, WhyNot], int] = defaultdict(int)
     for one in worked:
-        why = _why_not(hours, one, terms.model)
+        why = _why_not(hours, one)
         if why is None:
             billable[one.ticket].append(one)
         else:
@@ -247,8 +258,7 @@ def charge_work(terms: Terms, worked: Iterable[Worked], included_minutes: int | 
             lines.extend(_call_outs(terms, hours, ticket, entries))
             travelled = sum(one.minutes for one in entries if one.is_travel)
             if hours.travel is not Travel.AS_WORK and travelled:
-                why = "travel is charged by the visit" if hours.travel is Travel.CALL_OUT else "travel is free"
-                told[ticket, why] += travelled
+                told[ticket, WhyNot.BY_THE_VISIT if hours.travel is Travel.CALL_OUT else WhyNot.FREE] += travelled
     return Charged(
         tuple(lines), tuple(Uncharged(ticket, minutes, why) for (ticket, why), minutes in sorted(told.items()))
     )
@@ -259,12 +269,12 @@ def charge_parts(terms: Terms, parts: Iterable[PartUsed]) -> list[Line]:
     return [
         Line(
             LineKind.PART,
-            one.description,
             money(one.quantity * one.unit_price),
             one.currency,
             terms.vat_percent,
             Price(one.unit_price, f"ticket {one.ticket}"),
             one.quantity,
+            one.description,
             (one.ticket,),
         )
         for one in parts
@@ -290,14 +300,14 @@ def part_of_included(minutes: int, days: int, of_days: int) -> int:
     return -(-minutes * days // of_days)
 
 
-def _why_not(hours: Hours | None, one: Worked, model: str) -> str | None:
+def _why_not(hours: Hours | None, one: Worked) -> WhyNot | None:
     """Why an entry is not charged; None if it is."""
     if not one.is_billable:
-        return "not billable"
+        return WhyNot.NOT_BILLABLE
     if hours is None:
-        return f"model {model} charges no hours"
+        return WhyNot.NO_HOURS
     if one.is_maintenance and hours.maintenance is MaintenanceHours.FREE:
-        return "maintenance is in the fee"
+        return WhyNot.IN_THE_FEE
     return None
 
 
@@ -305,7 +315,6 @@ def _hours_line(
     terms: Terms, hours: Hours, rate: Price, entries: Sequence[Worked], *, included_left: int
 ) -> Line | None:
     """Of the entries of one ticket."""
-    ticket = entries[0].ticket
     unit_of: Callable[[Worked], date | None] = (lambda one: one.day) if hours.per is Per.VISIT else (lambda _: None)
     units: dict[date | None, int] = defaultdict(int)
     for one in entries:
@@ -318,14 +327,14 @@ def _hours_line(
     included = min(rounded, max(included_left, 0))
     charged = rounded - included
     amount = money(rate.amount * charged / MINUTES_PER_HOUR)
-    return _line(
-        terms,
+    return Line(
         LineKind.HOURS,
-        f"work on ticket {ticket}: {minutes} min, rounded to {rounded}" + (f", {included} included" * (included > 0)),
         amount,
+        terms.currency,
+        terms.vat_percent,
         rate,
-        quantity=_quantity(charged, MINUTES_PER_HOUR, rate.amount, amount),
-        tickets=(ticket,),
+        _quantity(charged, MINUTES_PER_HOUR, rate.amount, amount),
+        tickets=(entries[0].ticket,),
         minutes=minutes,
         rounded_minutes=rounded,
         included_minutes=included,
@@ -334,13 +343,13 @@ def _hours_line(
 
 
 def _call_outs(terms: Terms, hours: Hours, ticket: int, entries: Sequence[Worked]) -> list[Line]:
-    days = {one.day for one in entries if one.is_travel}
+    days = tuple(sorted({one.day for one in entries if one.is_travel}))
     if hours.call_out_fee is None or not days:
         return []
     price = Price(hours.call_out_fee, f"model {terms.model}")
-    text = f"call-out for ticket {ticket} on {', '.join(f'{day:%Y-%m-%d}' for day in sorted(days))}"
     amount = money(price.amount * len(days))
-    return [_line(terms, LineKind.CALL_OUT, text, amount, price, quantity=Decimal(len(days)), tickets=(ticket,))]
+    each = (terms.currency, terms.vat_percent, price, Decimal(len(days)))
+    return [Line(LineKind.CALL_OUT, amount, *each, tickets=(ticket,), on=days)]
 
 
 def _quantity(parts: int, of: int, price: Decimal, amount: Decimal) -> Decimal:
@@ -350,17 +359,3 @@ def _quantity(parts: int, of: int, price: Decimal, amount: Decimal) -> Decimal:
         return Decimal(parts // of)
     tries = (Decimal(-(-parts * 10**places // of)).scaleb(-places) for places in count(2))
     return next(quantity for quantity in tries if money(quantity * price) == amount)
-
-
-def _line(
-    terms: Terms,
-    kind: LineKind,
-    text: str,
-    amount: Decimal,
-    price: Price,
-    *,
-    quantity: Decimal,
-    tickets: tuple[int, ...] = (),
-    **more: int | None,
-) -> Line:
-    return Line(kind, text, amount, terms.currency, terms.vat_percent, price, quantity, tickets, **more)

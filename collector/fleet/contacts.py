@@ -16,6 +16,7 @@ from collector.fleet.errors import FleetError, NotFoundError
 from collector.fleet.people import Language, problems_of
 from collector.fleet.users import disable_user
 
+DEFAULT_LANGUAGE = Language.NL  # of a contact of whom nothing else is known, and of a customer without a main contact
 ERASED = "erased"  # stands for the name of somebody who is not written to any more
 
 
@@ -26,7 +27,7 @@ class Person:
     name: str
     email: str | None = None
     phone: str | None = None
-    language: Language = Language.NL
+    language: Language = DEFAULT_LANGUAGE
     site: str | None = None
     is_main: bool = False
 
@@ -55,6 +56,13 @@ async def add_contact(
     data = {"customer": customer}
     await audit.record(connection, actor=actor, action="contacts.add", subject=str(number), now=now, data=data)
     return await get_contact(connection, number)
+
+
+async def main_languages(connection: AsyncConnection, customers: Sequence[str]) -> dict[str, Language]:
+    """The language of each customer's main contact; a customer without one is missing."""
+    is_it = (contacts.c.customer.in_(customers), contacts.c.is_main)
+    found = await connection.execute(select(contacts.c.customer, contacts.c.language).where(*is_it))
+    return {customer: Language(language) for customer, language in found}
 
 
 async def change_contact(

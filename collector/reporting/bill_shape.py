@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field, PlainSerializer
 
 from collector.contracts.charging import Line, LineKind
+from collector.fleet.people import Language
+from collector.reporting.bill_words import BillWords
 from collector.reporting.billing import Bill, ContractBill
 
 # As text: JSON's numbers are floats to many who read them.
@@ -34,7 +36,7 @@ class BillLine(BaseModel):
     currency: str
 
 
-class UnchargedTime(BaseModel, from_attributes=True):
+class UnchargedTime(BaseModel):
     ticket: int
     minutes: int
     why: str
@@ -64,41 +66,49 @@ class TotalOfBill(BaseModel, from_attributes=True):
 class MonthlyBill(BaseModel):
     customer: str
     name: str
+    language: Language = Field(description="Of `text` and `why`: the main contact's, Dutch without one.")
     month: str
     time_zone: str
     minutes: int = Field(description="Logged in the month, charged or not.")
     contracts: list[ContractOfBill]
     totals: list[TotalOfBill]
-    notices: list[str] = Field(description="What is not billed, or not known yet, and why.")
+    notices: list[str] = Field(
+        description="For who sends the bill, in English: what is not billed, or not known yet, and why."
+    )
 
 
 def told(bill: Bill) -> MonthlyBill:
+    words = BillWords(bill.language)
     return MonthlyBill(
         customer=bill.customer,
         name=bill.name,
+        language=bill.language,
         month=str(bill.month),
         time_zone=bill.time_zone,
         minutes=bill.minutes,
-        contracts=[_contract(one) for one in bill.contracts],
+        contracts=[_contract(one, words) for one in bill.contracts],
         totals=[TotalOfBill.model_validate(one) for one in bill.totals],
         notices=list(bill.notices),
     )
 
 
-def _contract(bill: ContractBill) -> ContractOfBill:
+def _contract(bill: ContractBill, words: BillWords) -> ContractOfBill:
     return ContractOfBill(
         contract=bill.contract,
         model=bill.model,
         days=bill.days,
-        lines=[told_line(line) for line in bill.lines],
-        uncharged=[UnchargedTime.model_validate(one) for one in bill.uncharged],
+        lines=[told_line(line, words) for line in bill.lines],
+        uncharged=[
+            UnchargedTime(ticket=one.ticket, minutes=one.minutes, why=words.why_not(one, bill.model))
+            for one in bill.uncharged
+        ],
     )
 
 
-def told_line(line: Line) -> BillLine:
+def told_line(line: Line, words: BillWords) -> BillLine:
     return BillLine(
         kind=line.kind,
-        text=line.text,
+        text=words.line(line),
         tickets=line.tickets,
         minutes=line.minutes,
         rounded_minutes=line.rounded_minutes,

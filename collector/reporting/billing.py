@@ -30,7 +30,9 @@ from collector.contracts.charging import (
 from collector.contracts.months import Month
 from collector.desk.parts import Part
 from collector.desk.work import WorkKind
+from collector.fleet.contacts import DEFAULT_LANGUAGE
 from collector.fleet.contracts import Contract
+from collector.fleet.people import Language
 
 MAX_TOLD = 20  # entries that a notice names
 
@@ -76,6 +78,7 @@ class Usage:
     devices: Sequence[BilledDevice] = ()
     entries: Sequence[Logged] = ()
     parts: Sequence[Part] = ()
+    language: Language = DEFAULT_LANGUAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ class Bill:
     contracts: tuple[ContractBill, ...]
     totals: tuple[Total, ...]
     minutes: int  # logged in the month, charged or not
-    notices: tuple[str, ...] = field(default=())
+    notices: tuple[str, ...] = field(default=())  # for who sends it, in English
+    language: Language = DEFAULT_LANGUAGE  # of who pays it
 
     @property
     def lines(self) -> Iterator[tuple[ContractBill, Line]]:
@@ -159,6 +163,7 @@ def bill(usage: Usage, month: Month, models: ServiceModels, now: datetime) -> Bi
         totals([line for one in bills for line in one.lines]),
         minutes,
         tuple(notices),
+        usage.language,
     )
 
 

@@ -14,9 +14,11 @@ from collector.contracts.months import Month
 from collector.db.tables import contracts, customers, device_tags, devices, parts, sites, tickets, work_entries
 from collector.desk.fields import TicketKind
 from collector.desk.parts import Part
+from collector.fleet.contacts import DEFAULT_LANGUAGE, main_languages
 from collector.fleet.contracts import Contract, contracts_between
 from collector.fleet.customers import DEFAULT_TIME_ZONE
 from collector.fleet.names import PROVIDER
+from collector.fleet.people import Language
 from collector.reporting.billing import Bill, BilledDevice, Logged, Usage, bill
 from collector.reporting.part_of import contracts_in, page_of_customers
 
@@ -26,13 +28,19 @@ T = TypeVar("T")
 
 
 async def read_bills(
-    connection: AsyncConnection, models: ServiceModels, month: Month, wanted: Sequence[str], now: datetime
+    connection: AsyncConnection,
+    models: ServiceModels,
+    month: Month,
+    wanted: Sequence[str],
+    now: datetime,
+    *,
+    language: Language | None = None,
 ) -> list[Bill]:
-    """The bills of some customers, in the order of their ids."""
+    """The bills of some customers, in the order of their ids; in one language, or each in that of its main contact."""
     found: list[Bill] = []
     ids = sorted(wanted)
     for start in range(0, len(ids), CUSTOMERS_AT_ONCE):
-        usages = await _usages(connection, month, ids[start : start + CUSTOMERS_AT_ONCE])
+        usages = await _usages(connection, month, ids[start : start + CUSTOMERS_AT_ONCE], language)
         # Many devices' days take a while to count.
         found.extend(await asyncio.to_thread(_bill_all, usages, month, models, now))
     return found
@@ -70,7 +78,9 @@ async def billed_customers(
     )
 
 
-async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str]) -> list[Usage]:
+async def _usages(
+    connection: AsyncConnection, month: Month, ids: Sequence[str], language: Language | None
+) -> list[Usage]:
     first, end = month.anywhere
 
     async def grouped(
@@ -86,6 +96,7 @@ async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str])
     names = {row.id: row.name for row in await connection.execute(named)}
     of_sites = select(sites.c.customer, sites.c.time_zone).where(sites.c.customer.in_(ids)).distinct()
     zones = await grouped(of_sites, lambda row: str(row[0]))
+    languages = await main_languages(connection, ids) if language is None else dict.fromkeys(ids, language)
     agreed = await contracts_between(connection, first, end, ids)
     there = await _devices(connection, ids, first, end, agreed)
     entries = await grouped(
@@ -113,6 +124,7 @@ async def _usages(connection: AsyncConnection, month: Month, ids: Sequence[str])
             there.get(customer, ()),
             entries.get(customer, ()),
             used.get(customer, ()),
+            languages.get(customer, DEFAULT_LANGUAGE),
         )
         for customer in ids
         if customer in names

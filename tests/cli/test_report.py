@@ -37,8 +37,11 @@ def test_billing_in_three_forms(run: Run) -> None:
     assert all(isinstance(line["amount"], str) for line in bill["contracts"][0]["lines"])
     rows = list(csv.DictReader(io.StringIO(run("report", "billing", "--month", month, "--csv").stdout)))
     assert [row["kind"] for row in rows] == ["fee", "vat"]
-    shown = run("report", "billing", "--month", month, "--customer", "acme").stdout
-    assert "Acme BV (acme)" in shown and "VAT 21 %" in shown and "model monthly" in shown
+    shown = run("report", "billing", "--month", month, "--customer", "acme", "--language", "en")
+    assert "Acme BV (acme)" in shown.stdout and "VAT 21 %" in shown.stdout and "model monthly" in shown.stdout
+    assert f"note: acme: {month} is not over" in shown.stderr and "is not over" not in shown.stdout
+    dutch = run("report", "billing", "--month", month).stdout
+    assert "maandbedrag" in dutch and "btw 21% over" in dutch and "BEDRAG" in dutch
     assert "nothing to bill" in run("report", "billing", "--month", "2020-01").stderr
     assert json.loads(run("report", "billing", "--month", "2020-01", "--json").stdout) == []
 

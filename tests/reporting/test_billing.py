@@ -14,7 +14,7 @@ from sqlalchemy import insert, select, update
 
 from collector.cli.report import as_csv
 from collector.contracts import Priority, ServiceModels, load_service_models
-from collector.contracts.charging import LineKind
+from collector.contracts.charging import LineKind, WhyNot
 from collector.contracts.months import Month
 from collector.contracts.service_models import parse_service_models
 from collector.db.database import Database
@@ -23,9 +23,12 @@ from collector.desk import parts, work
 from collector.desk.opening import NewTicket
 from collector.desk.tickets import join_or_open
 from collector.fleet.agreements import Consent
+from collector.fleet.contacts import Person, add_contact
 from collector.fleet.contracts import set_plan
 from collector.fleet.customers import add_customer
+from collector.fleet.people import Language
 from collector.reporting import bill_shape
+from collector.reporting.bill_words import BillWords
 from collector.reporting.billing import Bill
 from collector.reporting.currency import currency_of
 from collector.reporting.usage import billed_customers, read_bills
@@ -149,7 +152,7 @@ async def test_costs_are_entered_in_the_currency_of_the_contract_that_holds_then
 
 
 def told(bill: Bill) -> list[tuple[str, str, str]]:
-    return [(line.text, str(line.amount), line.price.source) for _, line in bill.lines]
+    return [(BillWords(Language.EN).line(line), str(line.amount), line.price.source) for _, line in bill.lines]
 
 
 async def test_a_monthly_customer_pays_fees_and_hears_of_the_hours(books: Books) -> None:
@@ -179,7 +182,7 @@ async def test_break_fix_pays_hours_call_outs_and_parts(books: Books) -> None:
     bill = await books.bill()
     assert told(bill) == [
         (f"work on ticket {number}: 50 min, rounded to 60", "95.00", "model break_fix"),
-        (f"call-out for ticket {number} on 2026-03-03", "45.00", "model break_fix"),
+        (f"call-out for ticket {number} on 3 March 2026", "45.00", "model break_fix"),
         ("toner", "24.50", f"ticket {number}"),
     ]
     assert bill.totals[0].gross == Decimal("199.05")
@@ -195,7 +198,7 @@ async def test_a_contracts_own_terms_and_free_maintenance(books: Books) -> None:
         ("monthly fee", "80.00", "contract 1"),
         (f"work on ticket {number}: 61 min, rounded to 75, 30 included", "52.50", "contract 1"),
     ]
-    assert [(one.ticket, one.why) for one in bill.contracts[0].uncharged] == [(round_, "maintenance is in the fee")]
+    assert [(one.ticket, one.why) for one in bill.contracts[0].uncharged] == [(round_, WhyNot.IN_THE_FEE)]
 
 
 async def test_a_change_of_contract_gives_lines_for_both_parts(books: Books) -> None:
@@ -367,6 +370,24 @@ async def test_a_plan_that_is_gone_is_told(books: Books) -> None:
     await books.agree("acme", plan="gone", charge=None)
     bill = await books.bill()
     assert bill.contracts == () and "plan gone" in bill.notices[0]
+
+
+async def test_a_bill_is_in_the_language_of_the_main_contact(books: Books) -> None:
+    for name, language in (("acme", "en"), ("bakkerij", "nl"), ("cafe", None)):
+        await books.customer(name, "dear")
+        async with books.database.begin() as connection:
+            for said, is_main in ((language, True), ("en", False)):
+                if said is not None:
+                    person = Person("J. Jansen", language=Language(said), is_main=is_main)
+                    await add_contact(connection, name, person, actor="test", now=BEGAN)
+    assert [(one.customer, one.language) for one in await books.bills()] == [
+        ("acme", "en"),
+        ("bakkerij", "nl"),
+        ("cafe", "nl"),
+    ]
+    async with books.database.connect() as connection:
+        asked = await read_bills(connection, MODELS, MARCH, ["bakkerij"], APRIL, language=Language.EN)
+    assert [bill_shape.told(one).contracts[0].lines[0].text for one in asked] == ["monthly fee"]
 
 
 async def test_csv_and_json_hold_every_line_exactly(books: Books) -> None:

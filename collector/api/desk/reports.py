@@ -11,6 +11,7 @@ from collector.api.desk.paging import Page, PagingOfReckoned, cut
 from collector.contracts import ServiceModels
 from collector.contracts.months import Month
 from collector.contracts.service_models import Report
+from collector.fleet.people import Language
 from collector.fleet.roles import Role
 from collector.reporting import maintenance_shape
 from collector.reporting.bill_shape import MonthlyBill, told
@@ -33,6 +34,9 @@ class BillFilter(PagingOfReckoned):
         max_length=64,
         description="Without one, those whose service models have no `billing` under `reported` are left out.",
     )
+    language: Language | None = Field(
+        default=None, description="Of the texts; without one each customer's: its main contact's, or Dutch."
+    )
 
 
 class MaintenancePage(Page[MonthlyMaintenance]):
@@ -54,7 +58,8 @@ class ReportOperations:
 
     async def report_billing(self, call: Call[BillFilter, None]) -> BillPage:
         month, ids, cursor = await self._customers(call, Report.BILLING, billed_customers, "bill")
-        bills = await read_bills(call.connection, self.models, month, ids, call.now)
+        language = call.params.language
+        bills = await read_bills(call.connection, self.models, month, ids, call.now, language=language)
         return BillPage(items=[told(bill) for bill in bills], next_cursor=cursor)
 
     async def report_maintenance(self, call: Call[MaintenanceFilter, None]) -> MaintenancePage:
