@@ -64,8 +64,8 @@ def invalid(error: ValidationError) -> web.Response:
 
 
 def failed(error: Exception, what: str) -> web.Response:
-    """The answer when an error ended `what` was asked. What nobody foresaw is logged and says no
-    more than 500, and so is a database that cannot be used: it is not the caller who can mend that."""
+    """The answer when an error ended `what` was asked. What nobody foresaw is logged and says no more than 500, and so
+    is a database that cannot be used: it is not the caller who can mend that."""
     if isinstance(error, TransientError):
         return problem(503, "busy", str(error), headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     if isinstance(error, QuarkpulseError) and not isinstance(error, DatabaseError):

@@ -84,8 +84,8 @@ def wrong_fields(error: ValidationError) -> Refusal:
 
 
 def refusal_of(error: Exception, what: str) -> Refusal:
-    """What an error is to the caller. What nobody foresaw is logged and says no
-    more than 500, and so is a database that cannot be used: it is not the caller who can mend that."""
+    """What an error is to the caller. What nobody foresaw is logged and says no more than 500, and so is a database
+    that cannot be used: it is not the caller who can mend that."""
     match error:
         case Refusal():
             return error
