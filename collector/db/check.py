@@ -1,6 +1,7 @@
 """Looks for damage: what the database says of itself, and whether its tables are those that the code knows."""
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError
 
 from collector.db.database import Database
 from collector.db.tables import metadata
@@ -26,7 +27,22 @@ async def problems_of(database: Database) -> list[str]:
             problems += [f"the file is damaged: {found}" for found in damage if found != "ok"]
             orphans = (await connection.execute(text("PRAGMA foreign_key_check"))).fetchmany(MAX_PROBLEMS)
             problems += [f"{row[0]}: row {row[1]} points to a row of {row[2]} that is not there" for row in orphans]
+    if database.dialect == "sqlite":
+        problems += await _words_amiss(database)
     return problems
+
+
+async def _words_amiss(database: Database) -> list[str]:
+    """Changes nothing, but SQLite looks at an index of words in a transaction that could."""
+    async with database.begin() as connection:
+        try:
+            await connection.execute(
+                text("INSERT INTO ticket_words (ticket_words, rank) VALUES ('integrity-check', 1)")
+            )
+        except DatabaseError as exc:
+            anew = "INSERT INTO ticket_words (ticket_words) VALUES ('rebuild')"
+            return [f"the index of words in tickets' titles does not fit them ({exc.orig}); make it anew: {anew}"]
+    return []
 
 
 def _differences(connection: Connection) -> list[str]:

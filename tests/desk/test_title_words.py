@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, select, text, update
 
+from collector.db.check import problems_of
 from collector.db.database import Database
 from collector.db.tables import tickets
 from collector.desk import title_words
@@ -81,3 +82,18 @@ async def test_those_alone_are_looked_at_that_may_have_them(database: Database) 
             query = f"SELECT number FROM tickets WHERE number IN ({few[0]}) AND title LIKE '%screen%' ORDER BY priority"  # noqa: S608
             plan = await connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))
             assert "SEARCH tickets USING INTEGER PRIMARY KEY" in str(plan.all())
+
+
+async def test_an_index_that_does_not_fit_the_titles_is_found(database: Database) -> None:
+    """SQLite's; PostgreSQL looks after its own."""
+    await settle(database)
+    number = await reported(database, "the screen is dark")
+    if database.dialect == "sqlite":
+        async with database.begin() as connection:
+            await connection.execute(text("DROP TRIGGER ticket_words_changed"))
+            await connection.execute(update(tickets).where(tickets.c.number == number).values(title="it is not"))
+        (problem,) = await problems_of(database)
+        assert "index of words" in problem
+        async with database.begin() as connection:
+            await connection.execute(text(problem.rpartition(": ")[2]))
+    assert await problems_of(database) == []
