@@ -14,12 +14,14 @@ from collector.contracts import ServiceModels, load_service_models
 from collector.contracts.months import Month
 from collector.contracts.service_models import Report
 from collector.db.database import Database
+from collector.fleet.contacts import DEFAULT_LANGUAGE, main_languages
 from collector.fleet.customers import get_customer
 from collector.fleet.people import Language
 from collector.reporting import bill_shape, maintenance_shape
 from collector.reporting.bill_words import BillWords
 from collector.reporting.billing import Bill, ContractBill
-from collector.reporting.maintenance import Told, maintained_customers, read_maintenance
+from collector.reporting.maintenance import MaintenanceReport, maintained_customers, read_maintenance
+from collector.reporting.maintenance_words import MaintenanceWords
 from collector.reporting.part_of import customers_sold_to, plans_without
 from collector.reporting.usage import billed_customers, read_bills
 
@@ -47,7 +49,6 @@ CSV_COLUMNS = (
 )
 LANGUAGES = click.Choice([language.value for language in Language])
 MAX_NAMED = 10  # of those left out
-ROUND_COLUMNS = ["due", "title", "state", "ticket", "items", "items_done", "minutes"]
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 
@@ -109,12 +110,15 @@ async def billing(
 @report.command("maintenance")
 @click.option("--month", required=True, help="By the clock of each plan, such as 2026-03.")
 @click.option("--customer", help="Only this customer.")
+@click.option("--language", type=LANGUAGES, help="Of the table.  [default: the main contact's, or nl]")
 @json_option
 @with_database
 async def maintenance(
-    database: Database, settings: Settings, *, month: str, customer: str | None, as_json: bool
+    database: Database, settings: Settings, *, month: str, customer: str | None, language: str | None, as_json: bool
 ) -> None:
     """What was maintained in a month: rounds planned, done and skipped, minutes, and what shows that it was done.
+
+    The table is in the language of the customer's main contact; JSON has both.
 
     E.g. `report maintenance --month 2026-03 --customer acme`.
     """
@@ -125,25 +129,24 @@ async def maintenance(
         every = await maintained_customers(connection, wanted, customer=customer)
         reported = await _reported_of(connection, wanted, every, Report.MAINTENANCE, models, asked=customer)
         found = await read_maintenance(connection, wanted, system_clock(), sorted(reported))
+        languages = await main_languages(connection, sorted(reported))
     if as_json:
         print_rows([maintenance_shape.told(one).model_dump(mode="json") for one in found], as_json=True)
         return
     if not found:
         click.echo(f"no maintenance in {wanted}", err=True)
     for one in found:
-        click.echo(
-            f"{one.name} ({one.customer}), {wanted}: {one.planned} planned, {one.done} done, {one.skipped} skipped, "
-            f"{one.minutes} minutes"
-        )
-        rows = [maintenance_shape.told_round(round_).model_dump() for round_ in one.rounds]
-        print_rows(rows, as_json=False, columns=ROUND_COLUMNS)
-        for round_ in one.rounds:
-            for told in round_.evidence:
-                click.echo(f"ticket {round_.ticket}, {printable(told.step.en)}: {printable(_evidence(told))}")
-            for told in round_.left_out:
-                why = printable(told.step.left_out or "")
-                click.echo(f"ticket {round_.ticket}, {printable(told.step.en)}: left out, {why}")
-        click.echo()
+        _print_maintenance(one, Language(language or languages.get(one.customer, DEFAULT_LANGUAGE)))
+
+
+def _print_maintenance(report: MaintenanceReport, language: Language) -> None:
+    words = MaintenanceWords(language)
+    click.echo(words.summary(report))
+    print_rows(list(map(words.row, report.rounds)), as_json=False, columns=words.columns)
+    for one in report.rounds:
+        for line in words.items(one):
+            click.echo(printable(line))
+    click.echo()
 
 
 async def _reported_of(
@@ -168,11 +171,6 @@ async def _reported_of(
     more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
     click.echo(f"note: left out {', '.join(others[:MAX_NAMED])}{more}: {why}; name one with --customer", err=True)
     return sold
-
-
-def _evidence(told: Told) -> str:
-    file = f"file {told.step.attachment}" if told.step.attachment is not None else None
-    return "; ".join(one for one in (told.step.evidence, file) if one)
 
 
 def as_csv(bills: Sequence[Bill]) -> str:

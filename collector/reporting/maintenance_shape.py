@@ -70,7 +70,7 @@ def told_round(report: RoundReport) -> RoundOfMonth:
         plan=report.plan.id,
         task=report.plan.task,
         title=report.plan.title,
-        due=f"{report.due_at.astimezone(ZoneInfo(report.plan.time_zone)):%Y-%m-%d %H:%M}",
+        due=due_by_its_clock(report),
         due_at=report.due_at,
         state=report.state,
         ticket=report.ticket,
@@ -82,6 +82,11 @@ def told_round(report: RoundReport) -> RoundOfMonth:
             LeftOut(item=one.item, en=one.step.en, nl=one.step.nl, reason=one.step.left_out) for one in report.left_out
         ],
     )
+
+
+def due_by_its_clock(report: RoundReport) -> str:
+    """Such as `2026-03-08 02:00`."""
+    return f"{report.due_at.astimezone(ZoneInfo(report.plan.time_zone)):%Y-%m-%d %H:%M}"
 
 
 def _evidence(told: Told) -> Evidence:
