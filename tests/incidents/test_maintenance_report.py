@@ -8,8 +8,8 @@ from collector.contracts.months import Month
 from collector.db.database import Database
 from collector.desk import checklists, work
 from collector.desk.states import TicketStatus
-from collector.incidents import by_hand
 from collector.fleet.people import Language
+from collector.incidents import by_hand
 from collector.incidents.maintenance import end_plan
 from collector.reporting.maintenance import MaintenanceReport, RoundState, maintained_customers, read_maintenance
 from collector.reporting.maintenance_words import MaintenanceWords
@@ -64,9 +64,15 @@ async def test_what_became_of_each_round(desk: Desk) -> None:
     assert dutch.summary(found).endswith(", 2026-03: 4 gepland, 1 gedaan, 1 overgeslagen, 50 minuten")
     assert english.summary(found).endswith(", 2026-03: 4 planned, 1 done, 1 skipped, 50 minutes")
     assert [dutch.row(one)["stand"] for one in found.rounds] == ["gedaan", "overgeslagen", "bezig", "bezig"]
-    assert english.row(done) | {"title": ""} == dict(
-        due="2026-03-08 02:00", title="", state="done", ticket=first, items=5, items_done=1, minutes=50
-    )
+    assert english.row(done) | {"title": ""} == {
+        "due": "2026-03-08 02:00",
+        "title": "",
+        "state": "done",
+        "ticket": first,
+        "items": 5,
+        "items_done": 1,
+        "minutes": 50,
+    }
     assert [*dutch.items(done)][:2] == [
         f"melding {first}, Bestand uit de back-up teruggezet en geopend: opened budget.xlsx",
         f"melding {first}, Back-up van een server gekozen: overgeslagen, no time",
