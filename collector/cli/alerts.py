@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
 from collector.alerting.records import AlertState, Outcome
-from collector.cli.common import actor, json_option, print_rows, printable, with_database
+from collector.cli.common import actor, json_option, print_rows, with_database
 from collector.cli.local_time import in_own_zone
 from collector.cli.pages import PAGE, print_pages
+from collector.cli.tables import printable
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models

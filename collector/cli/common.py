@@ -9,12 +9,13 @@ import re
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from collector.cli.tables import aligned, fields_of, print_on_terminal, to_json, to_text
 from collector.config import DATABASE_NAME, DEFAULT_DATA, ENVIRONMENT_PREFIX, Settings, load_settings
 
 if TYPE_CHECKING:  # SQLAlchemy takes a while to load, and `--help` should not wait for it
@@ -151,13 +152,6 @@ as_option = click.option(
 )
 
 
-def iso(at: datetime | None) -> str | None:
-    """ISO 8601 in UTC with a Z, to the millisecond."""
-    if at is None:
-        return None
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def print_rows(rows: Sequence[Row], *, as_json: bool, columns: Sequence[str] | None = None) -> None:
     """Prints rows as a JSON array, as a table on a terminal, or else as plain aligned text.
 
@@ -170,11 +164,11 @@ def print_rows(rows: Sequence[Row], *, as_json: bool, columns: Sequence[str] | N
         click.echo("none", err=True)
         return
     shown = list(columns or rows[0])
-    cells = [[_to_text(row[column]) for column in shown] for row in rows]
+    cells = [[to_text(row[column]) for column in shown] for row in rows]
     if sys.stdout.isatty():
-        _print_rich_table(shown, cells)
+        print_on_terminal(shown, cells)
     else:
-        click.echo(_aligned([[column.upper() for column in shown], *cells]))
+        click.echo(aligned([[column.upper() for column in shown], *cells]))
 
 
 def print_fields(row: Row, *, as_json: bool) -> None:
@@ -182,49 +176,4 @@ def print_fields(row: Row, *, as_json: bool) -> None:
     if as_json:
         print_rows([row], as_json=True)
     else:
-        click.echo(_aligned([[key, _to_text(value)] for key, value in row.items()]))
-
-
-def printable(text: str) -> str:
-    """`text` without control characters: host names come from strangers, and a terminal obeys escape sequences."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-def to_json(value: object) -> object:
-    """What JSON has no form of, as it is printed. Raises TypeError."""
-    if isinstance(value, datetime):
-        return iso(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _to_text(value: object) -> str:
-    match value:
-        case None | []:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case datetime():
-            return value.astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")  # people read their own zone
-        case dict() | list():
-            return printable(json.dumps(value, default=to_json, ensure_ascii=False))
-        case _:
-            return printable(str(value))
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def _print_rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    from rich import box  # noqa: PLC0415 - only a terminal needs it
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for line in cells:
-        table.add_row(*map(Text, line))
-    Console().print(table)
+        click.echo(aligned(list(fields_of(row))))

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
 from collector.cli.contract_words import agreed, covered
+from collector.cli.local_time import DAY
 from collector.cli.service_models import models, slas, support_levels
 from collector.clock import system_clock
 from collector.config import Settings
@@ -44,7 +45,6 @@ class Amount(click.ParamType[Decimal]):
             self.fail(f"write an amount with at most two decimals, such as 95.50, not {value!r}", param, ctx)
 
 
-DAY = click.DateTime(["%Y-%m-%d"])
 AMOUNT = Amount()
 
 _TERMS = (

@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database, with_new_database
-from collector.cli.contracts import DAY, from_day, given_terms, terms_options
+from collector.cli.contracts import from_day, given_terms, terms_options
 from collector.cli.customers_end import end
+from collector.cli.local_time import DAY
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models

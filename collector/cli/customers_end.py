@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from collector.cli.common import actor, with_database
+from collector.cli.local_time import DAY
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
@@ -21,7 +22,7 @@ from collector.reporting.handover import new_file, write_handover
 @click.option(
     "--on",
     "day",
-    type=click.DateTime(["%Y-%m-%d"]),
+    type=DAY,
     help="End the contract on a later day; run it again on that day for all else.  [default: end everything now]",
 )
 @click.option(

@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 import click
 
-from collector.cli.common import Row, actor, iso, json_option, print_fields, print_rows, with_database
+from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
 from collector.cli.device_events import events
 from collector.cli.local_time import DAY_OR_TIME, LocalTime
+from collector.cli.tables import iso
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database

@@ -1,6 +1,7 @@
 """Days and times as people write and read them: by the clock on the wall of some time zone."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,10 +9,30 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-DAY = "%Y-%m-%d"
 SECONDS = "%Y-%m-%d %H:%M:%S"
 _MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2})(:[0-9]{2})? UTC\b")
-CLOCK = click.DateTime(["%H:%M"])
+_DAYS = ("%Y-%m-%d",)
+_MOMENTS = ("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")
+
+
+class Written(click.ParamType[datetime]):
+    """A day, a time of a day, or both, without a zone."""
+
+    def __init__(self, name: str, shapes: Sequence[str], wanted: str) -> None:
+        self.name, self._shapes, self._wanted = name, shapes, wanted
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        for shape in self._shapes:
+            with suppress(ValueError):
+                return datetime.strptime(str(value), shape)  # noqa: DTZ007 - its zone comes later
+        return self.fail(_unreadable(str(value), self._shapes, self._wanted), param, ctx)
+
+
+DAY = Written("day", _DAYS, "a day like 2026-03-02")
+MOMENT = Written("time", _MOMENTS, "a day and time like '2026-03-02 09:00'")
+CLOCK = Written("clock", ["%H:%M"], "a time of the day like 09:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +56,11 @@ class DayOrTime(click.ParamType[LocalTime]):
     name = "day or time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> LocalTime:
-        shapes = {DAY: True, "%Y-%m-%d %H:%M": False, "%Y-%m-%dT%H:%M": False}
-        for shape, is_day in shapes.items():
+        for shape in (*_DAYS, *_MOMENTS):
             with suppress(ValueError):
-                return LocalTime(datetime.strptime(str(value), shape), is_day)  # noqa: DTZ007 - its zone comes later
-        return self.fail(f"write a day like 2026-03-02, or a time like '2026-03-02 09:00', not {value!r}", param, ctx)
+                return LocalTime(datetime.strptime(str(value), shape), shape in _DAYS)  # noqa: DTZ007 - see above
+        wanted = "a day like 2026-03-02, or a time like '2026-03-02 09:00'"
+        return self.fail(_unreadable(str(value), (*_DAYS, *_MOMENTS), wanted), param, ctx)
 
 
 DAY_OR_TIME = DayOrTime()
@@ -56,6 +77,17 @@ def in_own_zone(text: str) -> str:
         return at.strftime(f"{SECONDS if moment[2] else SECONDS.removesuffix(':%S')} %Z")
 
     return _MOMENT.sub(local, text)
+
+
+def _unreadable(value: str, shapes: Sequence[str], wanted: str) -> str:
+    """Tells what is written well and stands in no calendar from what is written otherwise."""
+    if _figures(value) in {_figures(datetime(2000, 1, 1, tzinfo=UTC).strftime(shape)) for shape in shapes}:
+        return f"there is no {value}: look at the calendar, or the clock"
+    return f"write {wanted}, not {value!r}"
+
+
+def _figures(text: str) -> str:
+    return re.sub("[0-9]", "0", text)
 
 
 def _zone(zone: str) -> ZoneInfo:

@@ -14,6 +14,7 @@ from collector.cli.common import (
     with_database,
     with_settings,
 )
+from collector.cli.local_time import MOMENT
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import Priority, load_service_models
@@ -67,7 +68,7 @@ def tasks(settings: Settings, as_json: bool) -> None:
 @click.option(
     "--from",
     "starts",
-    type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
+    type=MOMENT,
     required=True,
     help="When the first round is due, by the clock on the wall at the site, or at the customer's sites.",
 )

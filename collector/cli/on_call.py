@@ -56,7 +56,7 @@ async def add(
 
 @on_call.command("rota")
 @click.argument("technicians", nargs=-1, required=True)
-@click.option("--from", "starts", type=click.DateTime([DAY]), required=True, help="The day on which the first begins.")
+@click.option("--from", "starts", type=DAY, required=True, help="The day on which the first begins.")
 @click.option("--by", "turn", type=click.Choice(list(TURNS)), default="week", show_default=True, help="How long each.")
 @click.option("--turns", type=click.IntRange(1, store.MAX_TURNS), help="How many in all.  [default: each once]")
 @click.option("--hand-over", type=CLOCK, default="09:00", show_default=True, help="When one follows the other.")

@@ -6,7 +6,8 @@ from contextlib import aclosing
 
 import click
 
-from collector.cli.common import Row, print_rows, to_json
+from collector.cli.common import Row, print_rows
+from collector.cli.tables import to_json
 
 PAGE = 500  # rows read at once
 MAX_SHOWN = 2_000  # rows of a table, whose columns are as wide as the longest of them

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from collector.cli.common import Row, json_option, print_rows, printable, with_database
+from collector.cli.common import Row, json_option, print_rows, with_database
+from collector.cli.tables import printable
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import ServiceModels, load_service_models

@@ -20,7 +20,8 @@ from collector.alerting.ruletest.run import run_file
 from collector.alerting.ruletest.testfile import find_test_files
 from collector.alerting.tenancy import THRESHOLD_METRIC
 from collector.alerting.yamlfile import Problem, RuleFileError
-from collector.cli.common import DURATION, Row, json_option, print_rows, printable, with_database, with_settings
+from collector.cli.common import DURATION, Row, json_option, print_rows, with_database, with_settings
+from collector.cli.tables import printable
 from collector.clock import system_clock
 from collector.config import ENVIRONMENT_PREFIX, Settings, load_settings
 from collector.db.database import Database

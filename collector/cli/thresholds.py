@@ -9,6 +9,7 @@ import click
 
 from collector.cli.common import actor, json_option, print_rows, with_database, with_settings
 from collector.cli.layers import chosen_layer
+from collector.cli.local_time import MOMENT
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import WeekHours, load_service_models
@@ -160,7 +161,7 @@ async def list_command(database: Database, _settings: Settings, everything: bool
 @click.option("--device", required=True, help="What is measured.")
 @click.option(
     "--at",
-    type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
+    type=MOMENT,
     help="When, by this machine's time zone.  [default: now]",
 )
 @json_option

@@ -8,9 +8,10 @@ import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
-from collector.cli.common import Row, json_option, print_fields, print_rows, printable, with_database
+from collector.cli.common import Row, json_option, print_fields, print_rows, with_database
 from collector.cli.local_time import DAY_OR_TIME, LocalTime, in_own_zone
 from collector.cli.pages import PAGE, print_pages
+from collector.cli.tables import printable
 from collector.cli.ticket_rows import row_of, shadow_row_of
 from collector.clock import system_clock
 from collector.config import Settings

@@ -8,6 +8,7 @@ import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.cli.common import Row, actor, as_option, json_option, me, print_rows, with_database
+from collector.cli.local_time import MOMENT
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import load_service_models
@@ -21,7 +22,6 @@ from collector.reporting.currency import currency_of
 
 WORK_COLUMNS = ["id", "author", "kind", "started_at", "minutes", "is_billable", "is_running", "is_voided", "note"]
 MAX_NAMED = 10  # technicians in a note
-WHEN = click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"])
 
 
 class Amount(click.ParamType[Decimal]):
@@ -120,7 +120,7 @@ async def stop(database: Database, _settings: Settings, who: str | None, note: s
 @click.argument("number", type=int)
 @click.option("--minutes", type=int, required=True, help="How long it took, 1 to 1440.")
 @click.option(
-    "--from", "starts", type=WHEN, help="When it began, by this machine's clock.  [default: so that it ends now]"
+    "--from", "starts", type=MOMENT, help="When it began, by this machine's clock.  [default: so that it ends now]"
 )
 @as_option
 @travel_option
@@ -164,7 +164,7 @@ async def add(
 @work.command("correct")
 @click.argument("entry", type=int)
 @click.option("--minutes", type=int, help="How long it took, 1 to 1440.")
-@click.option("--from", "starts", type=WHEN, help="When it began, by this machine's clock.")
+@click.option("--from", "starts", type=MOMENT, help="When it began, by this machine's clock.")
 @click.option("--kind", type=click.Choice([kind.value for kind in WorkKind]), help="Work, or travel.")
 @click.option("--billable/--not-billable", default=None, help="Whether it may be charged.")
 @click.option("--note", help="What was done.")
@@ -235,7 +235,7 @@ def parts() -> None:
 @click.option("--price", type=AMOUNT, required=True, help="Of one, without VAT, such as 89.90.")
 @click.option("--quantity", type=AMOUNT, default="1", show_default=True, help="How many, or how much.")
 @click.option("--currency", help="As ISO 4217 names it.  [default: the contract's, or its service model's]")
-@click.option("--on", "used", type=WHEN, help="When it was used, by this machine's clock.  [default: now]")
+@click.option("--on", "used", type=MOMENT, help="When it was used, by this machine's clock.  [default: now]")
 @as_option
 @with_database
 async def add_part(

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import click
 
 from collector.cli.common import DURATION, actor, json_option, print_rows, with_database
+from collector.cli.local_time import MOMENT
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
@@ -28,7 +29,7 @@ def windows() -> None:
 @click.option(
     "--from",
     "starts",
-    type=click.DateTime(["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
+    type=MOMENT,
     required=True,
     help="When it starts, by the clock on the wall at the site, or at the customer's sites.",
 )

@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collector.cli import NOUNS, common, main
-from collector.cli.common import Duration, Row, iso, print_rows
-from collector.cli.local_time import in_own_zone
+from collector.cli.common import Duration, Row, print_rows
+from collector.cli.local_time import CLOCK, DAY, DAY_OR_TIME, MOMENT, in_own_zone
+from collector.cli.tables import iso
 from collector.config import load_settings
 from collector.db.database import Database
 from collector.pidfile import only_server
@@ -332,10 +333,25 @@ def test_text_is_aligned_and_obeys_nobody(capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_a_terminal_gets_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    print_rows([{"id": "a", "name": "[red]plain"}], as_json=False)
-    assert "[red]plain" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("kind", "written", "told"),
+    [
+        (DAY, "2026-02-30", "there is no 2026-02-30: look at the calendar, or the clock"),
+        (DAY, "01-05-2024", "write a day like 2026-03-02, not '01-05-2024'"),
+        (DAY, "2026-03-02 09:00", "write a day like 2026-03-02, not '2026-03-02 09:00'"),
+        (MOMENT, "2026-03-02 25:00", "there is no 2026-03-02 25:00: look at the calendar, or the clock"),
+        (MOMENT, "2026-03-02", "write a day and time like '2026-03-02 09:00', not '2026-03-02'"),
+        (DAY_OR_TIME, "2026-13-01", "there is no 2026-13-01: look at the calendar, or the clock"),
+        (DAY_OR_TIME, "morgen", "write a day like 2026-03-02, or a time like '2026-03-02 09:00', not 'morgen'"),
+        (CLOCK, "9", "write a time of the day like 09:00, not '9'"),
+    ],
+)
+def test_a_day_that_is_none_is_told_from_one_written_otherwise(
+    kind: click.ParamType[object], written: str, told: str
+) -> None:
+    with pytest.raises(click.BadParameter) as refused:
+        kind.convert(written, None, None)
+    assert refused.value.message == told
 
 
 @pytest.fixture
