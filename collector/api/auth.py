@@ -39,7 +39,7 @@ def is_local_name(host: str) -> bool:
 def why_not(token: Token) -> str | None:
     """Why this token may not read what is about all customers; None if it may."""
     if token.role not in READING_ROLES:
-        return f"the token of a {token.role} does not read; use a viewer's: {NEW_VIEWER}"
+        return f"a token of role {token.role} does not read; use a viewer's: {NEW_VIEWER}"
     if token.customer is not None:
         return f"this is about every customer, and the token is of {token.customer} alone; use another: {NEW_VIEWER}"
     return None

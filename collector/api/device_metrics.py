@@ -98,7 +98,7 @@ class DeviceMetrics:
             message = "reading needs a viewer's token: quarkpulse-collector tokens create --role viewer"
             raise Refused(problem(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"}))
         if token.role not in READING_ROLES:
-            raise Refused(problem(403, "forbidden", f"the token of a {token.role} does not read; use a viewer's"))
+            raise Refused(problem(403, "forbidden", f"a token of role {token.role} does not read; use a viewer's"))
         return token
 
 

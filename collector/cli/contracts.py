@@ -308,9 +308,19 @@ async def end(database: Database, _settings: Settings, contract: int, day: datet
     E.g. `contracts end 3 --on 2027-01-01`.
     """
     now = system_clock()
+    wanted = from_day(day, now)
     async with database.begin() as connection:
-        ended = await store.end_contract(connection, contract, ends_at=from_day(day, now), actor=actor(), now=now)
+        ended = await store.end_contract(connection, contract, ends_at=wanted, actor=actor(), now=now)
+        term = await term_of_contract(connection, ended, now)
     assert ended.valid_to is not None  # noqa: S101 - it ends now, or did before
+    if day is not None and now < ended.valid_to < wanted:
+        follower = None if term is None else term.followed_by
+        instead = (
+            f"end the one that follows with: contracts end {follower} --on {day:%Y-%m-%d}"
+            if follower is not None
+            else f"have it end later with: contracts change {contract} --until {day:%Y-%m-%d}"
+        )
+        raise click.ClickException(f"contract {contract} ends {_told(ended.valid_to)}, before that day: {instead}")
     ends = f"ended {_told(ended.valid_to)}, before" if ended.valid_to < now else f"ends {_told(ended.valid_to)}"
     click.echo(f"contract {contract} of {ended.customer} {ends}", err=True)
 

@@ -78,6 +78,7 @@ async def add(
     models = load_service_models(settings.data)
     given = Consent.parse(consent) if consent else None
     now = system_clock()
+    begins_at = from_day(first_day, now)
     async with database.begin() as connection:
         await store.add_customer(
             connection,
@@ -87,11 +88,16 @@ async def add(
             plan=plan,
             consent=given,
             agreement=Agreement(**given_terms(terms)),
-            valid_from=from_day(first_day, now),
+            valid_from=begins_at,
             actor=actor(),
             now=now,
         )
-    click.echo(f"added customer {customer} on plan {plan}", err=True)
+    until_then = (
+        f", which begins {begins_at.astimezone():%Y-%m-%d %H:%M %Z}: it has no contract until then"
+        if begins_at > now
+        else ""
+    )
+    click.echo(f"added customer {customer} on plan {plan}{until_then}", err=True)
 
 
 @customers.command("list")
@@ -166,8 +172,8 @@ async def set_plan(
 
 @customers.command("set-policy")
 @click.argument("customer")
-@click.argument("kind", type=click.Choice([kind.value for kind in Kind]))
-@click.argument("policy", type=click.Choice([*(policy.value for policy in Policy), DEFAULT]))
+@click.argument("kind", metavar="KIND", type=click.Choice([kind.value for kind in Kind]))
+@click.argument("policy", metavar="POLICY", type=click.Choice([*(policy.value for policy in Policy), DEFAULT]))
 @with_database
 async def set_policy(database: Database, _settings: Settings, *, customer: str, kind: str, policy: str) -> None:
     """Say when a customer's devices of a kind are expected to be there, those with a policy of their own excepted.

@@ -109,7 +109,7 @@ async def diff(
 
 @devices.command("set-policy")
 @click.argument("device")
-@click.argument("policy", type=click.Choice([*(policy.value for policy in Policy), INHERIT]))
+@click.argument("policy", metavar="POLICY", type=click.Choice([*(policy.value for policy in Policy), INHERIT]))
 @with_database
 async def set_policy(database: Database, _settings: Settings, device: str, policy: str) -> None:
     """Say when a device is expected to be there: its silence at other times is no fault.

@@ -109,7 +109,8 @@ async def comment(
             await said.by_customer(
                 connection, number, text=text, contact=contact, still_wrong=still_wrong, actor=by, now=now
             )
-    click.echo(f"commented on ticket {number}", err=True)
+    seen = "the customer sees it" if is_public or contact is not None else "internally"
+    click.echo(f"commented on ticket {number}, {seen}", err=True)
 
 
 @click.command("set")
@@ -144,14 +145,15 @@ async def set_command(database: Database, _settings: Settings, /, number: int, *
 
 @click.command("set-status")
 @click.argument("number", type=int)
-@click.argument("status", type=click.Choice([status.value for status in TicketStatus]))
+@click.argument("status", metavar="STATUS", type=click.Choice([status.value for status in TicketStatus]))
 @click.option("--force", is_flag=True, help="Resolve or close it even while its alerts fire.")
 @as_option
 @with_database
 async def set_status(
     database: Database, _settings: Settings, number: int, status: str, *, force: bool, who: str | None
 ) -> None:
-    """Set a ticket's status by hand. A fault that is still there is not resolved without --force.
+    """Set a ticket's status by hand: new (which reopens it), assigned, in_progress, waiting_customer, resolved or
+    closed. A fault that is still there is not resolved without --force.
 
     E.g. `tickets set-status 1001 in_progress`.
     """

@@ -111,6 +111,7 @@ async def stop(database: Database, _settings: Settings, who: str | None, note: s
     """
     async with database.begin() as connection:
         entry = await store.stop(connection, author=who or me(), note=note, actor=actor(), now=system_clock())
+        await _tell_overlaps(connection, entry.id)
     click.echo(f"{entry.minutes} min of {entry.kind} on ticket {entry.ticket}", err=True)
     if not entry.is_billable and store.FORGOTTEN in entry.note:
         click.echo(f"entry {entry.id} was {store.FORGOTTEN}: tickets work correct {entry.id} --minutes …", err=True)
@@ -158,6 +159,7 @@ async def add(
             now=now,
         )
         await _tell_unknown(connection, who or me())
+        await _tell_overlaps(connection, entry)
     click.echo(entry)
 
 
@@ -190,6 +192,7 @@ async def correct(
     )
     async with database.begin() as connection:
         await store.correct(connection, entry, wanted, actor=actor(), now=now)
+        await _tell_overlaps(connection, entry)
     click.echo(f"entry {entry} is corrected", err=True)
 
 
@@ -298,6 +301,15 @@ async def list_parts(database: Database, _settings: Settings, number: int, as_js
     async with database.connect() as connection:
         found = await parts_store.list_parts(connection, number)
     print_rows([_part_row(part) for part in found], as_json=as_json)
+
+
+async def _tell_overlaps(connection: AsyncConnection, entry: int) -> None:
+    """Says what else the same person did at that time: the same hour would be charged twice."""
+    for one in (await store.overlapping(connection, entry))[:MAX_NAMED]:
+        until = "now" if one.ended_at is None else f"{one.ended_at.astimezone():%H:%M %Z}"
+        begun = f"{one.started_at.astimezone():%Y-%m-%d %H:%M}"
+        told = f"entry {one.id} of {one.author}, on ticket {one.ticket}, is of the same time: {begun} to {until}"
+        click.echo(f"note: {told}; correct or void one of them if both are not meant", err=True)
 
 
 def _kind(travel: bool) -> WorkKind:

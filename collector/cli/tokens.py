@@ -77,7 +77,7 @@ async def create(
                 now=now,
             )
         if role == Role.SENDER:
-            click.echo(f"note: so far nothing takes the token of a {role}", err=True)
+            click.echo(f"note: so far nothing takes a token of role {role}", err=True)
     else:
         if user is not None:
             raise click.UsageError("--user belongs to an access token: name its --role")

@@ -57,7 +57,8 @@ async def attach(
 ) -> Attachment:
     """Adds a file, which is a touch as a comment is one. Raises TicketError."""
     if not 1 <= len(content) <= MAX_FILE_BYTES:
-        raise TicketError(f"a file has 1 to {MAX_FILE_BYTES} bytes, not {len(content)}; share larger ones by a link")
+        has = f"more than {MAX_FILE_BYTES} bytes (10 MiB): share it by a link" if content else "nothing in it"
+        raise TicketError(f"{name[:80]} has {has}")
     name = cleaned_name(name)
     media_type = media_type_of(name, content)
     await get_ticket(connection, number)  # locked, so that two at once cannot both be the last that fits

@@ -64,7 +64,8 @@ def media_type_of(name: str, content: bytes) -> str:
     seen = filetype.guess_mime(content[:LOOKED_AT_BYTES])
     if seen not in looks or (looks is _TEXT and not _is_text(content)):
         raise TicketError(
-            f"{name[:80]} is no .{ending} inside ({seen or 'of no type that is known'}): name it as it is"
+            f"{name[:80]} is no .{ending} inside, "
+            + (f"but {seen}: name it by that" if seen else "nor anything else that is known: save it anew, or pack it")
         )
     return media_type
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.db import audit
@@ -247,6 +247,23 @@ async def minutes_on(connection: AsyncConnection, numbers: Sequence[int]) -> dic
         .group_by(work_entries.c.ticket)
     )
     return {ticket: int(minutes) for ticket, minutes in rows}
+
+
+async def overlapping(connection: AsyncConnection, entry: int) -> list[WorkEntry]:
+    """Other entries of the same person at the same time, by their start. Raises WorkError if there is no such entry."""
+    one = await get_entry(connection, entry)
+    query = _ENTRIES.where(
+        work_entries.c.author == one.author,
+        work_entries.c.id != entry,
+        work_entries.c.voided_at.is_(None),
+        work_entries.c.started_at > one.started_at - timedelta(minutes=MAX_MINUTES),
+        or_(work_entries.c.ended_at.is_(None), work_entries.c.ended_at > one.started_at),
+    )
+    if one.ended_at is not None:
+        query = query.where(work_entries.c.started_at < one.ended_at)
+    return [
+        _to_entry(row) for row in await connection.execute(query.order_by(work_entries.c.started_at).limit(AT_ONCE))
+    ]
 
 
 async def running_of(connection: AsyncConnection, author: str) -> WorkEntry | None:

@@ -118,7 +118,7 @@ async def _bound_by(connection: AsyncConnection, user: str, role: Role, customer
     if row.disabled_at is not None:
         raise FleetError(f"user {user} is disabled: enable it first with users enable {user}")
     if not reaches(Role(row.role), role):
-        raise FleetError(f"user {user} is a {row.role}, and a token of a {role} would reach further")
+        raise FleetError(f"user {user} has role {row.role}, and a token of role {role} would reach further")
     if row.customer is not None and customer not in (None, row.customer):
         raise FleetError(f"user {user} is of customer {row.customer} alone")
     found: str | None = row.customer or customer

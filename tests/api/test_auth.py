@@ -43,4 +43,4 @@ async def test_a_known_token_that_may_not_read_is_told_why(aiohttp_client: Aioht
     status, text = await asked("acme")
     assert (status, "the token is of acme alone" in text) == (403, True)
     status, text = await asked("sender")
-    assert (status, "the token of a sender does not read" in text) == (403, True)
+    assert (status, "a token of role sender does not read" in text) == (403, True)

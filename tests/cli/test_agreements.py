@@ -34,6 +34,21 @@ def rows(run: Run, *arguments: str) -> Any:
     return json.loads(run(*arguments, "--json").stdout)
 
 
+def test_an_end_that_does_not_come_about_is_refused(run: Run) -> None:
+    assert "ends 2099-01-01" in run("contracts", "end", "1", "--on", "2099-01-01").stderr
+    assert "ends 2099-01-01" in run("contracts", "end", "1", "--on", "2099-01-01").stderr
+    later = run("contracts", "end", "1", "--on", "2099-06-30", code=1).stderr
+    assert "before that day: have it end later with: contracts change 1 --until 2099-06-30" in later
+    run("contracts", "add", "acme", "--plan", "monthly", "--from", "2099-01-01")
+    assert "contracts end 2 --on 2099-06-30" in run("contracts", "end", "1", "--on", "2099-06-30", code=1).stderr
+
+
+def test_a_customer_of_a_later_day_has_no_contract_until_then(run: Run) -> None:
+    added = run("customers", "add", "beta", "--name", "Beta BV", "--plan", "monthly", "--from", "2099-01-01").stderr
+    assert "begins 2099-01-01" in added and "no contract until then" in added
+    assert "until then" not in run("customers", "add", "delta", "--name", "Delta BV", "--plan", "monthly").stderr
+
+
 def test_a_contract_is_changed_from_a_day_on(run: Run) -> None:
     run("sites", "add", "hq", "--customer", "acme")
     agreed = (

@@ -132,3 +132,5 @@ def test_minutes_and_parts(data: Path) -> None:
     assert (shown["quantity"], shown["unit_price"], shown["is_voided"]) == ("1.5", "189.10", False)
     run(data, "tickets", "parts", "void", part, "--reason", "was not needed")
     assert "fuser unit" in run(data, "tickets", "parts", "list", "1002")
+    twice = CliRunner().invoke(main, ["tickets", "work", "add", "1002", "--minutes", "20", "--data", str(data)])
+    assert f"note: entry {by_hand} of " in twice.stderr and "is of the same time" in twice.stderr

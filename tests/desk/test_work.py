@@ -113,6 +113,19 @@ async def test_work_by_hand(database: Database) -> None:
     assert (entry.is_billable, entry.note) == (False, "there\nand back")
 
 
+async def test_work_of_one_person_at_the_same_time_is_found(database: Database) -> None:
+    morning = await add(database, started_at=after(hours=-2), minutes=60)
+    await add(database, started_at=after(hours=-1), minutes=60)  # right after it
+    await add(database, started_at=after(hours=-2), author="bob")
+    voided = await add(database, started_at=after(hours=-2))
+    running = await start(database, after(minutes=-90))
+    travel = await add(database, started_at=after(minutes=-130), minutes=15, kind=WorkKind.TRAVEL)
+    async with database.begin() as connection:
+        await work.void(connection, voided, reason="twice", actor=ANNA, now=NOW)
+        found = [[one.id for one in await work.overlapping(connection, entry)] for entry in (morning, travel)]
+    assert found == [[travel, running], [morning]]
+
+
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [

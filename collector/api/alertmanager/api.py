@@ -109,7 +109,7 @@ class AlertmanagerApi:
             message = f"this needs an access token, as 'Authorization: Bearer …': {wanted}"
             raise Refused(problem(401, "unauthorized", message, headers={"WWW-Authenticate": "Bearer"}))
         if token.role not in roles:
-            message = f"the token of a {token.role} may not do this; use one of a {named}: {wanted}"
+            message = f"a token of role {token.role} may not do this; use one of role {named}: {wanted}"
             raise Refused(problem(403, "forbidden", message))
         if token.role is not Role.RULER and (reason := why_not(token)) is not None:
             raise Refused(problem(403, "forbidden", reason))

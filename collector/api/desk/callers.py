@@ -25,7 +25,7 @@ class Caller:
             raise Refusal(
                 403,
                 "forbidden",
-                f"the token of a {token.role} does not read here; make another: tokens create --role viewer",
+                f"a token of role {token.role} does not read here; make another: tokens create --role viewer",
             )
         return cls(token.id, token.role, token.customer, token.site, token.user, token.contact)
 
@@ -40,7 +40,7 @@ class Caller:
             raise Refusal(
                 403,
                 "forbidden",
-                f"this takes the token of a {least} at least, and this one is a {self.role}'s: "
+                f"this takes a token of role {least} at least, and this one has role {self.role}: "
                 f"tokens create --role {least}",
             )
 

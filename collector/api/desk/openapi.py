@@ -78,7 +78,7 @@ def _describe(
 
 def _description(one: AnyOperation) -> str:
     said = [one.description] if one.description else []
-    said.append(f"Takes the token of a {one.least_role} at least.")
+    said.append(f"Takes a token of role {one.least_role} at least.")
     if one.changes is not None:
         said.append(f"Takes the ETag of GET {one.changes.path} as {etags.IF_MATCH}.")
     elif one.works_on is not None:
