@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import psutil
 
+from bench._ports import free_port
+
 START_SECONDS = 15.0
 PEERS = ("prometheus-node-exporter", "zabbix-agent", "collectd")
 ZABBIX_KEYS = (
@@ -126,18 +128,6 @@ def poll_zabbix(port: int) -> None:
             connection.sendall(b"ZBXD\x01" + struct.pack("<Q", len(key)) + key.encode())
             while connection.recv(4096):
                 pass
-
-
-def free_port() -> int:
-    """Below 32768: Zabbix takes no higher one."""
-    for port in range(20_000, 32_768):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no port is free from 20000 to 32767")
 
 
 def tree(pid: int) -> list[int]:

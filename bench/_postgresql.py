@@ -3,11 +3,12 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from bench._ports import free_port
 
 USER = "postgres"  # whose the server is when root starts it: PostgreSQL does not run as root
 # Nothing on its disk has to last.
@@ -32,15 +33,12 @@ def running_postgresql(initdb: str, settings: Mapping[str, str], *, doors: str =
 
         def run(program: str, *arguments: str) -> None:
             command = [str(programs / program), "-D", f"{folder}/data", *arguments]
-            subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=60)
+            subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL, timeout=120)
 
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         run("initdb", "-A", "trust", "-U", USER, "-N", "-E", "UTF8", "--locale=C")
         rules = Path(folder, "data", "pg_hba.conf")
         rules.write_text(doors + rules.read_text())
-        own = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": folder}
+        own = {"listen_addresses": "127.0.0.1", "port": str(port := free_port()), "unix_socket_directories": folder}
         options = " ".join(f"-c {name}={value}" for name, value in (own | dict(settings)).items())
         run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
         try:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import signal
-import socket
 import struct
 import subprocess
 import time
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-START_TIMEOUT_SECONDS = 30.0
+from bench._ports import free_port
+
+START_TIMEOUT_SECONDS = 60.0
 SNAPPY_LITERAL_BYTES = 65_536
 SCRAPES_NOTHING = "rule_files: [rules.yaml]\nstorage: {tsdb: {out_of_order_time_window: 2h}}\n"
 
@@ -105,9 +106,7 @@ def running_prometheus(
     `reload`."""
     configuration = folder / "prometheus.yml"
     configuration.write_text(configured)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     command = [
         program,
         f"--config.file={configuration}",

@@ -35,7 +35,8 @@ from agent.clock import AgentClock
 from agent.delivery import Delivery
 from agent.spool import Record
 from agent.uplink import Answer, Uplink, UplinkError
-from bench.ingest import COLLECTOR, RULE, RULES, VALUES, free_port, running
+from bench._ports import free_port
+from bench.ingest import COLLECTOR, RULE, RULES, VALUES, running
 from collector.clock import system_clock
 from collector.config import DATABASE_NAME
 from collector.contracts import load_service_models

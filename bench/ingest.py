@@ -32,6 +32,7 @@ import orjson
 import psutil
 import uvloop
 
+from bench._ports import free_port
 from collector.series.history.history import HistorySettings
 from protocol import wire
 
@@ -195,13 +196,6 @@ class LoadClient:
         latencies = self.latencies
         await asyncio.gather(*(connection.stopped for connection in self._connections))
         return Load(ended - started, after - before, client_after - client_before, latencies)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
+from bench._ports import free_port
 from bench._postgresql import find_program
 
 # What needs a database names it; a fixture that many packages import would be made once for each of them.
@@ -40,14 +40,6 @@ def skip_or_fail(reason: str) -> NoReturn:
 def require(tool: str) -> str:
     """The path of a real program that a test runs; without it the test is skipped, or fails with CI=true."""
     return find_program(tool) or skip_or_fail(f"needs {tool}: see deploy/debian/packages-test.txt")
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(name="free_port")

@@ -17,8 +17,9 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
+from bench._ports import free_port
 from protocol.wire import Frame, Layout, Push, Series, layout_id
-from tests.conftest import free_port, require
+from tests.conftest import require
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboards/quarkpulse.json").read_text(encoding="utf-8"))

@@ -17,13 +17,13 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
 from sqlalchemy import insert, update
 
+from bench._ports import free_port
 from collector.db.database import Database
 from collector.db.tables import alerts, contacts, customers, ticket_watchers, tickets
 from collector.desk.connectors.mail import Mail, MailSecurity, MailServer
 from collector.desk.connectors.mail_text import mail_text
 from collector.desk.delivery import Message, PutOffError, RefusedError
 from collector.desk.technicians import Profile, add_technician
-from tests.conftest import free_port
 from tests.desk.certificates import make_certificate
 from tests.desk.test_webhook import TICKET
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench._ports import free_port
 from protocol import wire
-from tests.conftest import free_port
 from tests.e2e import warm
 
 T = TypeVar("T")

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import free_port, require
+from bench._ports import free_port
+from tests.conftest import require
 from tests.e2e.harness import (
     DEADLINE_SECONDS,
     PROGRAMS,

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpServer
 
+from bench._ports import free_port
 from collector.config import ConfigError, load_settings
 from collector.reporting import dead_man
 from collector.reporting.dead_man import DeadMan
-from tests.conftest import free_port
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -1,12 +1,14 @@
 """Debian's snmpd with users of SNMP version 3, made to look like a printer."""
 
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from agent.printers import mibs
-from tests.agent.printers.snmpsim import free_udp_port, once_it_says
+from bench._ports import free_port
+from tests.agent.printers.snmpsim import once_it_says
 from tests.conftest import require
 
 READY = "NET-SNMP version"
@@ -23,7 +25,7 @@ PRINTER = (
 @contextmanager
 def running_snmpd(folder: Path, users: Sequence[str]) -> Iterator[int]:
     """Its port. `users` are lines as `createUser` takes them, each may read all."""
-    port = free_udp_port()
+    port = free_port(socket.SOCK_DGRAM)
     lines = [f"createUser {user}" for user in users]
     lines += [f"rouser {user.split()[0]} {'authpriv' if len(user.split()) > 3 else 'authnopriv'}" for user in users]
     lines += [f"override {oid} {kind} {value}" for oid, kind, value in PRINTER]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from bench._ports import free_port
 from tests.conftest import require
 
 RECORDINGS = Path("tests/data/printers")
@@ -19,7 +20,7 @@ READY = "Listening at UDP/IPv4 endpoint"
 @contextmanager
 def running_simulator(cache: Path, data: Path = RECORDINGS, options: Sequence[str] = ()) -> Iterator[int]:
     """Its port. `cache` takes its index."""
-    port = free_udp_port()
+    port = free_port(socket.SOCK_DGRAM)
     command = [
         require("snmpsimd"),
         f"--data-dir={data.absolute()}",
@@ -54,10 +55,3 @@ def once_it_says(ready: str, server: "subprocess.Popen[str]", output: IO[str]) -
         server.wait()
     drain.join()
     output.close()
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -22,8 +22,9 @@ from agent.printers.merge import merge
 from agent.printers.reading import Fill, Reading, Supply
 from agent.printers.snmp import resolve
 from agent.printers.targets import IppAccess
+from bench._ports import free_port
 from tests.agent.conftest import AGENT
-from tests.conftest import free_port, require
+from tests.conftest import require
 
 RECORDED = Path("tests/data/ipp")
 
