@@ -13,7 +13,7 @@ from protocol.wire import CONFIG_PATH
 logger = logging.getLogger(__name__)
 
 GREETING_SECONDS = 3.0
-DATE_ERROR_SECONDS = 1.5  # an HTTP date is cut to the second, and the answer took its time
+DATE_ERROR_SECONDS = 1.0  # an HTTP date is cut to the second; beside it, half of the way there and back is not known
 
 
 class Line(Protocol):
@@ -36,7 +36,8 @@ def greet(line: Line, clock: AgentClock, etag: str, take_config: Callable[[str, 
     # A login page's clock is anyone's; the collector's own refusals are as good as its answers.
     is_ours = is_collectors_config(answer, etag)
     if answer.date_seconds is not None and (is_ours or is_problem(answer.content)):
-        clock.calibrate(answer.date_seconds + 0.5, DATE_ERROR_SECONDS)
+        half_seconds = answer.round_trip_seconds / 2
+        clock.calibrate(answer.date_seconds + 0.5 + half_seconds, DATE_ERROR_SECONDS + half_seconds)
     if is_ours and answer.content is not None:
         try:
             take_config(answer.etag, answer.content)

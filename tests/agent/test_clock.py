@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clock import BOOT_CLOCK, SLEW_RATE, AgentClock, find_boot_clock, read_boot_seconds
+from agent.greeting import greet
 from agent.printers.reader import Reader
 from agent.probes.checks import CheckProbe
 from agent.saved_clock import parse_correction
+from agent.uplink import Answer
 
 
 class Machine:
@@ -68,6 +70,23 @@ def test_a_machine_an_hour_slow_is_right_from_the_first_stamp() -> None:
     clock.calibrate(1_003_600.5, error_seconds=1.5)
     assert clock.now() == 1_003_600.5
     assert steps == []  # nothing was stamped yet that could have run backwards
+
+
+def test_an_answer_that_was_long_on_its_way_does_not_spoil_what_is_known_better() -> None:
+    """Its date is that of a moment in between, which is not known."""
+    machine = Machine(wall=1_000_000.0)
+    clock, _ = machine.clock()
+
+    class Slow:
+        def set_patience(self, timeout_seconds: float = 0.0, deadline_seconds: float = 0.0) -> None:
+            pass
+
+        def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
+            machine.pass_time(2.8)
+            return Answer(304, None, round_trip_seconds=2.8, date_seconds=1_000_000.0, etag="one")
+
+    greet(Slow(), clock, "one", lambda *_: None)
+    assert clock.now() == machine.wall_seconds
 
 
 def test_a_date_as_rough_as_a_second_does_not_spoil_what_is_known_better() -> None:
