@@ -165,6 +165,7 @@ class Device:
         self.requests: list[Request] = []
         self._keep_requests = keep_requests
         self.peer = ("", 0)  # who asked last
+        self.on_silence: Callable[[], object] = lambda: None  # called where it gives no answer
         self._answer = answer
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -189,5 +190,8 @@ class Device:
             request = decode_request(datagram)
             if self._keep_requests:
                 self.requests.append(request)
-            for one in self._answer(request):
+            answers = self._answer(request)
+            for one in answers:
                 self._socket.sendto(one, self.peer)
+            if not answers:
+                self.on_silence()

@@ -180,7 +180,7 @@ class SnmpClient:
 
     async def _ask_once(self, question: Callable[[], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout(2 * self._timeout_seconds):  # other answers than ours may keep the library busy
+            async with self._limit():
                 return await question()
         except SnmpAuthError as error:
             raise AccessRefused(self._refusal()) from error
@@ -196,6 +196,10 @@ class SnmpClient:
             if type(error).__name__ != PANIC:
                 raise
             raise BadAnswer("its answer is no SNMP") from None
+
+    def _limit(self) -> asyncio.Timeout:
+        """Of one question: other answers than ours may keep the library busy."""
+        return asyncio.timeout(2 * self._timeout_seconds)
 
     def _is_known_but_silent(self) -> bool:
         """Whether its engine has told its name, and nothing else since."""

@@ -31,16 +31,21 @@ from bench._snmp_device import (
     parse_oid,
 )
 from protocol.wire import SnmpVersion
+from tests.agent.printers.heard import Heard
 from tests.agent.printers.snmpsim import RECORDINGS
 
 HP = Objects(load_recording(RECORDINGS / "jetdirect_m252dw.snmprec"))
 LEVELS, TRAYS = parse_oid(mibs.SUPPLY_LEVEL), parse_oid(mibs.INPUT_LEVEL)
 TABLES = parse_oid("1.3.6.1.2.1.43")
-PATIENCE_SECONDS = 0.3
+PATIENCE_SECONDS = 0.3  # where the time really passes
 
 
 def client_of(device: Device, version: SnmpVersion = SnmpVersion.V2C) -> SnmpClient:
-    access = SnmpAccess(version, device.port, Secret("public"))
+    return Heard(device, version, attempts=2)
+
+
+def impatient(port: int) -> SnmpClient:
+    access = SnmpAccess(SnmpVersion.V2C, port, Secret("public"))
     return SnmpClient("127.0.0.1", access, timeout_seconds=PATIENCE_SECONDS, attempts=2)
 
 
@@ -54,7 +59,7 @@ def printer_with(**columns: Sequence[Encoded]) -> Objects:
 
 
 async def read(device: Device, version: SnmpVersion = SnmpVersion.V2C) -> tuple[Reading, Exception | None]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await collect_all(client_of(device, version))
 
 
@@ -98,7 +103,7 @@ async def test_an_answer_with_one_wrong_octet_does_no_harm(at: int, octet: int) 
         return [bytes(answer)]
 
     with Device(spoil) as device, contextlib.suppress(BadAnswer, NoAnswer):
-        await client_of(device).get([f"{mibs.SYS_DESCR}.0"])
+        await impatient(device.port).get([f"{mibs.SYS_DESCR}.0"])
 
 
 async def test_answers_of_another_address_are_not_heard() -> None:
@@ -110,7 +115,7 @@ async def test_answers_of_another_address_are_not_heard() -> None:
             return []
 
         with Device(by_another) as device, pytest.raises(NoAnswer, match="no answer on UDP port"):
-            await read(device)
+            await collect_all(impatient(device.port))
     assert len(device.requests) == 2
 
 
@@ -132,7 +137,7 @@ async def test_a_flood_of_strange_answers_ends_with_the_patience() -> None:
         return [encode_response(request._replace(request_id=number), []) for number in range(2_000)]
 
     with Device(flood) as device, pytest.raises(NoAnswer):
-        await read(device)
+        await collect_all(impatient(device.port))
 
 
 @pytest.mark.parametrize("version", [SnmpVersion.V1, SnmpVersion.V2C])
@@ -286,7 +291,7 @@ async def test_nothing_listens_there() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))
         port = gone.getsockname()[1]
-    client = SnmpClient("127.0.0.1", SnmpAccess(SnmpVersion.V2C, port), timeout_seconds=PATIENCE_SECONDS, attempts=2)
+    client = impatient(port)
     with pytest.raises(NoAnswer, match=f"nothing listens on UDP port {port}: SNMP is off there"):
         await collect_all(client)
 

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from agent.printers import mibs, vendors
-from agent.printers.connecting import connect_snmp
 from agent.printers.errors import AccessRefused, NoAnswer
 from agent.printers.ipp_codec import Attributes
 from agent.printers.own_objects import total_objects
 from agent.printers.polling import PrinterPoll
 from agent.printers.snmp import SnmpClient
-from agent.printers.targets import Secret, SnmpAccess
 from agent.printers.telling import Line, Teller
 from bench._snmp_device import (
     COUNTER32,
@@ -28,6 +26,7 @@ from bench._snmp_device import (
     parse_oid,
 )
 from protocol.wire import SnmpVersion
+from tests.agent.printers.heard import Heard
 from tests.agent.printers.snmpsim import RECORDINGS
 
 MINUTES = 60.0
@@ -86,8 +85,7 @@ class Followed:
         self._series: list[tuple[str, dict[str, str]]] = []
 
     async def _connect(self, repetitions: int | None) -> SnmpClient:
-        access = SnmpAccess(self._version, self._device.port, Secret("public"))
-        return await connect_snmp("127.0.0.1", access, repetitions=repetitions, timeout_seconds=0.1, attempts=1)
+        return Heard(self._device, self._version, repetitions=repetitions)
 
     async def _ask_ipp(self) -> Attributes:
         self.asked_by_ipp += 1
@@ -97,7 +95,7 @@ class Followed:
 
     async def at(self, now: float) -> Line:
         self._device.requests.clear()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self.poll.poll(now)
         line = self.teller.tell(self.poll, now)
         if not isinstance(line["layout"], str):
