@@ -46,7 +46,7 @@ class Collector:
         self.script: deque[Reply] = deque()
         self.reject: Callable[[models.Push], Reply | None] = lambda _: None
         self.ahead_seconds = 0.0  # this collector's clock against the machine's
-        self.config: dict[str, Any] = models.Config().model_dump(mode="json")
+        self.config: dict[str, Any] = models.Config().model_dump(mode="json")  # to be changed before its ETag
         self.config_etag = "first"
         self.enroll_reply: Reply | None = None
         self.config_reply: Reply | None = None  # to the question for the configuration
@@ -129,6 +129,11 @@ class Collector:
     def events(self) -> list[models.Event]:
         return [event for push in list(self.pushes) for event in push.events]
 
+    @property
+    def newest(self) -> models.Frame:
+        """The agent's own frame of the latest time. It need not have come last: what is live goes first."""
+        return max((frame for frame in self.frames if frame.device is None), key=lambda frame: frame.t)
+
     def values(self, frame: models.Frame) -> dict[str, float | None]:
         """By metric name, of series without labels."""
         series = self.layouts[frame.layout].series
@@ -142,10 +147,12 @@ class Collector:
         self._note(handler)
         if self.config_reply is not None:
             self._answer(handler, self.config_reply)
-        elif handler.headers.get("If-None-Match") == f'"{self.config_etag}"':
-            self._answer(handler, Reply(304, b"", {"ETag": f'"{self.config_etag}"'}))
+            return
+        etag = f'"{self.config_etag}"'  # first: what a test changes before the ETag is in what is sent with that
+        if handler.headers.get("If-None-Match") == etag:
+            self._answer(handler, Reply(304, b"", {"ETag": etag}))
         else:
-            self._answer(handler, Reply(200, self.config, {"ETag": f'"{self.config_etag}"'}))
+            self._answer(handler, Reply(200, self.config, {"ETag": etag}))
 
     def _post(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))

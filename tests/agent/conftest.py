@@ -15,6 +15,7 @@ from tests.agent.delivering import Bench
 from tests.conftest import require
 
 AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
+PATIENT_AGENT = (sys.executable, "-m", "tests.agent.patience")
 
 StartAgent = Callable[..., "subprocess.Popen[str]"]
 
@@ -51,12 +52,12 @@ def bench(collector: Collector, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def start_agent(tmp_path: Path) -> Iterator[StartAgent]:
-    """Starts `quarkpulse-agent run`; what it says goes to `agent.log` in the test's folder."""
+    """Starts `quarkpulse-agent run`, with patience; what it says goes to `agent.log` in the test's folder."""
     started: list[subprocess.Popen[str]] = []
 
     def start(state: Path, *arguments: str, interval: str = "0.3s") -> "subprocess.Popen[str]":
         with (tmp_path / "agent.log").open("a") as log:
-            command = [AGENT, "run", "--state", str(state), "--interval", interval, *arguments]
+            command = [*PATIENT_AGENT, "run", "--state", str(state), "--interval", interval, *arguments]
             agent = subprocess.Popen(command, stderr=log, text=True)
         started.append(agent)
         return agent

@@ -1,7 +1,9 @@
-"""What tests of a real `quarkpulse-agent run` say of it."""
+"""What tests of a real `quarkpulse-agent run`, and of its threads, say of it."""
 
 import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 from protocol import models
@@ -14,6 +16,13 @@ def told(event: models.Event) -> dict[str, object]:
 def stop(agent: "subprocess.Popen[str]") -> int:
     agent.send_signal(signal.SIGTERM)
     return agent.wait(60)
+
+
+def await_threads(count: int, *, before: set[threading.Thread]) -> None:
+    """Until so many run that did not before: one that has done its work ends a moment later."""
+    deadline = time.monotonic() + 60
+    while len(set(threading.enumerate()) - before) != count:
+        assert time.monotonic() < deadline, threading.enumerate()
 
 
 def times(push: models.Push) -> set[int]:

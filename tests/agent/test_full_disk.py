@@ -45,7 +45,7 @@ def bridge_an_outage(collector: Collector) -> None:
     collector.wait_for(lambda it: len(it.frames) >= taken + 2)
     collector.script.extend([Reply(503)] * 2)
     collector.wait_for(lambda it: not it.script)
-    collector.wait_for(lambda it: it.values(it.frames[-1])["agent_spool_records"] == 0)
+    collector.wait_for(lambda it: it.values(it.newest)["agent_spool_records"] == 0)
     times = [frame.t for frame in collector.frames]
     assert len(times) == len(set(times))
 

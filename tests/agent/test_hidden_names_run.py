@@ -11,7 +11,7 @@ def told_places(collector: Collector) -> set[str]:
     """In the newest frame."""
     if not collector.frames:
         return set()
-    series = collector.layouts[collector.frames[-1].layout].series
+    series = collector.layouts[collector.newest.layout].series
     return {one.labels["mountpoint"] for one in series if "mountpoint" in one.labels}
 
 

@@ -28,7 +28,7 @@ def answering(told: bytes) -> Iterator[tuple[socket.socket, Callable[[], bytes]]
 
     thread = threading.Thread(target=answer)
     thread.start()
-    near.settimeout(10)
+    near.settimeout(60)
     try:
         yield near, lambda: asked[0]
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import runner
 from agent.children import Ending
 from agent.logs import JournalFormatter, leads_to_journal
 from agent.notify import Notifier, take_notifier
@@ -25,7 +26,7 @@ class Manager:
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(address)
-        self._socket.settimeout(20)
+        self._socket.settimeout(60)
 
     def hear(self) -> str:
         return self._socket.recv(4096).decode()
@@ -73,7 +74,7 @@ def test_an_ended_device_starts_and_stops_for_systemd_and_is_not_tried_again(
     state: Path, start_agent: StartAgent, manager: Manager
 ) -> None:
     (state / "ended").touch()
-    assert start_agent(state).wait(20) == 0
+    assert start_agent(state).wait(60) == 0
     assert manager.hear() == "READY=1"
 
 
@@ -83,6 +84,7 @@ def test_who_hears_no_signals_is_stopped_from_another_thread(
 ) -> None:
     """As a Windows service is: it runs in a thread, and is told whether the machine goes down."""
     monkeypatch.setattr(Ending, "has_begun", False)  # put back afterwards: this process goes on
+    monkeypatch.setattr(runner, "GOODBYE_SECONDS", 60.0)
     made: list[Wakeup] = []
     exit_codes: list[int] = []
 
@@ -96,7 +98,7 @@ def test_who_hears_no_signals_is_stopped_from_another_thread(
     made[0].announce_sleep()
     collector.wait_for(lambda it: any(event.type == "goodbye" for event in it.events))
     made[0].stop(is_shutdown=is_shutdown)
-    thread.join(20)
+    thread.join(60)
     assert exit_codes == [0]
     reasons = [(event.model_extra or {})["reason"] for event in collector.events if event.type == "goodbye"]
     assert reasons == ["sleep", reason]

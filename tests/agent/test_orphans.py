@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.orphans import END_SECONDS, VARIABLE, read_children, read_session
+from agent.orphans import VARIABLE, read_children, read_session
 from tests.agent.test_children import is_running
 
 # Starts anew as the reaper, as `quarkpulse-agent run` does, and then does what the test wants.
@@ -20,7 +20,8 @@ from agent.children import run_child
 from agent.probes.base import ProbeFailed
 orphans.become_reaper()
 assert orphans.Reaping.is_on
-def run(command, seconds=10.0):
+orphans.END_SECONDS = 30.0  # what is killed may be long about it
+def run(command, seconds=60.0):
     try:
         return run_child(command, timeout_seconds=seconds).exit_code
     except ProbeFailed as error:
@@ -58,7 +59,7 @@ def reap(script: str, *arguments: object) -> Any:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     return json.loads(done.stdout)
 
@@ -71,11 +72,14 @@ def double_fork(note: Path, *, hangs: bool) -> str:
 def test_a_double_fork_in_a_session_of_its_own_is_ended_with_the_program(tmp_path: Path, hangs: bool) -> None:
     note = tmp_path / "pid"
     script = """
-result = run([sys.executable, "-c", sys.argv[1]], 3.0)
-print(json.dumps([result, sorted(orphans.read_children())]))
+for seconds in (3.0, 15.0, 60.0) if sys.argv[3] == "True" else (60.0,):  # it may be long in saying who it is
+    result = run([sys.executable, "-c", sys.argv[1]], seconds)
+    if os.path.exists(sys.argv[2]):
+        break
+print(json.dumps([result, seconds, sorted(orphans.read_children())]))
 """
-    result, left = reap(script, double_fork(note, hangs=hangs))
-    assert result == (f"{sys.executable} was ended: no answer within 3 s" if hangs else 0)
+    result, seconds, left = reap(script, double_fork(note, hangs=hangs), note, hangs)
+    assert result == (f"{sys.executable} was ended: no answer within {seconds:g} s" if hangs else 0)
     assert left == []  # not as a zombie either
     assert not is_running(int(note.read_text()))
 
@@ -85,8 +89,8 @@ import os, sys, time
 for number in range(5):
     if os.fork() == 0:
         os.setsid()
+        os.close(1)  # whose end is waited for
         os.spawnvp(os.P_NOWAIT, "setsid", ["setsid", "sleep", "1000"])
-        os.close(1)
         open(f"{sys.argv[1]}/{number}", "w").close()
         time.sleep(1000)
 while len(os.listdir(sys.argv[1])) < 5:
@@ -168,20 +172,25 @@ print(json.dumps(results))
 def test_what_cannot_be_ended_is_waited_for_once(tmp_path: Path) -> None:
     """As a process that hangs in the kernel: here nothing is killed until the end."""
     script = """
+orphans.END_SECONDS = 0.2
 kill, os.kill = os.kill, lambda *_: None
-took = []
-for _ in range(3):
-    began = time.monotonic()
-    run(["sh", "-c", sys.argv[1]] if not took else ["true"])
-    took.append(time.monotonic() - began)
+sleep, waited = time.sleep, []
+def wait(seconds):
+    waited[-1] += 1
+    sleep(seconds)
+time.sleep = wait
+for command in (["sh", "-c", sys.argv[1]], ["true"], ["true"]):
+    waited.append(0)
+    run(command)
+time.sleep = sleep
 os.kill = kill
 run(["true"])
 run(["true"])
-print(json.dumps([took, sorted(orphans.read_children())]))
+print(json.dumps([waited, sorted(orphans.read_children())]))
 """
     (first, *others), left = reap(script, SETSID.format(note=tmp_path / "pid"))
-    assert first >= END_SECONDS
-    assert max(others) < END_SECONDS
+    assert first > 0
+    assert others == [0, 0]
     assert left == []
 
 
@@ -213,7 +222,7 @@ def test_a_reader_that_is_no_reaper_ends_nothing_of_others() -> None:
 def test_the_parents_and_sessions_of_processes_are_read() -> None:
     child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while read_session(child.pid) != child.pid:
             assert time.monotonic() < deadline
         assert child.pid in read_children()

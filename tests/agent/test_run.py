@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from tests.agent.conftest import AGENT, StartAgent
 from tests.agent.running import spooled, stop, times, told
 
 GOLDEN = Path("protocol/examples")
+CLOCK_MS = 50  # by which the collector's answers may move the agent's clock
 
 
 # What would make the process that stays heavy: 4 MiB for click and importlib.metadata, 9 for pydantic, 14 for aiohttp,
@@ -55,13 +54,13 @@ def test_run_pushes_at_its_interval_and_says_goodbye(
         {"type": "agent_started", "version": VERSION, "last_run": "first"},
         {"type": "goodbye", "reason": "stop"},
     ]
-    # The first frame comes at once, the others at the agent's own instants.
-    gaps = [later.t - earlier.t for earlier, later in pairwise(collector.frames[1:])]
-    assert 200 < statistics.median(gaps) < 500, gaps  # a busy machine may be late with some
+    # The first frame comes at once, the others at the agent's own instants, or late: never more often.
+    made = sorted(frame.t for frame in collector.frames)[1:]
+    assert made[-1] - made[0] > 300 * (len(made) - 2) - CLOCK_MS, made
     assert len({frame.layout for frame in collector.frames}) == 1
     assert sum(len(push.layouts) for push in collector.pushes) == 1
     assert not spooled(state)
-    values = collector.values(collector.frames[-1])
+    values = collector.values(collector.newest)
     assert values["system_uptime_seconds"] is not None
     assert values["agent_memory_bytes"] is not None
 
@@ -106,6 +105,8 @@ import sys, time
 from pathlib import Path
 from agent.clock import Times
 from agent.runner import RunOptions, run
+from tests.agent.patience import be_patient
+be_patient()
 state = Path(sys.argv[1])
 times = Times(awake=lambda: time.monotonic() - (3600 if (state / "slept").exists() else 0))
 sys.exit(run(RunOptions(state, 0.2), times=times))
@@ -152,7 +153,7 @@ def test_run_loads_nothing_heavy(collector: Collector, state: Path) -> None:
         [sys.executable, "-X", "importtime", AGENT, "run", "--state", state, "--once"],
         stderr=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     lines = [line for line in finished.stderr.splitlines() if line.startswith("import time:")]
@@ -213,10 +214,9 @@ def test_a_stop_sends_what_is_still_there_with_the_goodbye(
 ) -> None:
     collector.script.append(Reply(503, None, {"Retry-After": "3600"}))
     agent = start_agent(state)
-    deadline = time.monotonic() + 10
-    while len(spooled(state)) < 3:
+    deadline = time.monotonic() + 60
+    while collector.script or len(spooled(state)) < 3:  # the first push may be late
         assert time.monotonic() < deadline
-    collector.script.clear()
     assert stop(agent) == 0
     (push,) = collector.pushes
     assert [event.type for event in push.events] == ["agent_started", "goodbye"]
@@ -228,10 +228,10 @@ def test_an_ended_device_stops_for_good(collector: Collector, state: Path, start
     collector.script.append(
         Reply(410, {"error": "ended", "message": "this device is no longer looked after", "details": []})
     )
-    assert start_agent(state).wait(20) == 0
+    assert start_agent(state).wait(60) == 0
     assert (state / "ended").read_text() == "410 this device is no longer looked after\n"
     asked = len(collector.requests)
-    assert start_agent(state).wait(20) == 0
+    assert start_agent(state).wait(60) == 0
     assert len(collector.requests) == asked
 
 
@@ -272,12 +272,12 @@ def test_a_damaged_spool_does_not_keep_it_from_starting(
     assert [told(event) for event in collector.events if event.type == "spool_damaged"] == [
         {"type": "spool_damaged", "reason": "spool.json: JSONDecodeError"}
     ]
-    assert collector.values(collector.frames[-1])["agent_spool_damaged_total"] == 2
+    assert collector.values(collector.newest)["agent_spool_damaged_total"] == 2
 
 
 def test_a_folder_that_nobody_enrolled_is_refused_in_words(tmp_path: Path) -> None:
     finished = subprocess.run(
-        [AGENT, "run", "--state", str(tmp_path)], capture_output=True, text=True, check=False, timeout=30
+        [AGENT, "run", "--state", str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
     )
     assert finished.returncode == 1
     assert "run `quarkpulse-agent enroll" in finished.stderr

@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -10,8 +11,9 @@ from agent.config import AgentConfig
 from agent.measuring import last_reading
 from agent.probes.base import Metric, MetricType, ProbeUnavailable, Sample
 from agent.sampling import Sampler
+from tests.agent.running import await_threads
 
-PATIENCE_SECONDS = 0.05
+PATIENCE_SECONDS = 0.05  # with what hangs
 
 
 class ScriptedProbe:
@@ -31,23 +33,39 @@ class ScriptedProbe:
         return [Sample("system_test", self._act(), {"probe": self.name})]
 
 
+class Hang:
+    """What hangs until the event, and whether it does so now."""
+
+    def __init__(self, until: threading.Event) -> None:
+        self.is_on = False
+        self._until = until
+
+    def __call__(self) -> float:
+        self.is_on = True
+        assert self._until.wait(60)
+        self.is_on = False
+        return 1.0
+
+
 class Machine:
-    def __init__(self, *probes: ScriptedProbe) -> None:
+    def __init__(self, *probes: ScriptedProbe, hangs: Sequence[Hang] = ()) -> None:
         self.now = 1000.0
         self.said: list[tuple[str, str]] = []
         self.sampler = Sampler(
-            probes,
-            boot=lambda: self.now,
-            on_unavailable=self.hear,
-            patience_seconds=PATIENCE_SECONDS,
+            probes, boot=lambda: self.now, on_unavailable=self.hear, patience_seconds=PATIENCE_SECONDS
         )
+        self.hangs = hangs
 
     def hear(self, probe: str, reason: str) -> None:
         self.said.append((probe, reason))
 
     def tick(self, seconds: float = 60.0) -> None:
+        """What does not hang is waited for: a busy machine may keep it for longer than the sampler waits."""
         self.now += seconds
         self.sampler.read_due(slack_seconds=seconds / 2)
+        deadline = time.monotonic() + 60
+        while sum(one.is_running for one in self.sampler.schedules) > sum(hang.is_on for hang in self.hangs):
+            assert time.monotonic() < deadline
 
     def values(self) -> dict[str, list[float | None]]:
         return {
@@ -64,22 +82,15 @@ def release() -> Iterator[threading.Event]:
     event.set()
 
 
-def hang_on(event: threading.Event) -> Callable[[], float]:
-    def hang() -> float:
-        assert event.wait(30)
-        return 1.0
-
-    return hang
-
-
 def test_a_hanging_probe_keeps_one_thread_and_the_rest_go_on(release: threading.Event) -> None:
-    first, hanging = ScriptedProbe("first", lambda: 1.0), ScriptedProbe("hanging", hang_on(release))
+    hang = Hang(release)
+    first, hanging = ScriptedProbe("first", lambda: 1.0), ScriptedProbe("hanging", hang)
     last = ScriptedProbe("last", lambda: 2.0)
-    machine = Machine(first, hanging, last)
-    threads = threading.active_count()
+    machine = Machine(first, hanging, last, hangs=[hang])
+    before = set(threading.enumerate())
     for _ in range(5):
         machine.tick()
-    assert threading.active_count() == threads + 1
+    await_threads(1, before=before)
     assert (first.calls, hanging.calls, last.calls) == (5, 1, 5)
     assert machine.values() == {"first": [1.0], "hanging": [], "last": [2.0]}
     assert [schedule.errors for schedule in machine.sampler.schedules] == [0, 1, 0]  # once, at its timeout
@@ -91,8 +102,9 @@ def test_a_hanging_probe_keeps_one_thread_and_the_rest_go_on(release: threading.
 
 
 def test_two_hanging_probes_do_not_hide_a_third(release: threading.Event) -> None:
-    hanging = [ScriptedProbe(f"hanging{number}", hang_on(release)) for number in range(2)]
-    machine = Machine(*hanging, ScriptedProbe("well", lambda: 3.0))
+    hangs = [Hang(release), Hang(release)]
+    hanging = [ScriptedProbe(f"hanging{number}", hang) for number, hang in enumerate(hangs)]
+    machine = Machine(*hanging, ScriptedProbe("well", lambda: 3.0), hangs=hangs)
     machine.tick()
     assert machine.values()["well"] == [3.0]
 
@@ -123,8 +135,9 @@ def test_what_the_machine_lacks_is_said_once_and_is_no_error() -> None:
 
 def test_a_reading_is_repeated_until_it_is_three_intervals_old_and_then_unknown(release: threading.Event) -> None:
     readings = iter([7.0])
-    hang = hang_on(release)
-    machine = Machine(ScriptedProbe("slow", lambda: next(readings, None) or hang(), interval_seconds=300.0))
+    hang = Hang(release)
+    slow = ScriptedProbe("slow", lambda: next(readings, None) or hang(), interval_seconds=300.0)
+    machine = Machine(slow, hangs=[hang])
     machine.tick()
     for minute in range(1, 16):
         machine.tick()

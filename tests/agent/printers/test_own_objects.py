@@ -39,7 +39,7 @@ async def read(maker: int, told: Mapping[str, int | bytes], **standard: int | by
     objects = Objects(values)
     with Device(lambda request: [objects.answer(request)]) as device:
         access = SnmpAccess(SnmpVersion.V2C, device.port, Secret("public"))
-        reading, trouble = await collect_all(SnmpClient("127.0.0.1", access, timeout_seconds=5, attempts=1))
+        reading, trouble = await collect_all(SnmpClient("127.0.0.1", access, timeout_seconds=60, attempts=1))
     assert trouble is None
     return reading
 

@@ -42,7 +42,7 @@ class Reader:
 
     def end(self) -> str:
         """Its stdin ends, and so does it; what it logged."""
-        _, log = self.process.communicate(timeout=20)
+        _, log = self.process.communicate(timeout=60)
         assert self.process.returncode == 0
         return log
 
@@ -88,7 +88,7 @@ async def test_a_turn_that_fails_is_logged_and_another_follows(caplog: pytest.Lo
         config["interval_seconds"] = 0.01
         reading = reader_module.Reader(say)
         reading.configure((config,))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await is_told.wait()
         await reading.stop()
     assert "printer not told of: device_id=prn-1 times=1" in caplog.text

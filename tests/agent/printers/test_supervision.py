@@ -61,9 +61,11 @@ def test_printers_have_frames_of_their_own_and_are_told_what_they_are(
         printer("prn-silent", recordings_port, "no-such-recording"),
     )
     agent = start_agent(state)
-    collector.wait_for(lambda it: bool(frames_of(it, "prn-hp") and frames_of(it, "prn-silent")), 40)
-    found = series_of(collector, frames_of(collector, "prn-hp")[0])
     black = ("black", "Black Cartridge HP CF400X", "1", "toner")
+    collector.wait_for(lambda it: bool(frames_of(it, "prn-hp") and frames_of(it, "prn-silent")))
+    # The recordings' server may be late, and then the printer is asked again half a minute later.
+    collector.wait_for(lambda it: ("printer_supply_level_ratio", *black) in series_of(it, frames_of(it, "prn-hp")[-1]))
+    found = series_of(collector, frames_of(collector, "prn-hp")[-1])
     assert found["printer_reachable",] == 1
     assert found["printer_error", "jammed"] == 0
     assert found["printer_supply_level_ratio", *black] == 0.63
@@ -73,8 +75,7 @@ def test_printers_have_frames_of_their_own_and_are_told_what_they_are(
     (seen,) = [event.model_extra or {} for event in collector.events if event.type == "printer_seen"]
     assert (seen["device_id"], seen["serial"]) == ("prn-hp", "VNB3J99999")
     assert seen["supplies"][3]["description"] == "Yellow Cartridge HP CF402X"
-    own = [frame for frame in collector.frames if frame.device is None][-1]
-    assert not any(one.name.startswith("printer_") for one in collector.layouts[own.layout].series)
+    assert not any(one.name.startswith("printer_") for one in collector.layouts[collector.newest.layout].series)
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(60) == 0
 
@@ -86,14 +87,15 @@ def test_the_reader_is_there_while_printers_are_and_comes_again_when_it_dies(
     collector.wait_for(lambda it: len(it.frames) >= 2)
     assert readers_of(agent) == []
     configure(collector, "one", printer("prn-utax", recordings_port, "utax"))
-    collector.wait_for(lambda it: len(frames_of(it, "prn-utax")) >= 1, 40)
+    collector.wait_for(lambda it: len(frames_of(it, "prn-utax")) >= 1)
     first = reader_of(agent)
     first.kill()
-    collector.wait_for(lambda it: len(frames_of(it, "prn-utax")) >= 2, 40)
+    collector.wait_for(lambda _: [one.pid for one in readers_of(agent)] not in ([], [first.pid]))
     second = reader_of(agent)
-    assert second.pid != first.pid
+    told = len(frames_of(collector, "prn-utax"))
+    collector.wait_for(lambda it: len(frames_of(it, "prn-utax")) > told)
     configure(collector, "none")
-    psutil.wait_procs([second], timeout=20)
+    psutil.wait_procs([second], timeout=60)
     assert readers_of(agent) == []
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(60) == 0
@@ -126,7 +128,7 @@ def test_the_agent_takes_its_reader_with_it(
     reader = reader_of(agent)
     agent.send_signal(number)
     agent.wait(60)
-    _, alive = psutil.wait_procs([reader], timeout=20)
+    _, alive = psutil.wait_procs([reader], timeout=60)
     assert alive == []
 
 
@@ -137,7 +139,7 @@ def test_secrets_are_in_no_command_line_no_log_and_no_file_of_others(
     refused = {"device_id": "prn-v3", "host": "127.0.0.1", "snmp": snmp, "interval_seconds": 30.0}
     configure(collector, "two", printer("prn-open", recordings_port, SECRET), refused)
     agent = start_agent(state)
-    collector.wait_for(lambda it: bool(frames_of(it, "prn-open") and frames_of(it, "prn-v3")), 60)
+    collector.wait_for(lambda it: bool(frames_of(it, "prn-open") and frames_of(it, "prn-v3")))
     for pid in (agent.pid, reader_of(agent).pid):
         assert SECRET.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
         assert SECRET.encode() not in Path(f"/proc/{pid}/environ").read_bytes()
@@ -159,7 +161,7 @@ def test_run_itself_loads_nothing_of_snmp_or_ipp(
         command = [sys.executable, "-X", "importtime", AGENT, "run", "--state", str(state), "--interval", "0.3s"]
         agent = subprocess.Popen(command, stderr=log)
     try:
-        collector.wait_for(lambda it: bool(frames_of(it, "prn-utax")), 40)
+        collector.wait_for(lambda it: bool(frames_of(it, "prn-utax")))
     finally:
         agent.send_signal(signal.SIGTERM)
         agent.wait(60)

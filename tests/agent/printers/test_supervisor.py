@@ -48,7 +48,7 @@ def supervised() -> Iterator[Supervised]:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     waited = threading.Event()
-    for _ in range(400):
+    for _ in range(1_200):
         if condition():
             return
         waited.wait(0.05)
