@@ -12,10 +12,10 @@ from agent.enrolment import enroll
 from agent.state import ProbeEntry
 from tests.agent.collector import Collector
 from tests.agent.delivering import Bench
+from tests.agent.patience import PATIENT_AGENT
 from tests.conftest import require
 
 AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
-PATIENT_AGENT = (sys.executable, "-m", "tests.agent.patience")
 
 StartAgent = Callable[..., "subprocess.Popen[str]"]
 

@@ -2,7 +2,9 @@
 for many seconds, in which a real agent gives up what it waits for, and goes on another way."""
 
 import os
+import sys
 
+PATIENT_AGENT = (sys.executable, "-m", "tests.agent.patience")
 PATIENCE_SECONDS = 60.0
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.agent.collector import LOGIN_PAGE, Collector, Reply
-from tests.agent.conftest import PATIENT_AGENT, StartAgent
+from tests.agent.conftest import StartAgent
+from tests.agent.patience import PATIENT_AGENT
 from tests.agent.running import spooled, stop, told
 
 ROUGHLY_SECONDS = 60.0  # an answer that comes late says so much less of the collector's clock

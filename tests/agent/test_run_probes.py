@@ -9,7 +9,8 @@ from pathlib import Path
 from agent.state import ProbeEntry, StateFolder
 from protocol import models
 from tests.agent.collector import Collector
-from tests.agent.conftest import PATIENT_AGENT, StartAgent, listed
+from tests.agent.conftest import StartAgent, listed
+from tests.agent.patience import PATIENT_AGENT
 from tests.agent.running import stop, told
 from tests.agent.test_children import is_running
 

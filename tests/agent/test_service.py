@@ -234,7 +234,7 @@ def test_root_works_in_a_folder_as_its_owner(tmp_path: Path, owner: int, expecte
     for above in takewhile(lambda one: one != Path(tempfile.gettempdir()), folder.parents):
         above.chmod(0o755)
     worked = subprocess.run(
-        [sys.executable, "-c", WORK_AS_OWNER, folder], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", WORK_AS_OWNER, folder], capture_output=True, text=True, check=True, timeout=60
     )
     assert worked.stdout.strip() == expected
     assert (folder / "made").stat().st_uid == owner

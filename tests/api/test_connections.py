@@ -14,7 +14,7 @@ from collector.api.connections import ConnectionLimits, Guard, GuardedSite, List
 from collector.api.limits import Buckets, PeerBuckets, Rate
 from collector.api.problems import FAILURES, Refused, problem, problems_middleware
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 async def read_all(request: web.Request) -> web.Response:

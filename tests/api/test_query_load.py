@@ -18,7 +18,7 @@ from collector.series.read import Matcher, Milliseconds, Selection
 from tests.api.query_fixtures import Query, T, application, query_api, small_store
 
 QUERY = "/api/v1/query?query=up"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 class GatedReader(InMemoryReader):

@@ -46,7 +46,7 @@ def test_systemd_accepts(unit: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
 
     assert (verified.returncode, verified.stderr) == (0, "")
@@ -60,6 +60,6 @@ def test_is_locked_up(unit: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     assert looked.returncode == 0, looked.stdout + looked.stderr

@@ -21,6 +21,6 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     ]
     subject = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     subprocess.run(
-        [*command, *subject, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=30
+        [*command, *subject, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=60
     )
     return certificate, key

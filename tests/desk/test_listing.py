@@ -119,10 +119,8 @@ async def test_nobody_looks_for_what_cannot_be(database: Database, wanted: Wante
         assert statements == []
 
 
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)  # PostgreSQL plans by how many rows there are
 async def test_lists_of_open_tickets_do_not_read_all_of_them(database: Database) -> None:
-    """On SQLite, whose planner says what it will do whatever the number of rows."""
-    if database.dialect != "sqlite":
-        pytest.skip("PostgreSQL plans by how many rows there are")
     async with database.connect() as connection:
         for query, index in (
             ("resolved_at IS NULL ORDER BY priority, number", "ix_tickets_open"),

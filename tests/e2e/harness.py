@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from bench._ports import free_port
 from protocol import wire
+from tests.agent.patience import PATIENT_AGENT
 from tests.e2e import warm
 
 T = TypeVar("T")
@@ -263,8 +264,8 @@ def collector_in(
 
 @contextmanager
 def agent_process(state: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`quarkpulse-agent run` on an enrolled state folder; stopped as a service manager would."""
-    command: list[str | Path] = [PROGRAMS / "quarkpulse-agent", "run", "--state", state, *arguments]
+    """`quarkpulse-agent run`, with patience, on an enrolled state folder; stopped as a service manager would."""
+    command: list[str | Path] = [*PATIENT_AGENT, "run", "--state", state, *arguments]
     with (state.parent / f"{state.name}.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

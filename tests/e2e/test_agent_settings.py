@@ -25,7 +25,7 @@ def test_a_check_that_the_collector_asks_for_and_the_machine_allows_opens_a_tick
     tmp_path: Path, database_url: str
 ) -> None:
     state, plugin, verdict = tmp_path / "agent", tmp_path / "check_it", tmp_path / "verdict"
-    verdict.write_text("0")
+    tell(verdict, 0)
     plugin.write_text(f'#!/bin/sh\nread code < {verdict}\necho "it is $code|used=$code%;80;90"\nexit $code\n')
     plugin.chmod(0o755)
     with collector_in(tmp_path, RULES, database_url=database_url) as collector:
@@ -46,12 +46,19 @@ def test_a_check_that_the_collector_asks_for_and_the_machine_allows_opens_a_tick
             assert eventually(lambda: values('check_value{check="it", unit="ratio"}'), "the check") == ["0"]
             eventually(lambda: values("system_uptime_seconds") is None or None, "the probe to be off")
             assert collector.rows("tickets", "list") == []
-            verdict.write_text("2")
+            tell(verdict, 2)
             collector.run("agents", "unset", "check.it", "--device", device)
             eventually(lambda: values("check_status") is None or None, "the check to be gone")
             set_check(collector, device, plugin)  # anew, so that nobody waits for its interval
             (ticket,) = eventually(lambda: collector.told("tickets"), "a ticket")
     assert (ticket["rule"], ticket["device"]) == ("CheckCritical", device)
+
+
+def tell(verdict: Path, code: int) -> None:
+    """At once: the check may be reading it."""
+    beside = verdict.with_suffix(".new")
+    beside.write_text(str(code))
+    beside.replace(verdict)
 
 
 def set_check(collector: Collector, device: str, plugin: Path) -> None:

@@ -114,16 +114,14 @@ def test_a_full_disk_becomes_a_ticket_by_way_of_prometheus(collector: Collector,
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)  # it is not about state
 def test_what_the_collector_tells_of_itself_is_evaluated_all_the_same(collector: Collector) -> None:
     sender = collector.enrol("acme")
-    (watchdog,) = eventually(
-        pushing(sender, 0.95, lambda: collector.rows("alerts", "list")), "the watchdog", seconds=40
-    )
+    (watchdog,) = eventually(pushing(sender, 0.95, lambda: collector.rows("alerts", "list")), "the watchdog")
     assert watchdog["rule"] == "Watchdog"
 
 
 def is_known(collector: Collector, file: Path) -> bool:
     """`serve` notices a new token within a second."""
     secret = file.read_text().partition("credentials: ")[2].rstrip("}\n")
-    answer = requests.get(f"{collector.url}/api/v2/status", headers={"Authorization": f"Bearer {secret}"}, timeout=10)
+    answer = requests.get(f"{collector.url}/api/v2/status", headers={"Authorization": f"Bearer {secret}"}, timeout=60)
     return answer.status_code != 401
 
 
@@ -137,7 +135,7 @@ def test_amtool_shows_alerts_and_silences_them(collector: Collector, tmp_path: P
 
     def amtool(*arguments: str, role: str = "technician") -> str:
         config = [f"--alertmanager.url={collector.url}", f"--http.config.file={files[role]}"]
-        done = subprocess.run([program, *config, *arguments], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([program, *config, *arguments], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

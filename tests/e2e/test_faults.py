@@ -134,12 +134,12 @@ def test_a_wrong_or_revoked_secret_is_refused(collector: Collector, sender: Send
     assert collector.request("POST", wire.PUSH_PATH, valid_push(), secret="x" * 43).status == 401
     assert sender.push_disk(0.5).status == 200
     collector.run("devices", "revoke", sender.device_id)
-    eventually(lambda: sender.push_disk(0.5).status == 401, "serve to notice the revocation", seconds=10)
+    eventually(lambda: sender.push_disk(0.5).status == 401, "serve to notice the revocation")
 
 
 def test_an_ended_device_is_told_so(collector: Collector, sender: Sender) -> None:
     collector.run("devices", "end", sender.device_id)
-    eventually(lambda: sender.push_disk(0.5).status == 410, "serve to notice the end", seconds=10)
+    eventually(lambda: sender.push_disk(0.5).status == 410, "serve to notice the end")
 
 
 def test_a_token_is_good_for_as_many_uses_as_it_has(collector: Collector) -> None:
@@ -292,6 +292,6 @@ def test_strangers_do_not_read_what_is_only_for_viewers(collector: Collector) ->
     assert collector.request("GET", "/metrics", Host="rebound.example").status == 401
     viewer = collector.run("tokens", "create", "--role", "viewer").strip()
     seen = lambda: collector.request("GET", "/metrics", secret=viewer, Via="1.1 proxy").status == 200  # noqa: E731
-    eventually(seen, "serve to notice the token", seconds=10)
+    eventually(seen, "serve to notice the token")
     assert collector.request("GET", "/nowhere").status == 404
     assert collector.request("GET", wire.PUSH_PATH).status == 405

@@ -24,7 +24,13 @@ class Hook:
     is_down: bool = False
     tries: int = 0
     got: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+
+    def take(self, key: str, told: dict[str, Any]) -> None:
+        """Each once: an answer that comes too late is as good as none, and then it is told again."""
+        if key not in self.keys:
+            self.keys.add(key)
+            self.got.append(told)
 
     def told(self, kind: str) -> dict[str, Any] | None:
         return next((one for one in self.got if one["kind"] == kind), None)
@@ -42,8 +48,7 @@ def hook() -> Iterator[Hook]:
                 seconds, signed = (part.partition("=")[2] for part in self.headers[SIGNATURE].split(","))
                 expected = hmac.digest(SECRET.encode(), f"{seconds}.".encode() + body, "sha256").hex()
                 assert hmac.compare_digest(signed, expected)
-                found.got.append(json.loads(body))
-                found.keys.append(self.headers["Idempotency-Key"])
+                found.take(self.headers["Idempotency-Key"], json.loads(body))
             self.send_response(503 if found.is_down else 204)
             self.end_headers()
 
@@ -93,5 +98,5 @@ def test_a_ticket_is_assigned_and_told_of_once_also_over_a_kill(tmp_path: Path, 
         collector.start()
         eventually(lambda: len(receiver.got) == 3 or None, "the webhook to hear of it after the kill", seconds=120)
         assert receiver.got[2]["data"]["to"] == "bob"
-        assert len(set(receiver.keys)) == 3
-        assert collector.rows("outbox", "list") == []
+        eventually(lambda: collector.rows("outbox", "list") == [], "the answer to be known")
+        assert [one["kind"] for one in receiver.got] == ["opened", "assigned", "assigned"]

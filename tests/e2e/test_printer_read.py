@@ -78,9 +78,12 @@ def order(dutch: str, english: str) -> str:
     )
 
 
-def description_of(collector: Collector, number: int) -> str:
-    (shown,) = collector.rows("tickets", "show", str(number))
-    return str(shown["description"])
+def wait_for_order(collector: Collector, number: int, dutch: str, english: str) -> None:
+    def is_told() -> bool:
+        (shown,) = collector.rows("tickets", "show", str(number))
+        return bool(shown["description"] == order(dutch, english))
+
+    eventually(is_told, f"the order of what is {english}")
 
 
 @pytest.mark.slow
@@ -106,17 +109,18 @@ def test_a_cartridge_is_ordered_until_it_is_changed(tmp_path: Path) -> None:
 
         with agent_process(state, "--interval", "1s"):
             wait_for_black(collector, 0.04)
+            eventually(lambda: collector.rows("printers", "list")[0]["serial"], "what it is to be known")
             (seen,) = collector.rows("printers", "list")
             assert (seen["id"], seen["serial"], "M252" in seen["model"]) == (name, "VNB3J99999", True)
             wait_for_alerts(collector, "PrinterSupplyLow")
-            (ticket,) = tickets()
+            (ticket,) = eventually(tickets, "the order")
             assert (ticket["customer"], ticket["device"], ticket["rule"]) == ("acme", None, "PrinterSupplyLow")
-            assert description_of(collector, ticket["number"]) == order("bijna op", "low")
+            wait_for_order(collector, ticket["number"], "bijna op", "low")
 
             set_black(0)
             wait_for_black(collector, 0)
             wait_for_alerts(collector, "PrinterSupplyEmpty", "PrinterSupplyRunsOut", "PrinterSupplyToOrder")
-            assert description_of(collector, ticket["number"]) == order("op", "empty")
+            wait_for_order(collector, ticket["number"], "op", "empty")
 
             set_black(100)
             wait_for_black(collector, 1)

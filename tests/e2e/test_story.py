@@ -136,7 +136,7 @@ def ask(prometheus_url: str, query: str) -> list[dict[str, Any]]:
     """An instant query; nothing while Prometheus is not up yet."""
     url = f"{prometheus_url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own address
+        with urllib.request.urlopen(url, timeout=DEADLINE_SECONDS) as response:  # noqa: S310 - our own address
             result: list[dict[str, Any]] = json.load(response)["data"]["result"]
             return result
     except OSError:

@@ -37,7 +37,7 @@ def test_a_script_is_bash_that_stops_at_errors(script: Path) -> None:
     assert text.startswith("#!/usr/bin/env bash\n")
     assert "\nset -euo pipefail\n" in text
     assert os.access(script, os.X_OK)
-    subprocess.run([require("bash"), "-n", script], check=True, timeout=30)
+    subprocess.run([require("bash"), "-n", script], check=True, timeout=60)
 
 
 def test_an_environment_that_is_there_is_left_alone(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from collector.reporting.pushes import PushMetrics
 from protocol import wire
 from tests.ingest.conftest import NOW, SENDER, Bench, frame, layout
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -90,7 +90,8 @@ async def serving(bench: Bench, rate: Buckets | None = None) -> AsyncIterator[Se
 
 
 @pytest.fixture
-async def served(bench: Bench) -> AsyncIterator[Served]:
+async def served(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    monkeypatch.setattr(short, "BODY_GRACE_SECONDS", PATIENCE_SECONDS)  # a busy machine may keep a body back
     async with serving(bench) as served:
         yield served
 

@@ -10,7 +10,7 @@ from collector.series.commits import ENOUGH_FRAMES, GroupCommit
 from collector.series.labels import Target
 from collector.series.worker import Worker
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture

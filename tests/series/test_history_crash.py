@@ -115,9 +115,11 @@ def test_kill_9_while_compacting_loses_and_doubles_nothing(tmp_path: Path) -> No
         command = [sys.executable, "-m", "tests.series.compacting_process", str(tmp_path), str(life * 10_000)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            for _ in range(ACKS_PER_LIFE + 37 * life):
+            acks = ACKS_PER_LIFE + 37 * life
+            while acks > 0 or not list(tmp_path.rglob("*.parquet")):
                 device, t, number = process.stdout.readline().split()
                 acked[f"pc-{device}"][int(t)] = float(number)
+                acks -= 1
             process.kill()
             for line in process.stdout.read().splitlines(keepends=True):
                 if line.endswith("\n"):

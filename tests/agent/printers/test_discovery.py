@@ -97,7 +97,8 @@ def test_what_is_no_printer_is_not_found() -> None:
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
 
 
-async def test_a_printer_that_is_not_its_devices_first_is_found() -> None:
+async def test_a_printer_that_is_not_its_devices_first_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 60.0)
     values = {
         (*parse_oid(mibs.SYS_DESCR), 0): octets(b"A box"),
         (*parse_oid(mibs.HR_PRINTER_ERRORS), 3): octets(b"\x00"),
@@ -120,6 +121,7 @@ def test_what_is_no_network_to_look_through_is_refused(network: str) -> None:
 async def test_no_more_is_sent_than_a_network_bears(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred addresses at a thousand a second take a tenth of one."""
     monkeypatch.setattr(discovery, "REQUESTS_PER_SECOND", 1_000)
+    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 60.0)  # where nobody listens that is known at once
     loop = asyncio.get_running_loop()
     began = loop.time()
     with Device(lambda request: [HP.answer(request)]) as device:
@@ -129,7 +131,8 @@ async def test_no_more_is_sent_than_a_network_bears(monkeypatch: pytest.MonkeyPa
     assert loop.time() - began >= 0.12
 
 
-def test_the_probe_proposes_what_it_finds() -> None:
+def test_the_probe_proposes_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 60.0)
     with Device(lambda request: [HP.answer(request)]) as device:
         probe = DiscoveryProbe(parse_networks(["127.0.0.1/32"]), "public", device.port, interfaces=())
         assert probe.sample() == [Sample("printer_discovery_found", 1)]

@@ -104,7 +104,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             (collector.data / "config.toml").write_text(f'database_url = "{url}"\n')
         collector.add_customers()
         admin = collector.run("tokens", "create", "--role", "admin").strip()
-        tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d %H:%M}"
+        tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d} 12:00"  # which there is on every day
         plan = ("--customer", "acme", "--task", "restore_test", "--from", tomorrow, "--repeat", "FREQ=DAILY")
         # Its first round opens when `serve` starts. There is no site yet to say where it is what time.
         collector.run("maintenance", "add", *plan, "--time-zone", "Europe/Amsterdam")
@@ -184,7 +184,7 @@ def settle(made: Served) -> Served:
     address = f"{collector.url}{ROOT}/openapi.json"
     newest = {"Authorization": f"Bearer {made.secrets['admin'][-1]}"}
     # `serve` takes a new token up within a second.
-    eventually(lambda: requests.get(address, headers=newest, timeout=10).ok or None, "the tokens are known")
+    eventually(lambda: requests.get(address, headers=newest, timeout=60).ok or None, "the tokens are known")
     return made
 
 
