@@ -112,7 +112,7 @@ def test_a_check_that_misbehaves_is_not_known(tmp_path: Path, body: str, text: s
     result = run_check(local(script(tmp_path, body), timeout_seconds=timeout_seconds), AllowList())
     assert (result.status, result.figures) == (3, [])
     assert text in result.text
-    assert time.monotonic() - began < 60.0  # not a thousand
+    assert time.monotonic() - began < 600.0  # not a thousand
 
 
 def test_what_a_check_leaves_behind_is_ended(tmp_path: Path) -> None:
