@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from bench._ports import free_port
 from bench._postgresql import find_program
@@ -23,8 +23,8 @@ if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usa
     os.environ["TMPDIR"] = str(MEMORY)
     tempfile.tempdir = None
 
-# The same examples in every run, and no deadline: a busy machine is no bug.
-settings.register_profile("quarkpulse", derandomize=True, deadline=None)
+# The same examples in every run; no deadline, and no limit to how long they take to make: a busy machine is no bug.
+settings.register_profile("quarkpulse", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quarkpulse")
 
 IS_CI = os.environ.get("CI") == "true"

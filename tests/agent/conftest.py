@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from agent import uplink
 from agent.enrolment import enroll
 from agent.state import ProbeEntry
 from tests.agent.collector import Collector
 from tests.agent.delivering import Bench
-from tests.agent.patience import PATIENT_AGENT
+from tests.agent.patience import PATIENCE_SECONDS, PATIENT_AGENT
 from tests.conftest import require
 
 AGENT = str(Path(sys.executable).with_name("quarkpulse-agent"))
@@ -23,6 +24,12 @@ StartAgent = Callable[..., "subprocess.Popen[str]"]
 def listed(**places: str) -> dict[str, ProbeEntry]:
     """Probes that the agent itself loads, as the state folder lists them."""
     return {name: ProbeEntry(place) for name, place in places.items()}
+
+
+@pytest.fixture(autouse=True)
+def patient_uplinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this process."""
+    monkeypatch.setattr(uplink, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def replayed(ticket: Ticket, events: list[Any]) -> Ticket:
 
 
 @given(actions=st.lists(ACTIONS, max_size=25))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_events_are_the_truth(database: Database, actions: list[tuple[Any, ...]]) -> None:
     course = Course(database)
     for name, *of in actions:

@@ -56,7 +56,7 @@ class Inbox:
 
 @contextmanager
 def smtp_server(inbox: Inbox, **more: Any) -> Iterator[MailServer]:
-    controller = Controller(inbox, hostname="127.0.0.1", port=free_port(), **more)
+    controller = Controller(inbox, hostname="127.0.0.1", port=free_port(), ready_timeout=60.0, **more)
     controller.start()
     try:
         yield MailServer("127.0.0.1", controller.port, MailSecurity.NONE, "desk@provider.example")

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
+from agent.cli import cli
 from agent.isolated import IsolatedProbe
 from agent.printers import discovery, mibs
 from agent.printers.discovery import Found, discover, look_at, parse_networks, sweep
@@ -63,11 +65,21 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.usefixtures("announced")
+def run_here(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["printers", "discover", *arguments])
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take long to answer; where nobody listens, that is known at once."""
+    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("announced", "patient")
 def test_what_answers_and_what_announces_itself_is_found() -> None:
     with Device(lambda request: [HP.answer(request)]) as device:
-        done = run("127.0.0.0/29", "--port", str(device.port), "--interface", "127.0.0.1", "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+        done = run_here("127.0.0.0/29", "--port", str(device.port), "--interface", "127.0.0.1", "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
     found: list[dict[str, Any]] = json.loads(done.stdout)
     model = "HP Color LaserJet Pro M252dw"
     assert found == [
@@ -90,15 +102,16 @@ async def test_without_snmp_there_is_what_announces_itself(
         await discover(networks, access, interfaces=())
 
 
+@pytest.mark.usefixtures("patient")
 def test_what_is_no_printer_is_not_found() -> None:
     with Device(lambda request: [ROUTER.answer(request)]) as device:
-        done = run("127.0.0.1/32", "--port", str(device.port), "--no-mdns", "--json")
+        done = run_here("127.0.0.1/32", "--port", str(device.port), "--no-mdns", "--json")
         assert len(device.requests) <= 5
-    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
 
 
-async def test_a_printer_that_is_not_its_devices_first_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 60.0)
+@pytest.mark.usefixtures("patient")
+async def test_a_printer_that_is_not_its_devices_first_is_found() -> None:
     values = {
         (*parse_oid(mibs.SYS_DESCR), 0): octets(b"A box"),
         (*parse_oid(mibs.HR_PRINTER_ERRORS), 3): octets(b"\x00"),
@@ -118,10 +131,10 @@ def test_what_is_no_network_to_look_through_is_refused(network: str) -> None:
     assert network.partition("/")[0] in done.stderr
 
 
+@pytest.mark.usefixtures("patient")
 async def test_no_more_is_sent_than_a_network_bears(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred addresses at a thousand a second take a tenth of one."""
     monkeypatch.setattr(discovery, "REQUESTS_PER_SECOND", 1_000)
-    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 60.0)  # where nobody listens that is known at once
     loop = asyncio.get_running_loop()
     began = loop.time()
     with Device(lambda request: [HP.answer(request)]) as device:
@@ -131,8 +144,8 @@ async def test_no_more_is_sent_than_a_network_bears(monkeypatch: pytest.MonkeyPa
     assert loop.time() - began >= 0.12
 
 
-def test_the_probe_proposes_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "TIMEOUT_SECONDS", 60.0)
+@pytest.mark.usefixtures("patient")
+def test_the_probe_proposes_what_it_finds() -> None:
     with Device(lambda request: [HP.answer(request)]) as device:
         probe = DiscoveryProbe(parse_networks(["127.0.0.1/32"]), "public", device.port, interfaces=())
         assert probe.sample() == [Sample("printer_discovery_found", 1)]
