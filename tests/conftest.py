@@ -27,6 +27,9 @@ if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usa
 settings.register_profile("quarkpulse", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quarkpulse")
 
+EXITING = 0x4  # PF_EXITING, of the flags in /proc/PID/stat
+SIGKILL_PENDING = 1 << (signal.SIGKILL - 1)
+
 IS_CI = os.environ.get("CI") == "true"
 
 
@@ -71,12 +74,17 @@ def children() -> set[int]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process is there and more than a zombie that waits to be reaped."""
+    """Whether a process is there, and more than a zombie that waits to be reaped.
+
+    One that was killed is as good as gone: a busy machine may be long in giving it the turn in which it ends."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state, _, _, _, _, _, flags, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return False
-    return state != "Z"
+    pending = [int(line.partition(":")[2], 16) for line in status if line.startswith(("SigPnd", "ShdPnd"))]
+    is_killed = any(signals & SIGKILL_PENDING for signals in pending)
+    return not (state == "Z" or int(flags) & EXITING or is_killed)
 
 
 @pytest.fixture(autouse=True)

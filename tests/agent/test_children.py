@@ -30,8 +30,8 @@ def await_end(pid: int) -> None:
         assert time.monotonic() < deadline
 
 
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_descriptors() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
 
 
 def test_the_answer_is_what_it_says_on_stdout_and_its_exit_code() -> None:
@@ -53,7 +53,7 @@ def test_one_that_hangs_is_ended() -> None:
         run_child(["sleep", "1000"], timeout_seconds=0.3)
     with pytest.raises(ProbeFailed, match="no answer"):
         run_child(python("import os, time; os.close(1); time.sleep(1000)"), timeout_seconds=0.5)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before  # a thread of another test may have closed some
 
 
 def test_what_it_started_is_ended_with_it(tmp_path: Path) -> None:

@@ -195,8 +195,9 @@ def test_killed_in_the_midst_several_times_nothing_is_lost_and_nothing_comes_twi
     # An answer may die with the agent: then the same frame comes again, the same in every bit.
     by_time = {frame.t: frame for frame in collector.frames}
     assert all(frame == by_time[frame.t] for frame in collector.frames)
+    # Not in order: what a killed agent sent last may be taken after what the next one sends.
     seqs = [push.seq for push in collector.pushes]
-    assert seqs == sorted(set(seqs))
+    assert len(set(seqs)) == len(seqs)
     assert len({push.spool for push in collector.pushes}) == 1
 
 
