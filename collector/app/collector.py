@@ -122,6 +122,7 @@ class Collector:
             store.late,
             clock,
             max_samples=settings.long_window_bytes // BYTES_PER_SAMPLE,
+            monotonic=monotonic,
         )
         self._reader = RoutingReader(self._long_windows, {THRESHOLD_METRIC: self._thresholds})
         self._engine = Engine(self._reader, lookback=settings.lookback)
@@ -232,7 +233,7 @@ class Collector:
     ) -> AsyncIterator["Collector"]:
         """Database and samples as the last process left them, the head rebuilt, alerts taken up again.
 
-        `monotonic` measures the devices' silence, in seconds."""
+        `monotonic` measures the devices' silence, and how long it takes to read late samples, in seconds."""
         async with AsyncExitStack() as resources:
             database = await resources.enter_async_context(await Database.open(settings.database))
             async with database.connect() as connection:

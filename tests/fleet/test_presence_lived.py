@@ -177,3 +177,9 @@ async def test_how_the_last_run_ended_is_counted_once(life: Life) -> None:
     await life.leave("srv-1")
     await life.pass_(7 * MINUTE)
     assert "on battery since" in str((await life.device("srv-1")).presence_reason)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_nothing_of_a_collector_that_is_given_a_clock_goes_by_the_machines(life: Life) -> None:
+    """Or what becomes of samples that come late would depend on how busy the machine is."""
+    assert life.collector._long_windows._monotonic == life.monotonic
