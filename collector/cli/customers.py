@@ -178,6 +178,9 @@ async def set_plan(
 async def set_policy(database: Database, _settings: Settings, *, customer: str, kind: str, policy: str) -> None:
     """Say when a customer's devices of a kind are expected to be there, those with a policy of their own excepted.
 
+    KIND is desktop, laptop, server, printer or other; POLICY is always, office_hours, roaming, none, or default: what
+    holds for the kind.
+
     E.g. `customers set-policy acme desktop always`.
     """
     chosen = None if policy == DEFAULT else Policy(policy)

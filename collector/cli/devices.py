@@ -114,7 +114,7 @@ async def diff(
 async def set_policy(database: Database, _settings: Settings, device: str, policy: str) -> None:
     """Say when a device is expected to be there: its silence at other times is no fault.
 
-    `inherit` goes back to what holds for its customer and kind.
+    POLICY is always, office_hours, roaming, none, or inherit: what holds for its customer and kind.
 
     E.g. `devices set-policy ws-reception-7k3p roaming`.
     """

@@ -82,7 +82,7 @@ async def rota(
     async with database.begin() as connection:
         added = await store.add_rota(connection, wanted, actor=actor(), now=now)
         roster = await store.roster(connection, now)
-    click.echo(f"added {len(added)} shifts", err=True)
+    click.echo(f"added {len(added)} shift{'s' if len(added) > 1 else ''}", err=True)
     _tell(roster)
 
 
@@ -137,8 +137,10 @@ def tell_unanswered(found: Sequence[tuple[Shift, Span]]) -> None:
 
 def told(span: Span) -> str:
     """From when to when, for people."""
-    hours = f", {(span.ends_at - span.starts_at) / timedelta(hours=1):.3g} h"
-    return f"from {span.starts_at.astimezone():%Y-%m-%d %H:%M} to {span.ends_at.astimezone():%Y-%m-%d %H:%M %Z}{hours}"
+    hours = f"{(span.ends_at - span.starts_at) / timedelta(hours=1):,.1f}".removesuffix(".0")
+    return (
+        f"from {span.starts_at.astimezone():%Y-%m-%d %H:%M} to {span.ends_at.astimezone():%Y-%m-%d %H:%M %Z}, {hours} h"
+    )
 
 
 def _row(shift: Shift, found: Coverage, now: datetime) -> Row:

@@ -152,8 +152,9 @@ async def set_command(database: Database, _settings: Settings, /, number: int, *
 async def set_status(
     database: Database, _settings: Settings, number: int, status: str, *, force: bool, who: str | None
 ) -> None:
-    """Set a ticket's status by hand: new (which reopens it), assigned, in_progress, waiting_customer, resolved or
-    closed. A fault that is still there is not resolved without --force.
+    """Set a ticket's status by hand. A fault that is still there is not resolved without --force.
+
+    STATUS is new (which reopens it), assigned, in_progress, waiting_customer, resolved or closed.
 
     E.g. `tickets set-status 1001 in_progress`.
     """

@@ -72,13 +72,23 @@ async def add_customer(
             f"plan is changed with: customers set-plan {PROVIDER} PLAN"
         )
     if not await insert_if_absent(connection, customers, {"id": customer, "name": name, "created_at": now}):
-        raise AlreadyExistsError(f"there is a customer {customer} already; see it with: customers show {customer}")
+        raise await _there_already(connection, customer)
     begins = valid_from or now
     await first_contract(connection, model, customer=customer, agreement=agreement, consent=consent, valid_from=begins)
     data: dict[str, object] = {"name": name, "plan": plan, "monitoring_consent": consent is not None}
     data |= {"from": begins.isoformat(), **agreement.told()}
     await audit.record(connection, actor=actor, action="customers.add", subject=customer, now=now, data=data)
     await bump(connection, Topic.FLEET)
+
+
+async def _there_already(connection: AsyncConnection, customer: str) -> AlreadyExistsError:
+    ended_at = (await get_customer(connection, customer)).ended_at
+    if ended_at is not None:
+        return AlreadyExistsError(
+            f"customer {customer} ended on {ended_at:%Y-%m-%d}, and its history stays under that name: take another, "
+            f"such as {customer}-2"
+        )
+    return AlreadyExistsError(f"there is a customer {customer} already; see it with: customers show {customer}")
 
 
 async def insert_customer(

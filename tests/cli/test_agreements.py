@@ -203,5 +203,7 @@ def test_a_customer_is_ended_only_by_somebody_who_is_sure(run: Run, tmp_path: Pa
     assert "exported contacts: 1" in told and "erased: what named people" in told
     assert "nothing to do" in run("customers", "end", "acme", "--export", file, "--yes").stderr
     assert "no longer looked after" in run("tokens", "create", "--role", "viewer", "--customer", "acme", code=1).stderr
+    again = run("customers", "add", "acme", "--name", "Acme BV", "--plan", "monthly", code=1).stderr
+    assert "its history stays under that name: take another, such as acme-2" in again
     with zipfile.ZipFile(file) as archive:
         assert json.loads(archive.read("contacts.json"))[0]["name"] == "J. Jansen"
