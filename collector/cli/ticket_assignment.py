@@ -43,9 +43,7 @@ async def assign(
     if technician is not None:
         async with database.begin() as connection:
             lacks = await store.assign(connection, number, technician, actor=actor(), now=now)
-        click.echo(f"ticket {number} is {technician}'s now", err=True)
-        if lacks is not None:
-            click.echo(f"note: {technician} {lacks}", err=True)
+        _tell(number, technician, lacks)
         return
     async with database.connect() as connection:
         decision = await store.explain(connection, number, agreed_about, now)
@@ -89,5 +87,11 @@ async def hand_over(database: Database, _settings: Settings, *, number: int, tec
     E.g. `tickets hand-over 1001 --to bob --note "cable is new, switch is next"`.
     """
     async with database.begin() as connection:
-        await store.hand_over(connection, number, technician, note=note, actor=actor(), now=system_clock())
+        lacks = await store.hand_over(connection, number, technician, note=note, actor=actor(), now=system_clock())
+    _tell(number, technician, lacks)
+
+
+def _tell(number: int, technician: str, lacks: str | None) -> None:
     click.echo(f"ticket {number} is {technician}'s now", err=True)
+    if lacks is not None:
+        click.echo(f"note: {technician} {lacks}", err=True)

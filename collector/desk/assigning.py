@@ -155,10 +155,7 @@ async def assign(
         await _give(connection, ticket, technician, why=why or "assigned by hand", actor=actor, now=now)
         data = {"to": technician, "from": ticket.assignee}
         await audit.record(connection, actor=actor, action="tickets.assign", subject=str(number), now=now, data=data)
-    team = await load_team(connection, now)
-    job = Job(number, ticket.customer, ticket.site, ticket.category, ticket.priority, ticket.opened_at)
-    member = next(one for one in team.members if one.id == technician)
-    return member.unfit(job) or (None if team.is_at_work(member) else team.where(member))
+    return await _lacking(connection, ticket, technician, now)
 
 
 async def release(connection: AsyncConnection, number: int, *, actor: str, now: datetime) -> None:
@@ -179,8 +176,9 @@ async def release(connection: AsyncConnection, number: int, *, actor: str, now: 
 
 async def hand_over(
     connection: AsyncConnection, number: int, technician: str, *, note: str, actor: str, now: datetime
-) -> None:
-    """Another technician goes on with it, and the note, an internal comment, tells how things stand.
+) -> str | None:
+    """Another technician goes on with it, and the note, an internal comment, tells how things stand. Returns what the
+    technician lacks for it, as `assign` does.
 
     Raises TicketError, NoTechnicianError or TechnicianError."""
     await require_active(connection, technician)
@@ -194,6 +192,14 @@ async def hand_over(
     await touch(connection, number)
     told = {"to": technician, "from": ticket.assignee}
     await audit.record(connection, actor=actor, action="tickets.hand-over", subject=str(number), now=now, data=told)
+    return await _lacking(connection, ticket, technician, now)
+
+
+async def _lacking(connection: AsyncConnection, ticket: Ticket, technician: str, now: datetime) -> str | None:
+    team = await load_team(connection, now)
+    job = Job(ticket.number, ticket.customer, ticket.site, ticket.category, ticket.priority, ticket.opened_at)
+    member = next(one for one in team.members if one.id == technician)
+    return member.unfit(job) or (None if team.is_at_work(member) else team.where(member))
 
 
 async def _open_ticket(connection: AsyncConnection, number: int) -> Ticket:

@@ -61,7 +61,9 @@ async def attach(
         raise TicketError(f"{name[:80]} has {has}")
     name = cleaned_name(name)
     media_type = media_type_of(name, content)
-    await get_ticket(connection, number)  # locked, so that two at once cannot both be the last that fits
+    ticket = await get_ticket(connection, number)  # locked, so that two at once cannot both be the last that fits
+    if ticket.merged_into is not None:
+        raise TicketError(f"ticket {number} was merged into {ticket.merged_into}: put the file beside that one")
     sums = select(func.count(), func.coalesce(func.sum(attachments.c.size_bytes), 0))
     count, size_bytes = (await connection.execute(sums.where(attachments.c.ticket == number))).one()
     if count >= MAX_FILES:

@@ -31,7 +31,9 @@ async def comment(
 
     Raises TicketError."""
     data = {"text": checked_text("a comment", text), "public": is_public}
-    await get_ticket(connection, number)
+    into = (await get_ticket(connection, number)).merged_into
+    if into is not None:
+        raise TicketError(f"ticket {number} was merged into {into}: comment on that one")
     await touch(connection, number)
     await events.add(connection, number, EventType.COMMENT, data, actor=actor, now=now)
     await audit.record(connection, actor=actor, action="tickets.comment", subject=str(number), now=now)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.alerting import records
+from collector.alerting.durations import duration_text
 from collector.alerting.evaluation import Transition
 from collector.alerting.records import AlertMark, AlertRecord, AlertState, Outcome
 from collector.alerting.ruleset import AlertRule, severity_of
@@ -254,7 +255,7 @@ def _row(transition: Transition, now: datetime) -> dict[str, object]:
         "customer": alert.labels.get("customer"),
         "device": alert.labels.get("device_id"),
         "outcome": Outcome.NONE,
-        "reason": f"pending: fires when it has held for {rule.hold_for}",
+        "reason": f"pending: fires when it has held for {duration_text(rule.hold_for)}",
         "ticket_key": str(ticket_key(alert.labels)),
     }
 

@@ -79,7 +79,11 @@ async def test_merging_closes_one_and_the_other_goes_on(database: Database) -> N
     assert (merged.status, merged.merged_into, merged.closed_at) == (TicketStatus.CLOSED, a, NOW)
     assert (target.status, target.priority) == (TicketStatus.NEW, "P1")
     assert (await read(database, part)).parent == a
-    async with database.connect() as connection:
+    async with database.begin() as connection:
+        with pytest.raises(TicketError, match=f"was merged into {a}: comment on that one"):
+            await comment(connection, b, text="and the cable", actor=ANNA, now=NOW)
+        with pytest.raises(TicketError, match=f"was merged into {a}: put the file beside that one"):
+            await attach(connection, b, name="x.png", content=PNG, actor=ANNA, now=NOW)
         assert [one.type for one in await history(connection, b)] == ["opened", "comment", "status", "merged"]
         assert [one.type for one in await history(connection, a)] == ["opened", "took_in", "took_in", "priority"]
 

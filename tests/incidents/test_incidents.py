@@ -51,6 +51,7 @@ async def fire(world: World, *targets: object) -> None:
 async def test_the_contract_decides(world: World) -> None:
     await world.tick({ACME: BAD, BAKKERIJ: BAD})
     assert await world.states() == ["pending", "pending"]
+    assert {alert["reason"] for alert in await world.alerts()} == {"pending: fires when it has held for 30s"}
     assert await world.tickets() == []
     await fire(world, ACME, BAKKERIJ)
     (ticket,) = await world.tickets()

@@ -72,10 +72,10 @@ async def assign_ticket(call: Call[TicketNumber, Assigning]) -> Assigned:
 async def hand_over_ticket(call: Call[TicketNumber, HandingOver]) -> Assigned:
     number, asked = call.params.number, call.body
     await _require(call)
-    await store.hand_over(
+    lacks = await store.hand_over(
         call.connection, number, asked.technician, note=asked.note, actor=call.caller.name, now=call.now
     )
-    return Assigned(number=number, assignee=asked.technician)
+    return Assigned(number=number, assignee=asked.technician, lacks=lacks)
 
 
 async def explain_assignment(call: Call[TicketNumber, None]) -> Explained:
