@@ -1,6 +1,7 @@
 """The fleet as the database has it, in memory for all who ask at every push and every evaluation."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime
 
 from collector.alerting.pack import RulePack
@@ -47,6 +48,7 @@ class Fleet:
         self._senders: dict[str, Sender] = {}
         self._seen_revisions: dict[str, int] = {}
         self._told_without_contract: frozenset[str] = frozenset()
+        self._told_of_other_plans: Mapping[str, str] = {}
 
     async def notice_changes(self) -> None:
         """Takes in what other processes changed in the database."""
@@ -124,8 +126,10 @@ class Fleet:
         return member is not None and member.status is DeviceStatus.ENDED
 
     def without_contract(self) -> int:
-        """How many customers have devices and no contract; the log names those that are new among them."""
-        found = frozenset(self.directory.without_contract(self._clock()))
+        """How many customers have devices and no contract, or one of a plan that was in no file when this process
+        started; the log names those that are new among them."""
+        now = self._clock()
+        found = frozenset(self.directory.without_contract(now))
         for customer in sorted(found - self._told_without_contract):
             logger.warning(
                 "devices are looked after without a contract, and open no tickets: customer=%s; give it one with: "
@@ -135,4 +139,13 @@ class Fleet:
                 customer,
             )
         self._told_without_contract = found
-        return len(found)
+        of_other_plans = self.directory.of_other_plans(now, self.models)
+        for customer in of_other_plans.keys() - self._told_of_other_plans.keys():
+            logger.error(
+                "a contract is of a plan that service_models.yaml had not when serve started, and devices under it "
+                "open no tickets: customer=%s plan=%s; check the file, and restart serve",
+                customer,
+                of_other_plans[customer],
+            )
+        self._told_of_other_plans = of_other_plans
+        return len(found) + len(of_other_plans)

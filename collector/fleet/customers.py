@@ -163,7 +163,12 @@ async def require_monitoring(
         raise FleetError(
             f"customer {customer} has no contract now; give it one with: customers set-plan {customer} PLAN"
         )
-    model = model_named(models, contract.plan)
+    model = models.get(contract.plan)
+    if model is None:
+        raise FleetError(
+            f"customer {customer} is on plan {contract.plan}, which is not in service_models.yaml, or was not when "
+            "serve started: write it there, or restart serve"
+        )
     if kind is not None and kind not in model.monitored:
         told = f"it watches {', '.join(model.monitored)}" if model.monitored else "it watches nothing"
         raise FleetError(

@@ -1,6 +1,6 @@
 """The fleet in memory, for `serve`: who a secret belongs to, and which plan holds. Loaded whole, swapped whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -141,8 +141,15 @@ class FleetDirectory:
 
     def without_contract(self, at: datetime) -> Sequence[str]:
         """The customers whose devices are looked after although no contract holds for them."""
-        with_devices = {one.target.customer for one in self.members.values() if one.status is DeviceStatus.ACTIVE}
-        return sorted(one for one in with_devices if self.contract_at(one, at) is None)
+        return sorted(one for one in self._with_devices() if self.contract_at(one, at) is None)
+
+    def of_other_plans(self, at: datetime, known: Container[str]) -> Mapping[str, str]:
+        """The customers whose devices are looked after under a plan that is none of those known, with that plan."""
+        plans = {one: self.plan_at(one, at) for one in sorted(self._with_devices())}
+        return {customer: plan for customer, plan in plans.items() if plan is not None and plan not in known}
+
+    def _with_devices(self) -> Set[str]:
+        return {one.target.customer for one in self.members.values() if one.status is DeviceStatus.ACTIVE}
 
     @property
     def contracts(self) -> Mapping[str, tuple[Contract, ...]]:

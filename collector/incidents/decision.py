@@ -161,7 +161,10 @@ def _without_contract(labels: Mapping[str, str]) -> Decision:
         return Decision(
             Outcome.NONE, f"no ticket: the alert names no customer; keep the label 'customer' in rule {name}"
         )
-    reason = f"no ticket: customer {customer} has no contract in force; give it one with: contracts add {customer}"
+    reason = (
+        f"no ticket: customer {customer} has no contract in force; give it one with: contracts add {customer}, or "
+        "restart serve if its plan is new in service_models.yaml"
+    )
     return Decision(Outcome.NONE, reason, data={"uncovered": Uncovered.NO_CONTRACT})
 
 

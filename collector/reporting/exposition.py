@@ -158,7 +158,8 @@ def health_families(health: Health) -> Iterator[Metric]:
     )
     yield gauge(
         "quarkpulse_customers_without_contract",
-        "Customers with devices and without a contract: what fires there opens no ticket.",
+        "Customers with devices and without a contract, or under a plan that `serve` does not know: what fires there "
+        "opens no ticket.",
         [],
         {(): health.customers_without_contract},
     )

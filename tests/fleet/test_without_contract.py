@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from sqlalchemy import update
 
+from collector.db.revisions import Topic, bump
+from collector.db.tables import contracts
 from collector.fleet.contracts import end_contract
 from tests.fleet.living import Life, living
 
@@ -45,3 +48,15 @@ async def test_it_is_told_once_and_counted(life: Life, caplog: pytest.LogCapture
     await life.leave("srv-1")
     await life.pass_(timedelta(minutes=12))
     assert await life.told() == []  # what fires there opens no ticket
+
+
+async def test_a_plan_that_came_into_the_file_after_the_start_is_told_and_counted(
+    life: Life, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with life.opened() as database, database.begin() as connection:
+        await connection.execute(update(contracts).where(contracts.c.id == 1).values(plan="by_the_hour"))
+        await bump(connection, Topic.FLEET)
+    await life.pass_(timedelta(minutes=3))
+    assert await count(life) == 1
+    (line,) = [one for record in caplog.records if "of a plan that" in (one := record.getMessage())]
+    assert "customer=acme plan=by_the_hour; check the file, and restart serve" in line
