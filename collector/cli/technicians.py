@@ -202,10 +202,13 @@ async def leave_command(
         "slas": slas,
         "accounts": list(left.accounts),
         "emptied_groups": list(left.emptied_groups),
+        "stopped_on": left.stopped_on,
     }
     print_fields(row, as_json=as_json)
     for gap in left.gaps:
         click.echo(f"note: nobody is on call {told(gap)}", err=True)
+    if left.stopped_on is not None:
+        click.echo(f"note: the time of {technician} that ran on ticket {left.stopped_on} ended", err=True)
     if left.tickets:
         click.echo(f"note: open tickets are {whose}'s now: {', '.join(map(str, left.tickets))}", err=True)
     if left.escalated:

@@ -52,7 +52,9 @@ def parse(adapter: TypeAdapter[T], text: str, source: str) -> T:
         for error in exc.errors(include_url=False, include_input=False):
             parts = [part for part in error["loc"] if part != "[key]"]
             place = ".".join(map(str, parts)) or "file"
-            problems.append(f"{source}:{_line(root, parts)}: {place}: {error['msg'].removeprefix('Value error, ')}")
+            unknown = error["type"] == "extra_forbidden"
+            told = "there is no such key" if unknown else error["msg"].removeprefix("Value error, ")
+            problems.append(f"{source}:{_line(root, parts)}: {place}: {told}")
         raise AgreementFileError("\n".join(problems)) from exc
     if problems:
         raise AgreementFileError("\n".join(problems))

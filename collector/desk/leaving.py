@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from collector.db import audit
 from collector.db.revisions import Topic, bump
 from collector.db.tables import absences, on_call, technicians, tickets, tokens, users
-from collector.desk import events
+from collector.desk import events, work
 from collector.desk.events import EventType
 from collector.desk.on_call import Shift, list_shifts, uncovered
 from collector.desk.states import TicketAction, TicketStatus, advance
 from collector.desk.team import reachable
 from collector.desk.technicians import TechnicianError, require_active
+from collector.desk.work import running_of
 from collector.desk.working_hours import Span
 
 
@@ -30,6 +31,7 @@ class Left:
     escalated_to: str | None  # to whom they are now; None: there is nobody else
     accounts: tuple[str, ...]  # users that may no longer sign in
     emptied_groups: tuple[str, ...]  # that nobody is in any more: what escalates to them reaches nobody
+    stopped_on: int | None  # the ticket on which the technician's time was still running
 
 
 async def leave(
@@ -43,6 +45,9 @@ async def leave(
         raise TechnicianError(f"{technician} cannot take over from {technician}; name another, or nobody")
     if to is not None:
         await require_active(connection, to)
+    is_at = await running_of(connection, technician)
+    if is_at is not None:
+        await work.stop(connection, author=technician, actor=actor, now=now)
     await connection.execute(update(technicians).where(technicians.c.id == technician).values(left_at=now))
     await connection.execute(delete(absences).where(absences.c.technician == technician, absences.c.starts_at > now))
     numbers = await _hand_over_tickets(connection, technician, to, actor, now)
@@ -59,6 +64,7 @@ async def leave(
         heir if escalated else None,
         await _close_accounts(connection, technician, now),
         tuple(sorted(set(groups) - await reachable(connection))),
+        None if is_at is None else is_at.ticket,
     )
     data = {"to": to, "tickets": list(left.tickets), "shifts": len(shifts), "accounts": list(left.accounts)}
     await audit.record(connection, actor=actor, action="technicians.leave", subject=technician, now=now, data=data)

@@ -14,7 +14,7 @@ from collector.contracts.promises import Terms, load_sla_book
 from collector.db import audit
 from collector.db.database import Database
 from collector.db.tables import customers, ticket_clocks, tickets
-from collector.desk import assigning
+from collector.desk import assigning, work
 from collector.desk.agreed import agreed_about
 from collector.desk.assigning import Agreed, Assigner, TakenError, assign, explain, hand_over, take
 from collector.desk.assignment import Decision, Verdict
@@ -162,6 +162,16 @@ async def test_a_ticket_that_reopens_at_night_escalates_again(database: Database
     assert [await turn(database, EVENING, day_and_night) for _ in range(2)] == [1, 0]
     assert [event.data["to"] for event in await events_of(database, number, "escalated")] == ["second-line"] * 2
     assert (await read(database, number)).escalated_to == "second-line"
+
+
+async def test_the_time_of_who_leaves_ends(database: Database) -> None:
+    await hire(database, "anna")
+    number = await open_ticket(database)
+    async with database.begin() as connection:
+        await work.start(connection, number, author="anna", actor="anna", now=NOW - timedelta(minutes=50))
+        left = await leave(connection, "anna", to=None, escalate_to="dispatch", actor="eve", now=NOW)
+        (entry,) = await work.list_entries(connection, number)
+    assert (left.stopped_on, entry.minutes, entry.is_billable) == (number, 50, True)
 
 
 async def test_when_the_last_technician_has_left_tickets_escalate_once(database: Database) -> None:

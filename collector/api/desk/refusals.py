@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from collector.api.problems import MAX_DETAILS, RETRY_AFTER_SECONDS
 from collector.db.errors import DatabaseError
@@ -75,12 +76,13 @@ def wrong_fields(error: ValidationError) -> Refusal:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     if found[0]["type"] == "json_invalid":
         return Refusal(400, "malformed", f"the body is not JSON: {found[0]['msg']}")
-    details = [
-        WrongField(loc=".".join(map(str, one["loc"]))[:200], msg=one["msg"].removeprefix("Value error, ")[:500])
-        for one in found
-    ]
+    details = [WrongField(loc=".".join(map(str, one["loc"]))[:200], msg=_told(one)[:500]) for one in found]
     first = details[0]
     return Refusal(422, "invalid", f"{first.loc or 'body'}: {first.msg}", details=details[:MAX_DETAILS])
+
+
+def _told(one: ErrorDetails) -> str:
+    return "there is no such field" if one["type"] == "extra_forbidden" else one["msg"].removeprefix("Value error, ")
 
 
 def refusal_of(error: Exception, what: str) -> Refusal:

@@ -156,6 +156,7 @@ class Left(BaseModel, from_attributes=True):
     emptied_groups: list[str] = Field(
         description="Groups that nobody is in any more: escalations to them reach nobody."
     )
+    stopped_on: int | None = Field(description="The ticket on which time of who left was running: it ended.")
 
 
 async def list_technicians(call: Call[TechnicianFilter, None]) -> TechnicianPage:

@@ -34,7 +34,7 @@ async def test_technicians_are_added_changed_and_leave(desk: Desk) -> None:
     assert [one["id"] for one in (await desk.get("/technicians"))["items"]] == ["anna"]
     left = await change(desk, "POST", f"{path}/leave", {}, of=path)
     empty = ("tickets", "gaps", "escalated", "slas", "accounts", "emptied_groups")
-    assert left == {"escalated_to": None, **{name: [] for name in empty}}
+    assert left == {"escalated_to": None, "stopped_on": None, **{name: [] for name in empty}}
     assert (await desk.get("/technicians"))["items"] == []
     assert [one["id"] for one in (await desk.get("/technicians?all=true"))["items"]] == ["anna"]
     actors = [actor for actor, action in await desk.actors() if action.startswith("technicians.")]
