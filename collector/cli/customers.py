@@ -17,7 +17,8 @@ from collector.db.database import Database
 from collector.fleet import customers as store
 from collector.fleet import silent
 from collector.fleet.agreements import Agreement, Consent
-from collector.fleet.contracts import Contract, contract_at, contracts_at
+from collector.fleet.contract_terms import Held, held_at
+from collector.fleet.contracts import list_contracts
 from collector.fleet.contracts import set_plan as store_plan
 from collector.fleet.customers import Customer
 from collector.fleet.policies import set_customer_policy
@@ -111,7 +112,7 @@ async def list_command(database: Database, _settings: Settings, as_json: bool) -
     now = system_clock()
     async with database.connect() as connection:
         found = await store.list_customers(connection)
-        held = await contracts_at(connection, now)
+        held = held_at(await list_contracts(connection), now)
     print_rows([_row(customer, held.get(customer.id)) for customer in found], as_json=as_json)
 
 
@@ -126,9 +127,9 @@ async def show(database: Database, _settings: Settings, customer: str, as_json: 
     """
     async with database.connect() as connection:
         found = await store.get_customer(connection, customer)
-        contract = await contract_at(connection, customer, system_clock())
+        held = held_at(await list_contracts(connection, customer), system_clock()).get(customer)
         sites = await store.list_sites(connection, customer)
-    print_fields({**_row(found, contract), "sites": [site.id for site in sites]}, as_json=as_json)
+    print_fields({**_row(found, held), "sites": [site.id for site in sites]}, as_json=as_json)
 
 
 @customers.command("set-plan")
@@ -238,13 +239,13 @@ async def set_privacy(
     click.echo(f"{customer}: {told}", err=True)
 
 
-def _row(customer: Customer, contract: Contract | None) -> Row:
-    consent = contract.consent if contract else None
+def _row(customer: Customer, held: Held | None) -> Row:
+    consent = held.contract.consent if held else None
     return {
         "id": customer.id,
         "name": customer.name,
-        "plan": contract.plan if contract else None,
-        "plan_since": contract.valid_from if contract else None,
+        "plan": held.contract.plan if held else None,
+        "plan_since": held.plan_since if held else None,
         "monitoring_consent": f"{consent.by}, {consent.on}" if consent else None,
         "created_at": customer.created_at,
         "ended_at": customer.ended_at,

@@ -1,7 +1,7 @@
-"""When contracts end, or go on for another term."""
+"""When contracts end, or go on for another term, and since when plans hold."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,25 @@ from collector.fleet.contracts import Contract, list_contracts
 from collector.fleet.customers import DEFAULT_TIME_ZONE
 
 ZONE = ZoneInfo(DEFAULT_TIME_ZONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    contract: Contract
+    plan_since: datetime  # a change of anything else begins no new plan
+
+
+def held_at(contracts: Iterable[Contract], at: datetime) -> dict[str, Held]:
+    """By customer, what holds then; `contracts` are all of each customer, in the order in which they begin."""
+    held: dict[str, Held] = {}
+    latest: dict[str, Held] = {}
+    for one in filter(_ever_holds, contracts):
+        before = latest.get(one.customer)
+        goes_on = before is not None and (before.contract.plan, before.contract.valid_to) == (one.plan, one.valid_from)
+        latest[one.customer] = Held(one, before.plan_since if before is not None and goes_on else one.valid_from)
+        if one.holds_at(at):
+            held[one.customer] = latest[one.customer]
+    return held
 
 
 def terms_of_contracts(contracts: Sequence[Contract], now: datetime) -> dict[int, Term | None]:

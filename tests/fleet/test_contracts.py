@@ -13,6 +13,7 @@ from collector.db import audit
 from collector.db.database import Database
 from collector.db.tables import contracts, customers, devices
 from collector.fleet.agreements import Agreement, Consent
+from collector.fleet.contract_terms import Held, held_at
 from collector.fleet.contracts import (
     Contract,
     ContractError,
@@ -285,3 +286,22 @@ async def test_directory_names_who_has_devices_and_no_contract(acme: Database) -
         directory = await load_directory(connection)
     assert list(directory.without_contract(NOW)) == []
     assert list(directory.without_contract(after(days=1))) == ["acme"]
+
+
+def test_a_plan_holds_since_it_came_whatever_else_changed() -> None:
+    def contract(number: int, plan: str, begins: float, ends: float | None, customer: str = "acme") -> Contract:
+        return Contract(number, customer, plan, after(days=begins), None if ends is None else after(days=ends), None)
+
+    of_acme = [
+        contract(1, "monthly", 0, 10),
+        contract(2, "break_fix", 10, 20),
+        contract(3, "break_fix", 20, 20),  # never held
+        contract(4, "break_fix", 20, 30),  # another fee
+        contract(5, "break_fix", 40, None),  # after ten days without
+    ]
+    found = [*of_acme, contract(6, "monthly", 5, None, "bakkerij")]
+    held = {day: held_at(found, after(days=day)) for day in (5, 25, 35, 45)}
+    assert [day for day, by_customer in held.items() if "acme" in by_customer] == [5, 25, 45]
+    assert held[25]["acme"] == Held(of_acme[3], after(days=10))
+    assert (held[5]["acme"].plan_since, held[45]["acme"].plan_since) == (after(days=0), after(days=40))
+    assert {by_customer["bakkerij"].plan_since for by_customer in held.values()} == {after(days=5)}

@@ -15,7 +15,8 @@ from collector.contracts import ServiceModels
 from collector.fleet import customers as store
 from collector.fleet import silent
 from collector.fleet.agreements import Agreement, Consent
-from collector.fleet.contracts import Contract, contract_at, contracts_at
+from collector.fleet.contract_terms import Held, held_at
+from collector.fleet.contracts import contracts_of
 from collector.fleet.errors import NotFoundError
 from collector.fleet.privacy import Privacy, load_privacy, set_privacy
 from collector.fleet.roles import Role
@@ -25,7 +26,7 @@ class Customer(BaseModel):
     id: str
     name: str
     plan: str | None = Field(description="The one that holds now; null: there is no contract.")
-    plan_since: datetime | None
+    plan_since: datetime | None = Field(description="A change of anything else in the contract does not count.")
     silent_days: int = Field(description="After how many working days of silence it is asked about a device.")
     retire_automatically: bool = Field(description="Whether a device is retired when nobody answers that question.")
     created_at: datetime
@@ -87,7 +88,7 @@ class CustomerOperations:
         asked = call.params
         found = await store.customers_after(call.connection, asked.after, asked.limit + 1, only=call.caller.customer)
         page, cursor = cut(found, asked.limit, lambda one: one.id)
-        held = await contracts_at(call.connection, call.now, [one.id for one in page])
+        held = held_at(await contracts_of(call.connection, [one.id for one in page]), call.now)
         return CustomerPage(items=[Customer(**_fields(one, held.get(one.id))) for one in page], next_cursor=cursor)
 
     async def get_customer(self, call: Call[CustomerId, None]) -> CustomerInFull:
@@ -97,7 +98,7 @@ class CustomerOperations:
             found = await store.get_customer(call.connection, customer)
         except NotFoundError:
             raise missing(f"customer {customer}") from None
-        contract = await contract_at(call.connection, customer, call.now)
+        held = held_at(await contracts_of(call.connection, [customer]), call.now).get(customer)
         sites = [
             SiteOfCustomer(id=one.id, name=one.name, time_zone=one.time_zone)
             for one in await store.list_sites(call.connection, customer)
@@ -105,7 +106,7 @@ class CustomerOperations:
         ]
         allowed = (await load_privacy(call.connection, customer)).get(customer, Privacy())
         privacy = AllowedInInventories(user_names=allowed.user_names, software=allowed.software)
-        return CustomerInFull(**_fields(found, contract), sites=sites, privacy=privacy)
+        return CustomerInFull(**_fields(found, held), sites=sites, privacy=privacy)
 
     async def add_customer(self, call: Call[NoParameters, NewCustomer]) -> CustomerInFull:
         asked, caller = call.body, call.caller
@@ -206,12 +207,12 @@ class CustomerOperations:
         ]
 
 
-def _fields(customer: store.Customer, contract: Contract | None) -> dict[str, object]:
+def _fields(customer: store.Customer, held: Held | None) -> dict[str, object]:
     return {
         "id": customer.id,
         "name": customer.name,
-        "plan": contract.plan if contract else None,
-        "plan_since": contract.valid_from if contract else None,
+        "plan": held.contract.plan if held else None,
+        "plan_since": held.plan_since if held else None,
         "silent_days": customer.silent_days,
         "retire_automatically": customer.retire_automatically,
         "created_at": customer.created_at,
