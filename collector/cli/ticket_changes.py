@@ -3,15 +3,19 @@
 import sys
 
 import click
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.cli.common import acting_as, actor, as_option, with_database
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import Level, Priority
 from collector.db.database import Database
-from collector.desk import editing, resolving, said
+from collector.db.tables import tickets
+from collector.desk import editing, links, resolving, said
 from collector.desk import tickets as store
 from collector.desk.fields import TicketKind, TicketSource
+from collector.desk.links import LinkKind
 from collector.desk.reported import Report, open_reported
 from collector.desk.states import TicketStatus
 from collector.incidents import by_hand
@@ -164,7 +168,10 @@ async def set_status(
             connection, number, status=wanted, actor=acting_as(who), now=system_clock(), force=force
         )
         texts = await resolving.texts_of(connection, number)
+        notes = await _left_open(connection, number) if wanted is TicketStatus.RESOLVED else []
     click.echo(f"ticket {number} is {status} now", err=True)
+    for note in notes:
+        click.echo(note, err=True)
     if wanted is TicketStatus.RESOLVED and None in (texts.cause, texts.solution):
         click.echo("note: it says no cause or solution; tickets resolve NUMBER --cause … --solution … does", err=True)
 
@@ -209,4 +216,19 @@ async def resolve(
             actor=acting_as(who),
             now=system_clock(),
         )
+        notes = await _left_open(connection, number)
     click.echo(f"ticket {number} is resolved now", err=True)
+    for note in notes:
+        click.echo(note, err=True)
+
+
+async def _left_open(connection: AsyncConnection, number: int) -> list[str]:
+    """What of a resolved ticket is not over: its parts, and what it was said to wait for."""
+    parts = await store.ROWS.children(connection, number)
+    linked = await links.links_of(connection, number)
+    blockers = [one.other for one in linked if one.kind is LinkKind.BLOCKED_BY]
+    is_open = (tickets.c.number.in_([*parts, *blockers]), tickets.c.resolved_at.is_(None))
+    left = set(await connection.scalars(select(tickets.c.number).where(*is_open)))
+    told = (("parts of it are", parts), ("what it was blocked by is", blockers))
+    found = ((words, sorted(left.intersection(numbers))) for words, numbers in told)
+    return [f"note: {words} still open: {', '.join(map(str, numbers))}" for words, numbers in found if numbers]

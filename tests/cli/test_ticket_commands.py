@@ -100,6 +100,9 @@ def test_merging_and_links(data: Path) -> None:
     assert shown(data, first)["links"] == [{"other": int(third), "kind": "blocked_by"}]
     assert shown(data, first)["children"] == [int(third)]
     assert "merged into" in refused(data, "tickets", "set", second, "--title", "x")
+    told = CliRunner().invoke(main, ["tickets", "resolve", first, "--without", "--data", str(data)]).stderr
+    assert f"note: parts of it are still open: {third}\nnote: what it was blocked by is still open: {third}\n" in told
+    run(data, "tickets", "set-status", first, "new")
     run(data, "tickets", "unlink", third, first)
     run(data, "tickets", "set-parent", third, "--none")
     assert shown(data, third)["parent"] is None
