@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 STEP_BEYOND_SECONDS = 10.0  # a larger difference is mended at once
 WINDOWS_TICK_SECONDS = 1e-7
+ROUNDING_SECONDS = 0.001  # the collector tells whole milliseconds
 SLEW_RATE = 0.1  # a smaller one at a tenth of the time that passes, so that stamps never run backwards
 
 
@@ -116,7 +117,7 @@ class AgentClock:
         with self._lock:
             now = self._now()
             difference = collector_now + error_seconds - now
-            if abs(difference) <= error_seconds:
+            if abs(difference) <= error_seconds + ROUNDING_SECONDS:
                 self._target = self._offset  # no better known than that
                 return
             self._target = self._offset + difference

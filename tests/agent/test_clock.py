@@ -126,6 +126,18 @@ def test_a_difference_within_half_of_the_round_trip_is_no_difference() -> None:
     assert steps == []
 
 
+def test_an_answer_whose_whole_delay_was_on_the_way_back_is_no_difference() -> None:
+    """Though it tells whole milliseconds, of which the rest was cut off."""
+    machine = Machine(wall=1_000_000.0009)
+    clock, steps = machine.clock()
+    told = int(machine.wall_seconds * 1000) / 1000
+    machine.pass_time(24.0)
+    clock.observe(told, round_trip_seconds=24.0)
+    machine.pass_time(100.0)
+    assert clock.now() == pytest.approx(machine.wall_seconds, abs=1e-6)
+    assert steps == []
+
+
 def test_setting_the_machines_clock_moves_no_stamp() -> None:
     machine = Machine()
     clock, _ = machine.clock()
