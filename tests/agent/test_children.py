@@ -77,7 +77,9 @@ def test_a_flood_is_cut_off() -> None:
 
 
 def test_it_is_the_least_important() -> None:
-    assert run_child(python("import os, sys; sys.stdin.read(); print(os.nice(0))")).output == b"19\n"
+    """From right after its start on."""
+    waits = "import os\nwhile os.nice(0) != 19: pass\nprint('it is')"
+    assert run_child(python(waits), timeout_seconds=60.0).output == b"it is\n"
 
 
 def test_it_speaks_english_and_knows_no_secret() -> None:
