@@ -150,11 +150,15 @@ async def change_contract(
     own = {name: value for name, value in changes.items() if name in Agreement.__annotations__}
     agreement = replace(was.agreement, **own)
     starts_at = starts_at if starts_at < now else max(starts_at, was.valid_from)
+    if now <= starts_at and was.valid_to is not None and was.valid_to <= starts_at:
+        then = await contract_at(connection, was.customer, starts_at)
+        instead = f"add another with: contracts add {was.customer}"
+        if then is not None:
+            instead = f"what holds then is contract {then.id}, so change that: contracts change {then.id} …"
+        raise ContractError(f"contract {contract} ends {was.valid_to:%Y-%m-%d %H:%M} UTC: {instead}")
     problems = [problem async for problem in _unknown_places(connection, was.customer, agreement.scope)]
     model = model_named(models, plan)
     problems += [*problems_of(agreement, model), *_wrong_times(starts_at, valid_to, now)]
-    if was.valid_to is not None and was.valid_to <= starts_at:
-        problems.append(f"contract {contract} ends {was.valid_to:%Y-%m-%d %H:%M} UTC: add another with contracts add")
     other = await _overlapping(connection, was.customer, starts_at, valid_to, besides=contract)
     if other is not None:
         problems.append(

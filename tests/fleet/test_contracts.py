@@ -193,6 +193,17 @@ async def test_contracts_do_not_overlap(acme: Database, start: float, end_day: f
             await add(acme, valid_from=after(days=start), valid_to=until)
 
 
+async def test_who_changes_what_is_over_is_told_what_holds_instead(acme: Database) -> None:
+    await change(acme, 1, 5, fee=Decimal(250))
+    with pytest.raises(ContractError) as refused:
+        await change(acme, 1, 6, fee=Decimal(300))
+    assert str(refused.value).endswith(" UTC: what holds then is contract 2, so change that: contracts change 2 …")
+    async with acme.begin() as connection:
+        await end_contract(connection, 2, ends_at=after(days=7), actor=ACTOR, now=NOW)
+    with pytest.raises(ContractError, match="UTC: add another with: contracts add acme"):
+        await change(acme, 2, 8, fee=Decimal(300))
+
+
 async def test_a_change_takes_effect_at_its_date_and_keeps_history(acme: Database) -> None:
     first = await add(acme, FULL)
     second = await change(acme, first.id, 20, fee=Decimal("275.00"))
@@ -203,7 +214,7 @@ async def test_a_change_takes_effect_at_its_date_and_keeps_history(acme: Databas
     async with acme.connect() as connection:
         held = [await contract_at(connection, "acme", after(days=days)) for days in (5, 15, 25)]
     assert [one and one.agreement.fee for one in held] == [None, Decimal("250.00"), Decimal("275.00")]
-    with pytest.raises(ContractError, match="add another"):
+    with pytest.raises(ContractError, match=f"what holds then is contract {second.id}"):
         await change(acme, first.id, 20, fee=None)
     with pytest.raises(ContractError, match="in the past"):
         await change(acme, 1, -1, fee=None)
