@@ -33,24 +33,34 @@ class NameList(click.ParamType[tuple[str, ...]]):
         return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
-def profile_options(command: C) -> C:
-    """What `add` and `change` take alike."""
+def profile_options(*, is_new: bool) -> Callable[[C], C]:
+    """What `add` and `change` take alike; what is left out has a default for who is new, and stays as it is else."""
+
+    def default(value: str) -> str:
+        return f"  [default: {value}]" if is_new else ""
+
     names = NameList()
-    for option in reversed(
-        (
-            click.option("--email", help="Where mail goes."),
-            click.option("--language", type=click.Choice(LANGUAGES), help="Of the mail.  [default: nl]"),
-            click.option("--skills", type=names, help="Categories of tickets, apart by commas.  [default: all]"),
-            click.option("--serves", type=names, help="Customers or sites: acme,bakkerij/hq.  [default: all]"),
-            click.option("--groups", type=names, help="Groups that tickets escalate to: second-line."),
-            click.option("--hours", help="When at work: 'Mon-Fri 08:00-12:00, Mon-Fri 13:00-17:00'."),
-            click.option("--time-zone", help="Of the hours, as the IANA names it.  [default: Europe/Amsterdam]"),
-            click.option("--holidays", help="The country whose public holidays are free; none: none are."),
-            click.option("--max-open", type=int, help="Tickets in hand before others are asked first.  [default: 20]"),
-        )
-    ):
-        command = option(command)
-    return command
+    options = (
+        click.option("--email", help="Where mail goes."),
+        click.option("--language", type=click.Choice(LANGUAGES), help=f"Of the mail.{default('nl')}"),
+        click.option("--skills", type=names, help=f"Categories of tickets, apart by commas.{default('all')}"),
+        click.option("--serves", type=names, help=f"Customers or sites: acme,bakkerij/hq.{default('all')}"),
+        click.option("--groups", type=names, help="Groups that tickets escalate to: second-line."),
+        click.option(
+            "--hours",
+            help="When at work: 'Mon-Fri 08:00-12:00, Mon-Fri 13:00-17:00'." + default("working days 08:00-18:00"),
+        ),
+        click.option("--time-zone", help=f"Of the hours, as the IANA names it.{default('Europe/Amsterdam')}"),
+        click.option("--holidays", help=f"The country whose public holidays are free; none: none are.{default('NL')}"),
+        click.option("--max-open", type=int, help=f"Tickets in hand before others are asked first.{default('20')}"),
+    )
+
+    def with_options(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return with_options
 
 
 @click.group()
@@ -67,7 +77,7 @@ technicians.add_command(on_call)
 @technicians.command("add")
 @click.argument("technician")
 @click.option("--name", required=True, help="The full name.")
-@profile_options
+@profile_options(is_new=True)
 @with_database
 async def add(database: Database, _settings: Settings, /, *, technician: str, **given: Any) -> None:  # noqa: ANN401 - options
     """Add a technician. From the first one on, tickets are assigned by themselves.
@@ -121,7 +131,7 @@ async def show(database: Database, _settings: Settings, technician: str, as_json
 @technicians.command("change")
 @click.argument("technician")
 @click.option("--name", help="The full name.")
-@profile_options
+@profile_options(is_new=False)
 @with_database
 async def change(database: Database, _settings: Settings, /, *, technician: str, **given: Any) -> None:  # noqa: ANN401 - options
     """Change what is known of a technician; what is not named stays. `--skills ""` is all of them again.

@@ -61,7 +61,7 @@ class Member:
         if one.left_at is not None:
             return "has left"
         if one.skills and job.category is not None and job.category not in one.skills:
-            return f"has not the skill {job.category}"
+            return f"lacks the skill {job.category}"
         if one.serves and not {job.customer, f"{job.customer}/{job.site}"} & set(one.serves):
             return f"does not serve {job.customer}" + (f"/{job.site}" if job.site else "")
         return None

@@ -80,3 +80,9 @@ def test_a_rota_and_its_gaps(data: Path) -> None:
     assert (rows[0]["starts_at"], rows[3]["starts_at"]) == ("2099-03-02T08:00:00.000Z", "2099-03-23T08:00:00.000Z")
     run(data, "technicians", "on-call", "remove", added.strip())
     assert len(json.loads(run(data, "technicians", "on-call", "list", "--json"))) == 3
+
+
+def test_help_names_defaults_only_for_who_is_new() -> None:
+    adding, changing = (CliRunner().invoke(main, ["technicians", one, "--help"]).stdout for one in ("add", "change"))
+    assert "[default: all]" in adding and "[default: 20]" in adding
+    assert "[default: all]" not in changing and "[default: 20]" not in changing

@@ -284,14 +284,14 @@ async def test_a_ticket_is_handed_over_with_a_note(database: Database) -> None:
             await hand_over(connection, number, "bob", note=" ", actor="anna", now=NOW)
         note = "cable is new, switch is next"
         lacks = await hand_over(connection, number, "bob", note=note, actor="anna", now=NOW)
-        assert lacks == "has not the skill network"
+        assert lacks == "lacks the skill network"
         with pytest.raises(TicketError, match="bob's already"):
             await hand_over(connection, number, "bob", note="again", actor="anna", now=NOW)
         now_has = await get_ticket(connection, number)
         assert (now_has.assignee, now_has.status) == ("bob", TicketStatus.ASSIGNED)
         (comment,) = [event for event in await history(connection, number) if event.type == "comment"]
         assert comment.data == {"text": note, "public": False}
-        assert await assign(connection, number, "bob", actor="eve", now=NOW) == "has not the skill network"
+        assert await assign(connection, number, "bob", actor="eve", now=NOW) == "lacks the skill network"
         assert await assign(connection, number, "anna", actor="eve", now=NOW) is None
         assert [one.action for one in await audit.latest(connection, 2)] == ["tickets.assign", "tickets.hand-over"]
 

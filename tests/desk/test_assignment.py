@@ -67,7 +67,7 @@ def test_who_had_it_before_gets_it_back() -> None:
 @pytest.mark.parametrize(
     ("unfit", "why"),
     [
-        (member("bob", skills=("printers",)), "has not the skill network"),
+        (member("bob", skills=("printers",)), "lacks the skill network"),
         (member("bob", serves=("bakkerij", "acme/ny")), "does not serve acme/hq"),
         (member("bob", left_at=NOW), "has left"),
         (member("bob", away=Span(NOW, EVENING)), "is absent"),
