@@ -37,7 +37,7 @@ def test_who_is_on_call_and_absent_is_told(data: Path) -> None:
     note = "note: anna is on call (shift 1) and absent from 2099-03-0"
     assert note in told(*away) and ", 24 h" in told("on-call", "list")
     assert note in told("on-call", "add", "anna", "--from", "2099-05-01", "--until", "2099-05-01")
-    assert " UTC, 2,241 h" in told("on-call", "rota", "anna", "--from", "2099-08-03")
+    assert ", 2,241 h" in told("on-call", "rota", "anna", "--from", "2099-08-03")
     told("on-call", "remove", "1")
     assert "absent" not in told("on-call", "list")
 
