@@ -286,10 +286,11 @@ _NEWS = (
         or_(ticket_clocks.c.as_of_event.is_(None), ticket_clocks.c.as_of_event < ticket_events.c.id),
     )
 )
-_of_ticket = ticket_events.alias()
 _last_terms = (
-    select(func.max(_of_ticket.c.id))
-    .where(_of_ticket.c.ticket == tickets.c.number, _of_ticket.c.type == TERMS)
+    select(cast(ticket_events.c.data, Text))
+    .where(ticket_events.c.ticket == tickets.c.number, ticket_events.c.type == TERMS)
+    .order_by(ticket_events.c.id.desc())
+    .limit(1)
     .scalar_subquery()
 )
 _LAST_TERMS = (
@@ -300,9 +301,8 @@ _LAST_TERMS = (
         tickets.c.device,
         tickets.c.kind,
         ticket_clocks.c.clock,
-        cast(ticket_events.c.data, Text).label("data"),
+        _last_terms.label("data"),
     )
     .outerjoin(ticket_clocks, _is_response(tickets.c.number))
-    .outerjoin(ticket_events, ticket_events.c.id == _last_terms)
     .where(tickets.c.status.in_(NOT_CLOSED))
 )
