@@ -170,22 +170,23 @@ print(json.dumps(results))
 
 
 def test_what_cannot_be_ended_is_waited_for_once(tmp_path: Path) -> None:
-    """As a process that hangs in the kernel: here nothing is killed until the end."""
+    """As a process that hangs in the kernel: here nothing is killed until the end. Time passes by waiting alone."""
     script = """
-orphans.END_SECONDS = 0.2
+import types
 kill, os.kill = os.kill, lambda *_: None
-sleep, waited = time.sleep, []
+now, waited = [0.0], []
 def wait(seconds):
     waited[-1] += 1
-    sleep(seconds)
-time.sleep = wait
+    now[0] += seconds
+orphans.time = types.SimpleNamespace(monotonic=lambda: now[0], sleep=wait)
 for command in (["sh", "-c", sys.argv[1]], ["true"], ["true"]):
     waited.append(0)
     run(command)
-time.sleep = sleep
+orphans.time = time
 os.kill = kill
-run(["true"])
-run(["true"])
+until = time.monotonic() + 60
+while orphans.read_children() and time.monotonic() < until:
+    run(["true"])
 print(json.dumps([waited, sorted(orphans.read_children())]))
 """
     (first, *others), left = reap(script, SETSID.format(note=tmp_path / "pid"))
