@@ -27,9 +27,11 @@ def listed(**places: str) -> dict[str, ProbeEntry]:
 
 
 @pytest.fixture(autouse=True)
-def patient_uplinks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of this process."""
-    monkeypatch.setattr(uplink, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+def patient_uplinks() -> Iterator[None]:
+    """Those of this process. Not by `monkeypatch`: what a test changes is to be undone before its folder is emptied."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uplink, "TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        yield
 
 
 @pytest.fixture

@@ -173,6 +173,7 @@ def test_what_cannot_be_ended_is_waited_for_once(tmp_path: Path) -> None:
     """As a process that hangs in the kernel: here nothing is killed until the end. Time passes by waiting alone."""
     script = """
 import types
+orphans.END_SECONDS = 0.2
 kill, os.kill = os.kill, lambda *_: None
 now, waited = [0.0], []
 def wait(seconds):
