@@ -3,7 +3,6 @@
 import sys
 
 import click
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.cli.common import acting_as, actor, as_option, with_database
@@ -11,11 +10,9 @@ from collector.clock import system_clock
 from collector.config import Settings
 from collector.contracts import Level, Priority
 from collector.db.database import Database
-from collector.db.tables import tickets
 from collector.desk import editing, links, resolving, said
 from collector.desk import tickets as store
 from collector.desk.fields import TicketKind, TicketSource
-from collector.desk.links import LinkKind
 from collector.desk.reported import Report, open_reported
 from collector.desk.states import TicketStatus
 from collector.incidents import by_hand
@@ -223,12 +220,6 @@ async def resolve(
 
 
 async def _left_open(connection: AsyncConnection, number: int) -> list[str]:
-    """What of a resolved ticket is not over: its parts, and what it was said to wait for."""
-    parts = await store.ROWS.children(connection, number)
-    linked = await links.links_of(connection, number)
-    blockers = [one.other for one in linked if one.kind is LinkKind.BLOCKED_BY]
-    is_open = (tickets.c.number.in_([*parts, *blockers]), tickets.c.resolved_at.is_(None))
-    left = set(await connection.scalars(select(tickets.c.number).where(*is_open)))
-    told = (("parts of it are", parts), ("what it was blocked by is", blockers))
-    found = ((words, sorted(left.intersection(numbers))) for words, numbers in told)
-    return [f"note: {words} still open: {', '.join(map(str, numbers))}" for words, numbers in found if numbers]
+    left = await links.left_open(connection, number)
+    told = (("parts of it are", left.parts), ("what it was blocked by is", left.blockers))
+    return [f"note: {words} still open: {', '.join(map(str, numbers))}" for words, numbers in told if numbers]

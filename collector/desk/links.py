@@ -64,6 +64,24 @@ async def unlink(connection: AsyncConnection, number: int, other: int, *, actor:
     await _tell(connection, EventType.UNLINKED, number, other, known.kind, actor=actor, now=now)
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOpen:
+    """Numbers of tickets that are open, in order."""
+
+    parts: list[int]
+    blockers: list[int]
+
+
+async def left_open(connection: AsyncConnection, number: int) -> LeftOpen:
+    """What of a ticket that is resolved is not over: its parts, and what it was said to wait for."""
+    blockers = [one.other for one in await links_of(connection, number) if one.kind is LinkKind.BLOCKED_BY]
+    query = select(tickets.c.number).where(tickets.c.resolved_at.is_(None)).order_by(tickets.c.number)
+    return LeftOpen(
+        list(await connection.scalars(query.where(tickets.c.parent == number))),
+        list(await connection.scalars(query.where(tickets.c.number.in_(blockers)))),
+    )
+
+
 async def links_of(connection: AsyncConnection, number: int) -> list[Link]:
     """As said of this ticket, by the other's number."""
     rows = await connection.execute(
