@@ -24,10 +24,8 @@ class Written(click.ParamType[datetime]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         if isinstance(value, datetime):
             return value
-        for shape in self._shapes:
-            with suppress(ValueError):
-                return datetime.strptime(str(value), shape)  # noqa: DTZ007 - its zone comes later
-        return self.fail(_unreadable(str(value), self._shapes, self._wanted), param, ctx)
+        found = _read(str(value), self._shapes)
+        return found[0] if found else self.fail(_unreadable(str(value), self._shapes, self._wanted), param, ctx)
 
 
 DAY = Written("day", _DAYS, "a day like 2026-03-02")
@@ -56,9 +54,9 @@ class DayOrTime(click.ParamType[LocalTime]):
     name = "day or time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> LocalTime:
-        for shape in (*_DAYS, *_MOMENTS):
-            with suppress(ValueError):
-                return LocalTime(datetime.strptime(str(value), shape), shape in _DAYS)  # noqa: DTZ007 - see above
+        found = _read(str(value), (*_DAYS, *_MOMENTS))
+        if found:
+            return LocalTime(found[0], found[1] in _DAYS)
         wanted = "a day like 2026-03-02, or a time like '2026-03-02 09:00'"
         return self.fail(_unreadable(str(value), (*_DAYS, *_MOMENTS), wanted), param, ctx)
 
@@ -77,6 +75,14 @@ def in_own_zone(text: str) -> str:
         return at.strftime(f"{SECONDS if moment[2] else SECONDS.removesuffix(':%S')} %Z")
 
     return _MOMENT.sub(local, text)
+
+
+def _read(value: str, shapes: Sequence[str]) -> tuple[datetime, str] | None:
+    """With the first of the shapes in which it is written; None if it is written in none."""
+    for shape in shapes:
+        with suppress(ValueError):
+            return datetime.strptime(value, shape), shape  # noqa: DTZ007 - its zone comes later
+    return None
 
 
 def _unreadable(value: str, shapes: Sequence[str], wanted: str) -> str:
