@@ -5,14 +5,13 @@ from typing import Any
 import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
+from collector.cli.languages import LANGUAGES
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
 from collector.fleet import contacts as store
 from collector.fleet.contacts import Contact, Person
 from collector.fleet.people import Language
-
-LANGUAGES = click.Choice([language.value for language in Language])
 
 
 @click.group()

@@ -8,6 +8,7 @@ import click
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from collector.cli.common import Row, json_option, print_rows, with_database
+from collector.cli.languages import LANGUAGES
 from collector.cli.tables import printable
 from collector.clock import system_clock
 from collector.config import Settings
@@ -48,7 +49,6 @@ CSV_COLUMNS = (
     "vat_percent",
     "currency",
 )
-LANGUAGES = click.Choice([language.value for language in Language])
 MAX_NAMED = 10  # of those left out
 # What a spreadsheet takes for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from collector.cli.common import Row, actor, json_option, print_fields, print_rows, with_database
+from collector.cli.languages import LANGUAGES
 from collector.clock import system_clock
 from collector.config import Settings
 from collector.db.database import Database
@@ -15,7 +16,6 @@ from collector.fleet.roles import USER_ROLES, Role
 from collector.fleet.users import Profile, User
 
 ROLES = click.Choice([role.value for role in USER_ROLES])
-LANGUAGES = click.Choice([language.value for language in Language])
 
 
 def _contact(_context: click.Context, _parameter: click.Parameter, value: str | None) -> int | str | None:
